@@ -1,0 +1,92 @@
+//! Every hard limit of the exchange in one file: sizes, counts, lifetimes. A limit without a name is a bug.
+//!
+//! These are caps, not policy: a RootPolicy may ask for less, never for more.
+
+/// Seconds in a minute.
+pub const MINUTE: u64 = 60;
+/// Seconds in an hour.
+pub const HOUR: u64 = 60 * MINUTE;
+/// Seconds in a day.
+pub const DAY: u64 = 24 * HOUR;
+/// Seconds in a week: the life of a prekey's duty.
+pub const WEEK: u64 = 7 * DAY;
+
+/// How far a peer's clock may be ahead of ours.
+pub const SKEW_SECS: u64 = 10 * MINUTE;
+/// Longest life of an envelope, from `created` to `expires`.
+pub const ENVELOPE_LIFE_SECS: u64 = 30 * DAY;
+/// How long a delivered message id is remembered after its envelope could last be valid.
+pub const REPLAY_MEMORY_SECS: u64 = 14 * DAY;
+/// Prekeys published ahead, the current week included.
+pub const PREKEY_WEEKS: u64 = 5;
+/// A prekey is erased at the earliest this long after its week ended.
+pub const PREKEY_KEEP_MIN_SECS: u64 = 14 * DAY;
+/// A prekey is erased at the latest this long after its week ended.
+pub const PREKEY_KEEP_MAX_SECS: u64 = 35 * DAY;
+/// Longest life of a descriptor.
+pub const DESCRIPTOR_LIFE_SECS: u64 = 35 * DAY;
+/// How far ahead of our clock a descriptor's serial may lie.
+pub const DESCRIPTOR_AHEAD_SECS: u64 = 2 * HOUR;
+/// Longest life of a RootPolicy, OrgRecord or NodeCert.
+pub const RECORD_LIFE_SECS: u64 = 366 * DAY;
+
+/// Longest encoded header.
+pub const HEADER_MAX: usize = 512;
+/// Length of `Envelope.kem`: HPKE encapsulation and wrapped content key.
+pub const KEM_LEN: usize = KEM_ENC_LEN + KEM_CT_LEN;
+/// Length of the X-Wing encapsulation.
+pub const KEM_ENC_LEN: usize = 1120;
+/// Length of the wrapped 32-byte content key.
+pub const KEM_CT_LEN: usize = 48;
+/// Length of an X-Wing public key.
+pub const PREKEY_LEN: usize = 1216;
+/// Plaintext bytes in one content chunk.
+pub const CHUNK_LEN: usize = 16 * 1024;
+/// Fixed size classes of the padded plaintext; above the last, Padmé.
+pub const SIZE_CLASSES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
+/// Largest padded plaintext.
+pub const PLAINTEXT_MAX: u64 = 33 << 20;
+/// All attachments of one message together.
+pub const ATTACHMENTS_MAX_BYTES: u64 = 32 << 20;
+/// Attachments of one message.
+pub const ATTACHMENTS_MAX: usize = 32;
+/// Longest encoded inner message, attachments apart.
+pub const INNER_MAX: usize = 512 << 10;
+/// Largest encoded envelope: plaintext, its tags, header, kem and framing.
+pub const ENVELOPE_MAX: usize = (PLAINTEXT_MAX as usize) + (PLAINTEXT_MAX as usize / CHUNK_LEN + 2) * 16 + 4096;
+/// One frame of a deposit stream.
+pub const FRAME_MAX: usize = 64 << 10;
+/// Largest unary gRPC message.
+pub const UNARY_MAX: usize = 1 << 20;
+/// Nesting depth of any protobuf we read.
+pub const DEPTH_MAX: usize = 16;
+/// Fields of any one protobuf we read, nested ones included.
+pub const ELEMENTS_MAX: usize = 4096;
+/// Signatures read of one record.
+pub const SIGNATURES_MAX: usize = 16;
+/// Largest signed record.
+pub const RECORD_MAX: usize = 64 << 10;
+/// Records in one bundle.
+pub const BUNDLE_MAX: usize = 512;
+/// Mailboxes of one descriptor.
+pub const MAILBOXES_MAX: usize = 3;
+/// Longest short text in a record: a label, a role, an endpoint.
+pub const LABEL_MAX: usize = 120;
+/// Envelopes one mailbox holds unopened.
+pub const MAILBOX_ITEMS_MAX: u64 = 500;
+/// Bytes one mailbox holds unopened.
+pub const MAILBOX_BYTES_MAX: u64 = 512 << 20;
+/// Messages waiting to leave.
+pub const OUTBOX_MAX: usize = 10_000;
+/// Messages held back because an earlier one of their conversation is missing.
+pub const GAP_MAX: u64 = 1_000;
+/// Deposit attempts of one message are spread until it expires; the pause between two never exceeds this.
+pub const BACKOFF_MAX_SECS: u64 = 15 * MINUTE;
+/// First pause after a failed deposit.
+pub const BACKOFF_FIRST_SECS: u64 = 2;
+/// Longest text of an error sent to a peer.
+pub const ERROR_TEXT_MAX: usize = 200;
+/// Padded length of an audit opening.
+pub const OPENING_LEN: usize = 256;
+/// Step to which audit times are rounded down.
+pub const OPENING_STEP_SECS: u64 = 10 * MINUTE;

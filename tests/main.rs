@@ -1,0 +1,4 @@
+//! Everything that needs the whole house. One linked binary; `tests/README.md` says which file proves what.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod generated;
