@@ -1,1 +1,4 @@
 //! node
+
+pub mod limits;
+pub mod tls;
