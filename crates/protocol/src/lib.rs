@@ -4,7 +4,17 @@
 //! never understood here; `casework` gives them meaning.
 #![deny(missing_docs)]
 
+pub mod canon;
+pub mod ceremony;
+pub mod chunked;
+pub mod directory;
+pub mod envelope;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 pub mod ids;
+pub mod keys;
 pub mod labels;
 pub mod limits;
+pub mod pae;
 pub mod rows;
+pub mod signed;

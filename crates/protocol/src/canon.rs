@@ -1,0 +1,145 @@
+//! Strict reading of protobuf: bounded, canonical, nothing unknown. Refuses rather than repairs.
+//!
+//! Protobuf has many encodings of one message and skips what it does not know. Signed bytes must mean one
+//! thing, so what is read is encoded again and must come out equal (protocol section 7.0).
+
+use crate::limits::{DEPTH_MAX, ELEMENTS_MAX};
+use prost::Message;
+
+/// Why bytes are not the one canonical encoding of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotCanonical {
+    /// Longer than the named limit for this kind of message.
+    #[error("longer than {max} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// More nested fields than [`ELEMENTS_MAX`].
+    #[error("more than {ELEMENTS_MAX} fields")]
+    TooMany,
+    /// Not protobuf of this type at all.
+    #[error("not a message of the expected type")]
+    Undecodable,
+    /// Decodable, but not as an honest writer encodes it: unknown or repeated field, other order, long varint.
+    #[error("not the canonical encoding")]
+    OtherEncoding,
+}
+
+/// Decodes `bytes` as the canonical encoding of an `M` of at most `max` bytes.
+///
+/// Memory stays within a small multiple of `bytes.len()`: fields are counted before anything is decoded.
+///
+/// # Errors
+/// [`NotCanonical`]; nothing of the message is kept.
+pub fn decode<M: Message + Default>(bytes: &[u8], max: usize) -> Result<M, NotCanonical> {
+    if bytes.len() > max {
+        return Err(NotCanonical::TooLong { max });
+    }
+    if fields(bytes, DEPTH_MAX).is_some_and(|n| n > ELEMENTS_MAX) {
+        return Err(NotCanonical::TooMany);
+    }
+    let message = M::decode(bytes).map_err(|_| NotCanonical::Undecodable)?;
+    if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
+        return Err(NotCanonical::OtherEncoding);
+    }
+    Ok(message)
+}
+
+/// Counts length-delimited fields, nested ones included, without allocating. `None` when this is not protobuf:
+/// a text or a key then counts as the one field it is.
+fn fields(mut bytes: &[u8], depth: usize) -> Option<usize> {
+    let mut count = 0usize;
+    while !bytes.is_empty() {
+        let (tag, rest) = varint(bytes)?;
+        bytes = rest;
+        match tag & 7 {
+            0 => bytes = varint(bytes)?.1,
+            1 => bytes = bytes.get(8..)?,
+            5 => bytes = bytes.get(4..)?,
+            2 => {
+                let (len, rest) = varint(bytes)?;
+                let len = usize::try_from(len).ok()?;
+                let inner = rest.get(..len)?;
+                bytes = &rest[len..];
+                count += 1;
+                if depth > 1 {
+                    count += fields(inner, depth - 1).unwrap_or(0);
+                }
+                if count > ELEMENTS_MAX {
+                    return Some(count);
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(count)
+}
+
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    for (i, byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[i + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clearhouse_wire::v1::{Header, RecordBundle};
+
+    fn header() -> Vec<u8> {
+        Header { version: 1, suite: 1, mailbox: vec![7; 16], ..Header::default() }.encode_to_vec()
+    }
+
+    #[test]
+    fn the_encoding_an_honest_writer_makes_is_read() {
+        assert!(decode::<Header>(&header(), 512).is_ok());
+    }
+
+    // Attack 13.
+    #[test]
+    fn unknown_duplicated_reordered_and_overlong_fields_are_refused() {
+        let good = header();
+        let unknown = [good.as_slice(), &[0x7a, 1, 0]].concat();
+        let duplicated = [good.as_slice(), &[0x08, 1]].concat();
+        let reordered = [&good[2..], &good[..2]].concat();
+        let overlong = [&[0x08, 0x81, 0x00][..], &good[2..]].concat();
+        let explicit_default = [good.as_slice(), &[0x28, 0]].concat();
+        for bad in [unknown, duplicated, reordered, overlong, explicit_default] {
+            assert_eq!(decode::<Header>(&bad, 512).err(), Some(NotCanonical::OtherEncoding));
+        }
+    }
+
+    // Attack 8.
+    #[test]
+    fn a_message_of_half_a_million_empty_fields_is_refused_before_it_is_decoded() {
+        let bomb = [0x0a, 0].repeat(500_000);
+        assert_eq!(decode::<RecordBundle>(&bomb, 1 << 20).err(), Some(NotCanonical::TooMany));
+    }
+
+    #[test]
+    fn a_field_that_claims_two_gigabytes_is_refused() {
+        let claim = [0x1a, 0xff, 0xff, 0xff, 0xff, 0x07, 1, 2, 3];
+        assert_eq!(decode::<Header>(&claim, 512).err(), Some(NotCanonical::Undecodable));
+    }
+
+    #[test]
+    fn ten_thousand_nested_messages_are_refused() {
+        let mut nested = Vec::new();
+        for _ in 0..10_000 {
+            let mut outer = vec![0x0a];
+            prost::encode_length_delimiter(nested.len(), &mut outer).expect("a vector grows");
+            outer.extend_from_slice(&nested);
+            nested = outer;
+            if nested.len() > 60_000 {
+                break;
+            }
+        }
+        assert!(decode::<RecordBundle>(&nested, 1 << 20).is_err());
+    }
+}

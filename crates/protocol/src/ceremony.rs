@@ -1,0 +1,207 @@
+//! Making records: what coordinators, organisations and nodes sign, with the shape the directory demands.
+//!
+//! Used by set-up commands, the demo and tests alike, so that what is tested is what is signed. Nothing here
+//! stores a key or reads a clock.
+
+use clearhouse_wire::v1::{
+    Coordinator, Descriptor, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash, Readable, Revocation, RootPolicy,
+    Signed, SubjectKind,
+};
+use prost::Message;
+
+use crate::ids::{MailboxId, Net, NodeId, OrgId};
+use crate::keys::{Prekey, SigningKey};
+use crate::labels::media;
+use crate::limits::{DAY, DESCRIPTOR_LIFE_SECS, HOUR, RECORD_LIFE_SECS};
+use crate::pae::sha256;
+use crate::signed::{add_signature, sign};
+
+/// One founding coordinator.
+pub struct Founder<'a> {
+    /// Its id.
+    pub id: [u8; 16],
+    /// ISO 3166-1 alpha-2, or XK.
+    pub country: &'a str,
+    /// Its accreditation key.
+    pub key: &'a SigningKey,
+    /// Its node, or zeros while it runs none.
+    pub node: NodeId,
+}
+
+/// Thresholds of a network.
+#[derive(Clone, Copy)]
+pub struct Thresholds {
+    /// Signatures that accredit.
+    pub accredit: u32,
+    /// Signatures that revoke.
+    pub revoke: u32,
+    /// Signatures that change the policy.
+    pub root: u32,
+    /// Dishonest coordinators tolerated.
+    pub f: u32,
+}
+
+/// The genesis policy, signed by every founder, valid 360 days from `now`, and the network it founds.
+#[must_use]
+pub fn genesis(kind: NetworkKind, label: &str, founders: &[Founder<'_>], k: Thresholds, now: u64) -> (Signed, Net) {
+    let coordinators = founders
+        .iter()
+        .map(|f| Coordinator {
+            id: f.id.to_vec(),
+            country: f.country.to_owned(),
+            accreditation_pk: f.key.public().to_vec(),
+            node_id: f.node.to_vec(),
+            ..Coordinator::default()
+        })
+        .collect();
+    let policy = RootPolicy {
+        version: 1,
+        kind: kind.into(),
+        label: label.to_owned(),
+        not_before: now.saturating_sub(DAY),
+        not_after: now + 360 * DAY,
+        coordinators,
+        k_accredit: k.accredit,
+        k_revoke: k.revoke,
+        k_root: k.root,
+        f: k.f,
+        allowed_suites: vec![1],
+        min_suite: 1,
+        log_tick_secs: 30,
+        audit_push_secs: 3600,
+        ..RootPolicy::default()
+    };
+    let mut signed = Signed { payload_type: media::ROOT.into(), payload: policy.encode_to_vec(), signatures: vec![] };
+    for founder in founders {
+        add_signature(&mut signed, founder.key);
+    }
+    let net = Net(sha256(&signed.payload));
+    (signed, net)
+}
+
+/// What an organisation applies with.
+pub struct Application<'a> {
+    /// Its id.
+    pub org: OrgId,
+    /// Its working name; a pseudonym where a shelter needs one.
+    pub label: &'a str,
+    /// ISO 3166-1 alpha-2, or XK.
+    pub country: &'a str,
+    /// What it does in a return: Destination, Origin, Coordinator ...
+    pub roles: &'a [&'a str],
+    /// What it can offer.
+    pub competences: &'a [&'a str],
+    /// Its root key.
+    pub root_pk: [u8; 32],
+}
+
+/// A first OrgRecord signed by the given coordinators, valid 360 days.
+#[must_use]
+pub fn accredit(net: Net, a: &Application<'_>, coordinators: &[&SigningKey], now: u64) -> Signed {
+    let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+    let record = OrgRecord {
+        net: net.to_vec(),
+        org_id: a.org.to_vec(),
+        version: 1,
+        label: a.label.to_owned(),
+        country: a.country.to_owned(),
+        roles: owned(a.roles),
+        competences: owned(a.competences),
+        org_root_pk: a.root_pk.to_vec(),
+        valid_from: now.saturating_sub(DAY),
+        valid_until: now + 360 * DAY,
+        ..OrgRecord::default()
+    };
+    let mut signed = Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] };
+    for key in coordinators {
+        add_signature(&mut signed, key);
+    }
+    signed
+}
+
+/// A first NodeCert, signed by the organisation's root key, valid 360 days.
+#[must_use]
+pub fn certify(net: Net, org: OrgId, node: NodeId, sign_pk: [u8; 32], org_root: &SigningKey, now: u64) -> Signed {
+    let cert = NodeCert {
+        net: net.to_vec(),
+        org_id: org.to_vec(),
+        node_id: node.to_vec(),
+        version: 1,
+        sign_pk: sign_pk.to_vec(),
+        valid_from: now.saturating_sub(DAY),
+        valid_until: now + RECORD_LIFE_SECS - 6 * DAY,
+        ..NodeCert::default()
+    };
+    sign(media::NODECERT, cert.encode_to_vec(), org_root)
+}
+
+/// What a node says of itself.
+pub struct Presence<'a> {
+    /// The node.
+    pub node: NodeId,
+    /// Its TLS keys, one or two.
+    pub tls_pks: &'a [[u8; 32]],
+    /// Its mailboxes: id, keeping node, endpoint.
+    pub mailboxes: &'a [(MailboxId, NodeId, String)],
+    /// Its prekeys by week, ascending.
+    pub prekeys: &'a [(u64, Prekey)],
+    /// Languages its people read, ISO 639-2.
+    pub languages: &'a [String],
+    /// Message types it reads, each with the highest version.
+    pub reads: &'a [(u32, u32)],
+}
+
+/// A descriptor with the serial of `now`'s hour, valid 35 days.
+#[must_use]
+pub fn describe(net: Net, p: &Presence<'_>, key: &SigningKey, now: u64) -> Signed {
+    let mailbox = |(id, node, endpoint): &(MailboxId, NodeId, String)| Mailbox {
+        id: id.to_vec(),
+        node_id: node.to_vec(),
+        endpoint: endpoint.clone(),
+    };
+    let serial = now / HOUR;
+    let descriptor = Descriptor {
+        net: net.to_vec(),
+        node_id: p.node.to_vec(),
+        serial,
+        tls_pks: p.tls_pks.iter().map(|k| k.to_vec()).collect(),
+        mailboxes: p.mailboxes.iter().map(mailbox).collect(),
+        prekeys: p
+            .prekeys
+            .iter()
+            .map(|(week, key)| PrekeyHash { week: *week, sha256: sha256(key.as_bytes()).to_vec() })
+            .collect(),
+        suites: vec![1],
+        languages: p.languages.to_vec(),
+        reads: p.reads.iter().map(|(msg_type, max)| Readable { msg_type: *msg_type, max_version: *max }).collect(),
+        expires: serial * HOUR + DESCRIPTOR_LIFE_SECS,
+        extensions: vec![],
+    };
+    sign(media::DESCRIPTOR, descriptor.encode_to_vec(), key)
+}
+
+/// A revocation, signed by the given keys.
+#[must_use]
+pub fn revoke(
+    net: Net,
+    kind: SubjectKind,
+    subject: [u8; 16],
+    reason: &str,
+    effective: u64,
+    keys: &[&SigningKey],
+) -> Signed {
+    let revocation = Revocation {
+        net: net.to_vec(),
+        subject_kind: kind.into(),
+        subject: subject.to_vec(),
+        reason: reason.to_owned(),
+        effective,
+        ..Revocation::default()
+    };
+    let payload = revocation.encode_to_vec();
+    let mut signed = Signed { payload_type: media::REVOCATION.into(), payload, signatures: vec![] };
+    for key in keys {
+        add_signature(&mut signed, key);
+    }
+    signed
+}

@@ -1,0 +1,418 @@
+//! The door of the directory: what a record must satisfy before it counts (protocol section 7.3).
+//!
+//! Order of every check: type, signatures, canonical payload, this network, admission of keys, version chain,
+//! lifetimes. Time decides nothing here but fast-forward: an expired record is kept and simply not usable.
+
+use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
+
+use super::{Directory, Entry};
+use crate::ids::{KeyId, Net, NodeId, OrgId};
+use crate::keys::{Prekey, VerifyKey};
+use crate::labels::media;
+use crate::limits::{
+    DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, HOUR, LABEL_MAX, MAILBOXES_MAX, PREKEY_WEEKS, RECORD_LIFE_SECS,
+};
+use crate::pae::sha256;
+use crate::signed::{self, SignedFault, Verified};
+
+/// Why a record is refused. The peer was wrong, or we lack the record it stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// The envelope around it.
+    #[error("{0}")]
+    Signed(#[from] SignedFault),
+    /// A key in it is not admitted.
+    #[error("{0}")]
+    Key(#[from] crate::keys::KeyFault),
+    /// A payload type no directory reads.
+    #[error("not a directory record")]
+    UnknownType,
+    /// Made for another network: training records never pass on a live network, nor the reverse.
+    #[error("a record of another network")]
+    OtherNetwork,
+    /// Fewer distinct coordinator keys than the policy asks, or all from the applicant's own country.
+    #[error("not enough coordinators signed")]
+    Threshold,
+    /// Signed by a key that has no say here, or vouched for by a record that we do not hold.
+    #[error("not signed by the key that may sign it")]
+    Signer,
+    /// A version we already passed, or a serial that does not rise.
+    #[error("older than the record already held")]
+    Rollback,
+    /// A version that skips one, a serial in the future, or a chain hash that does not match.
+    #[error("does not follow the record already held")]
+    Broken,
+    /// The same version with other bytes: two truths were signed.
+    #[error("two different records carry this version")]
+    Equivocation,
+    /// A field outside its limits: an identifier, a lifetime, a count, a text.
+    #[error("a field is outside its limits")]
+    Field,
+    /// A critical extension that we do not know.
+    #[error("a critical extension this version does not know")]
+    Extension,
+}
+
+/// A record that passed every check and may be inserted.
+#[derive(Clone)]
+pub enum Checked {
+    /// The next policy, with its coordinators' keys admitted.
+    Policy(Verified<RootPolicy>, Vec<VerifyKey>),
+    /// An accreditation.
+    Org(OrgId, Verified<OrgRecord>),
+    /// A node of an accredited organisation.
+    Cert(NodeId, Verified<NodeCert>),
+    /// How to reach a node.
+    Descriptor(NodeId, Verified<Descriptor>),
+    /// An end.
+    Revocation(Verified<Revocation>),
+    /// A prekey by value, matching a descriptor's hash.
+    Prekey(NodeId, u64, Box<Prekey>),
+}
+
+impl Directory {
+    /// Founds a directory on a genesis policy. `expected` is the network compared on paper or by voice.
+    ///
+    /// # Errors
+    /// [`RecordFault`]; `OtherNetwork` when the bytes are not the expected genesis.
+    pub fn found(genesis: &Signed, expected: Option<Net>) -> Result<Self, RecordFault> {
+        let net = Net(sha256(&genesis.payload));
+        if expected.is_some_and(|e| e != net) {
+            return Err(RecordFault::OtherNetwork);
+        }
+        let record: Verified<RootPolicy> = checked_parse(media::ROOT, genesis)?;
+        let policy = record.value();
+        if policy.version != 1 || !policy.prev_hash.is_empty() {
+            return Err(RecordFault::Broken);
+        }
+        let coordinators = check_policy(policy)?;
+        let signers = signed::count(media::ROOT, genesis, &coordinators)?;
+        if signers.len() < as_usize(policy.k_root) {
+            return Err(RecordFault::Threshold);
+        }
+        Ok(Self {
+            net,
+            policy: Entry::new(record),
+            coordinators,
+            orgs: Default::default(),
+            certs: Default::default(),
+            descriptors: Default::default(),
+            prekeys: Default::default(),
+            revocations: Default::default(),
+            tls: Default::default(),
+        })
+    }
+
+    /// Checks a record against what is held. Pure; `now` is used only against serials from the future.
+    ///
+    /// # Errors
+    /// [`RecordFault`], naming the first check that failed. `Ok(None)` for a record already held, byte for byte.
+    pub fn check(&self, signed: &Signed, now: u64) -> Result<Option<Checked>, RecordFault> {
+        match signed.payload_type.as_str() {
+            media::ROOT => self.check_next_policy(signed),
+            media::ORG => self.check_org(signed),
+            media::NODECERT => self.check_cert(signed),
+            media::DESCRIPTOR => self.check_descriptor(signed, now),
+            media::REVOCATION => self.check_revocation(signed),
+            _ => Err(RecordFault::UnknownType),
+        }
+    }
+
+    /// Checks a prekey against the descriptors held: admitted, and listed by hash for its week.
+    ///
+    /// # Errors
+    /// [`RecordFault::Key`], or [`RecordFault::Signer`] when no descriptor lists it.
+    pub fn check_prekey(&self, week: u64, pk: &[u8]) -> Result<Option<Checked>, RecordFault> {
+        let hash = sha256(pk);
+        let lists = |e: &&Entry<Descriptor>| e.value().prekeys.iter().any(|p| p.week == week && p.sha256 == hash);
+        let entry = self.descriptors.values().find(lists).ok_or(RecordFault::Signer)?;
+        let prekey = Prekey::admit(pk)?;
+        let node = node_id(&entry.value().node_id)?;
+        let known = self.prekeys.contains_key(&(node, week));
+        Ok((!known).then(|| Checked::Prekey(node, week, Box::new(prekey))))
+    }
+
+    fn check_next_policy(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
+        let record: Verified<RootPolicy> = checked_parse(media::ROOT, signed)?;
+        let next = record.value();
+        let current = self.policy.value();
+        if next.version == 1 && sha256(&signed.payload) != self.net.0 {
+            return Err(RecordFault::OtherNetwork);
+        }
+        if !follows(&self.policy, next.version, &next.prev_hash, &signed.payload)? {
+            return Ok(None);
+        }
+        if next.kind != current.kind {
+            return Err(RecordFault::OtherNetwork);
+        }
+        let coordinators = check_policy(next)?;
+        // As in TUF: the old holders let go and the new ones take up, in the same record.
+        let old = signed::count(media::ROOT, signed, &self.coordinators)?.len();
+        let new = signed::count(media::ROOT, signed, &coordinators)?.len();
+        if old < as_usize(current.k_root) || new < as_usize(next.k_root) {
+            return Err(RecordFault::Threshold);
+        }
+        Ok(Some(Checked::Policy(record, coordinators)))
+    }
+
+    fn check_org(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
+        let signers = signed::count(media::ORG, signed, &self.coordinators)?;
+        let record: Verified<OrgRecord> = signed::parse_verified(signed)?;
+        let org = record.value();
+        self.same_net(&org.net)?;
+        let id = org_id(&org.org_id)?;
+        no_critical(&org.extensions)?;
+        let texts = org.roles.iter().chain(&org.competences).chain([&org.label, &org.country]);
+        if !org.country.bytes().all(|c| c.is_ascii_uppercase()) || org.country.len() != 2 || !short(texts) {
+            return Err(RecordFault::Field);
+        }
+        lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
+        VerifyKey::admit(&org.org_root_pk)?;
+        self.enough_coordinators(&signers, &org.country)?;
+        if let Some(held) = self.orgs.get(&id) {
+            if !follows(held, org.version, &org.prev_hash, &signed.payload)? {
+                return Ok(None);
+            }
+            // A new root key needs the old one's consent; the public wait for a lost one comes with the mesh.
+            if held.value().org_root_pk != org.org_root_pk {
+                let old = VerifyKey::admit(&held.value().org_root_pk)?;
+                signed::count(media::ORG, signed, &[old])?.first().ok_or(RecordFault::Signer)?;
+            }
+        }
+        Ok(Some(Checked::Org(id, record)))
+    }
+
+    fn enough_coordinators(&self, signers: &[usize], applicant: &str) -> Result<(), RecordFault> {
+        let policy = self.policy.value();
+        let country = |i: &usize| policy.coordinators.get(*i).map_or("", |c| c.country.as_str());
+        let mut countries: Vec<&str> = signers.iter().map(country).collect();
+        countries.sort_unstable();
+        countries.dedup();
+        let several = countries.len() >= 2 && countries.iter().any(|c| *c != applicant);
+        if signers.len() < as_usize(policy.k_accredit) || !several {
+            return Err(RecordFault::Threshold);
+        }
+        Ok(())
+    }
+
+    fn check_cert(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
+        let claim: Verified<NodeCert> = checked_parse(media::NODECERT, signed)?;
+        let cert = claim.value();
+        self.same_net(&cert.net)?;
+        let (org, node) = (org_id(&cert.org_id)?, node_id(&cert.node_id)?);
+        no_critical(&cert.extensions)?;
+        lifetime(cert.valid_from, cert.valid_until, RECORD_LIFE_SECS)?;
+        VerifyKey::admit(&cert.sign_pk)?;
+        let root = &self.orgs.get(&org).ok_or(RecordFault::Signer)?.value().org_root_pk;
+        if signed::count(media::NODECERT, signed, &[VerifyKey::admit(root)?])?.is_empty() {
+            return Err(RecordFault::Signer);
+        }
+        if let Some(held) = self.certs.get(&node) {
+            if held.value().org_id != cert.org_id {
+                return Err(RecordFault::Signer);
+            }
+            if !follows(held, cert.version, &cert.prev_hash, &signed.payload)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Checked::Cert(node, claim)))
+    }
+
+    fn check_descriptor(&self, signed: &Signed, now: u64) -> Result<Option<Checked>, RecordFault> {
+        let claim: Verified<Descriptor> = checked_parse(media::DESCRIPTOR, signed)?;
+        let descriptor = claim.value();
+        self.same_net(&descriptor.net)?;
+        let node = node_id(&descriptor.node_id)?;
+        no_critical(&descriptor.extensions)?;
+        let signer = VerifyKey::admit(&self.certs.get(&node).ok_or(RecordFault::Signer)?.value().sign_pk)?;
+        if signed::count(media::DESCRIPTOR, signed, &[signer])?.is_empty() {
+            return Err(RecordFault::Signer);
+        }
+        check_descriptor_fields(descriptor)?;
+        let serial_time = descriptor.serial.checked_mul(HOUR).ok_or(RecordFault::Broken)?;
+        if serial_time > now.saturating_add(DESCRIPTOR_AHEAD_SECS) {
+            return Err(RecordFault::Broken);
+        }
+        if descriptor.expires > serial_time.saturating_add(DESCRIPTOR_LIFE_SECS) {
+            return Err(RecordFault::Field);
+        }
+        for pk in &descriptor.tls_pks {
+            VerifyKey::admit(pk)?;
+            let pk: [u8; 32] = pk.as_slice().try_into().map_err(|_| RecordFault::Field)?;
+            // One channel key names one node, or a pinned connection would have two owners.
+            if self.tls.get(&pk).is_some_and(|owner| *owner != node) {
+                return Err(RecordFault::Field);
+            }
+        }
+        match self.descriptors.get(&node) {
+            Some(held) if held.record.raw().payload == signed.payload => Ok(None),
+            Some(held) if held.value().serial == descriptor.serial => Err(RecordFault::Equivocation),
+            Some(held) if held.value().serial > descriptor.serial => Err(RecordFault::Rollback),
+            Some(_) | None => Ok(Some(Checked::Descriptor(node, claim))),
+        }
+    }
+
+    fn check_revocation(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
+        let claim: Verified<Revocation> = checked_parse(media::REVOCATION, signed)?;
+        let revocation = claim.value();
+        self.same_net(&revocation.net)?;
+        no_critical(&revocation.extensions)?;
+        let subject: [u8; 16] = revocation.subject.as_slice().try_into().map_err(|_| RecordFault::Field)?;
+        if !short([&revocation.reason]) {
+            return Err(RecordFault::Field);
+        }
+        let coordinators = signed::count(media::REVOCATION, signed, &self.coordinators)?.len();
+        let own = self.own_keys(revocation.subject_kind(), subject)?;
+        let by_itself = !signed::count(media::REVOCATION, signed, &own)?.is_empty();
+        if coordinators < as_usize(self.policy.value().k_revoke) && !by_itself {
+            return Err(RecordFault::Threshold);
+        }
+        // The first revocation of a subject stands; nothing lifts it and a later date cannot replace it.
+        match self.revocations.get(&(subject, revocation.subject_kind)) {
+            Some(held) if held.value().effective <= revocation.effective => Ok(None),
+            Some(_) | None => Ok(Some(Checked::Revocation(claim))),
+        }
+    }
+
+    /// The keys with which a subject may end itself.
+    fn own_keys(&self, kind: SubjectKind, subject: [u8; 16]) -> Result<Vec<VerifyKey>, RecordFault> {
+        let org_root = |org: OrgId| self.orgs.get(&org).map(|e| e.value().org_root_pk.clone());
+        let mut keys = Vec::new();
+        match kind {
+            SubjectKind::Organisation => keys.extend(org_root(OrgId(subject))),
+            SubjectKind::Node => {
+                if let Some(cert) = self.certs.get(&NodeId(subject)) {
+                    keys.push(cert.value().sign_pk.clone());
+                    keys.extend(org_root(org_id(&cert.value().org_id)?));
+                }
+            }
+            SubjectKind::Key => {
+                let with_id =
+                    |e: &&Entry<NodeCert>| VerifyKey::admit(&e.value().sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
+                if let Some(cert) = self.certs.values().find(with_id) {
+                    keys.push(cert.value().sign_pk.clone());
+                    keys.extend(org_root(org_id(&cert.value().org_id)?));
+                }
+            }
+            SubjectKind::Unspecified => return Err(RecordFault::Field),
+        }
+        keys.iter().map(|k| VerifyKey::admit(k).map_err(RecordFault::from)).collect()
+    }
+
+    fn same_net(&self, net: &[u8]) -> Result<(), RecordFault> {
+        if net == self.net.as_bytes() { Ok(()) } else { Err(RecordFault::OtherNetwork) }
+    }
+}
+
+/// Parses a payload of which the signatures are about to be counted by the same caller.
+fn checked_parse<T: prost::Message + Default>(media: &str, signed: &Signed) -> Result<Verified<T>, RecordFault> {
+    signed::count(media, signed, &[])?;
+    Ok(signed::parse_verified(signed)?)
+}
+
+/// `Ok(true)` for the direct successor, `Ok(false)` for the very record held.
+fn follows<T>(held: &Entry<T>, version: u64, prev_hash: &[u8], payload: &[u8]) -> Result<bool, RecordFault>
+where
+    Entry<T>: Versioned,
+{
+    let held_version = held.version();
+    if version == held_version {
+        return if sha256(payload) == held.hash { Ok(false) } else { Err(RecordFault::Equivocation) };
+    }
+    if version < held_version {
+        return Err(RecordFault::Rollback);
+    }
+    if held_version.checked_add(1) == Some(version) && prev_hash == held.hash {
+        Ok(true)
+    } else {
+        Err(RecordFault::Broken)
+    }
+}
+
+trait Versioned {
+    fn version(&self) -> u64;
+}
+
+impl Versioned for Entry<RootPolicy> {
+    fn version(&self) -> u64 {
+        self.value().version
+    }
+}
+
+impl Versioned for Entry<OrgRecord> {
+    fn version(&self) -> u64 {
+        self.value().version
+    }
+}
+
+impl Versioned for Entry<NodeCert> {
+    fn version(&self) -> u64 {
+        self.value().version
+    }
+}
+
+fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
+    no_critical(&policy.extensions)?;
+    lifetime(policy.not_before, policy.not_after, RECORD_LIFE_SECS)?;
+    let n = policy.coordinators.len();
+    let thresholds = [policy.k_accredit, policy.k_revoke, policy.k_root];
+    let texts = policy.coordinators.iter().map(|c| &c.country).chain([&policy.label]);
+    let sound = (1..=16).contains(&n)
+        && thresholds.iter().all(|k| (1..=n).contains(&as_usize(*k)))
+        && policy.kind != 0
+        && policy.allowed_suites.contains(&policy.min_suite)
+        && short(texts);
+    if !sound {
+        return Err(RecordFault::Field);
+    }
+    let mut keys = Vec::with_capacity(n);
+    for coordinator in &policy.coordinators {
+        let key = VerifyKey::admit(&coordinator.accreditation_pk)?;
+        // A key listed twice would count twice.
+        if keys.contains(&key) || coordinator.id.len() != 16 {
+            return Err(RecordFault::Field);
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+fn check_descriptor_fields(descriptor: &Descriptor) -> Result<(), RecordFault> {
+    let weeks: Vec<u64> = descriptor.prekeys.iter().map(|p| p.week).collect();
+    let mailboxes = &descriptor.mailboxes;
+    let sound = (1..=2).contains(&descriptor.tls_pks.len())
+        && (1..=MAILBOXES_MAX).contains(&mailboxes.len())
+        && mailboxes.iter().all(|m| m.id.len() == 16 && m.node_id.len() == 16)
+        && short(mailboxes.iter().map(|m| &m.endpoint).chain(&descriptor.languages))
+        && (1..=PREKEY_WEEKS as usize + 1).contains(&weeks.len())
+        && weeks.windows(2).all(|w| w[0] < w[1])
+        && descriptor.prekeys.iter().all(|p| p.sha256.len() == 32)
+        && (1..=16).contains(&descriptor.suites.len())
+        && descriptor.reads.len() <= 64;
+    if sound { Ok(()) } else { Err(RecordFault::Field) }
+}
+
+fn short<'a>(texts: impl IntoIterator<Item = &'a String>) -> bool {
+    let plain = |t: &String| t.chars().count() <= LABEL_MAX && !t.chars().any(char::is_control);
+    texts.into_iter().all(plain)
+}
+
+fn lifetime(from: u64, until: u64, max: u64) -> Result<(), RecordFault> {
+    if until > from && until - from <= max { Ok(()) } else { Err(RecordFault::Field) }
+}
+
+fn no_critical(extensions: &[clearhouse_wire::v1::Extension]) -> Result<(), RecordFault> {
+    if extensions.iter().any(|e| e.critical) { Err(RecordFault::Extension) } else { Ok(()) }
+}
+
+fn org_id(bytes: &[u8]) -> Result<OrgId, RecordFault> {
+    OrgId::try_from(bytes).map_err(|_| RecordFault::Field)
+}
+
+fn node_id(bytes: &[u8]) -> Result<NodeId, RecordFault> {
+    NodeId::try_from(bytes).map_err(|_| RecordFault::Field)
+}
+
+fn as_usize(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}

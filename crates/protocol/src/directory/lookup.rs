@@ -1,0 +1,132 @@
+//! What follows from the records at a given moment: may this node speak, may we seal to it, who owns a TLS key.
+//!
+//! Every answer walks the whole chain organisation, certificate, descriptor, prekey again: a record that expired
+//! or was revoked a second ago no longer counts.
+
+use super::Directory;
+use crate::ids::{MailboxId, NodeId, OrgId, PrekeyId};
+use crate::keys::{Prekey, VerifyKey};
+use crate::limits::WEEK;
+
+/// Why a node may not be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RouteFault {
+    /// No record of it.
+    #[error("not in the directory")]
+    Unknown,
+    /// A record on its chain is not valid now.
+    #[error("its accreditation or certificate is not valid now")]
+    Expired,
+    /// A revocation is in force.
+    #[error("revoked")]
+    Revoked,
+    /// Its descriptor expired or was never seen.
+    #[error("its current address and keys are not known")]
+    NoDescriptor,
+    /// No prekey for the current week.
+    #[error("no key to seal to this week")]
+    NoPrekey,
+    /// No suite that both sides and the policy allow.
+    #[error("no cipher suite in common")]
+    NoSuite,
+}
+
+/// Where and how to seal a message to a node now.
+#[derive(Clone)]
+pub struct Recipient {
+    /// Its organisation.
+    pub org: OrgId,
+    /// The node.
+    pub node: NodeId,
+    /// Its mailboxes in order of preference: id, keeping node, endpoint.
+    pub mailboxes: Vec<(MailboxId, NodeId, String)>,
+    /// This week's prekey.
+    pub prekey: Prekey,
+    /// The week it serves.
+    pub week: u64,
+    /// Message types it reads, each with the highest version.
+    pub reads: Vec<(u32, u32)>,
+}
+
+impl Directory {
+    /// The signing key of a node whose whole chain is valid at `now`.
+    ///
+    /// # Errors
+    /// [`RouteFault`].
+    pub fn signing_key(&self, org: OrgId, node: NodeId, now: u64) -> Result<VerifyKey, RouteFault> {
+        let cert = self.certs.get(&node).ok_or(RouteFault::Unknown)?.value();
+        let record = self.orgs.get(&org).ok_or(RouteFault::Unknown)?.value();
+        if cert.org_id != org.0 {
+            return Err(RouteFault::Unknown);
+        }
+        let key = VerifyKey::admit(&cert.sign_pk).map_err(|_| RouteFault::Unknown)?;
+        if [org.0, node.0, key.id().0].iter().any(|subject| self.is_revoked(subject, now)) {
+            return Err(RouteFault::Revoked);
+        }
+        let within = |from: u64, until: u64| from <= now && now < until;
+        let policy = self.policy.value();
+        let valid = within(record.valid_from, record.valid_until)
+            && within(cert.valid_from, cert.valid_until)
+            && within(policy.not_before, policy.not_after);
+        if valid { Ok(key) } else { Err(RouteFault::Expired) }
+    }
+
+    /// Everything needed to seal a message to `node` at `now`.
+    ///
+    /// # Errors
+    /// [`RouteFault`].
+    pub fn recipient(&self, org: OrgId, node: NodeId, now: u64) -> Result<Recipient, RouteFault> {
+        self.signing_key(org, node, now)?;
+        let descriptor = self.descriptors.get(&node).ok_or(RouteFault::NoDescriptor)?.value();
+        if descriptor.expires <= now {
+            return Err(RouteFault::NoDescriptor);
+        }
+        let policy = self.policy.value();
+        let common = |s: &u32| *s == 1 && *s >= policy.min_suite && policy.allowed_suites.contains(s);
+        if !descriptor.suites.iter().any(common) {
+            return Err(RouteFault::NoSuite);
+        }
+        let week = now / WEEK;
+        let prekey = self.prekeys.get(&(node, week)).ok_or(RouteFault::NoPrekey)?.clone();
+        let mailboxes = descriptor
+            .mailboxes
+            .iter()
+            .filter_map(|m| {
+                let keeper = NodeId::try_from(m.node_id.as_slice()).ok()?;
+                Some((MailboxId::try_from(m.id.as_slice()).ok()?, keeper, m.endpoint.clone()))
+            })
+            .collect();
+        let reads = descriptor.reads.iter().map(|r| (r.msg_type, r.max_version)).collect();
+        Ok(Recipient { org, node, mailboxes, prekey, week, reads })
+    }
+
+    /// The node behind a TLS key, if that node may speak at `now`.
+    #[must_use]
+    pub fn peer(&self, tls_pk: &[u8; 32], now: u64) -> Option<NodeId> {
+        let node = *self.tls.get(tls_pk)?;
+        let cert = self.certs.get(&node)?.value();
+        let org = OrgId::try_from(cert.org_id.as_slice()).ok()?;
+        self.signing_key(org, node, now).ok()?;
+        self.descriptors.get(&node).filter(|d| d.value().expires > now)?;
+        Some(node)
+    }
+
+    /// The organisation a node belongs to, whatever its standing.
+    #[must_use]
+    pub fn org_of(&self, node: NodeId) -> Option<OrgId> {
+        OrgId::try_from(self.certs.get(&node)?.value().org_id.as_slice()).ok()
+    }
+
+    /// Whether a revocation of this organisation, node or key id is in force.
+    #[must_use]
+    pub fn is_revoked(&self, subject: &[u8; 16], now: u64) -> bool {
+        let range = (*subject, i32::MIN)..=(*subject, i32::MAX);
+        self.revocations.range(range).any(|(_, e)| e.value().effective <= now)
+    }
+
+    /// The prekey ids a node currently publishes, by week.
+    #[must_use]
+    pub fn prekey_ids(&self, node: NodeId) -> Vec<(u64, PrekeyId)> {
+        self.prekeys.range((node, 0)..=(node, u64::MAX)).map(|((_, week), key)| (*week, key.id())).collect()
+    }
+}

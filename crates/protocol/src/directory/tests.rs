@@ -1,0 +1,233 @@
+//! Attacks on the directory that this version answers: keys, thresholds, versions, networks.
+use super::*;
+use crate::ceremony::{self, Application};
+use crate::fixture::{Member, NOW, Region, member_records};
+use crate::ids::Net;
+use crate::keys::SigningKey;
+use crate::signed::{add_signature, sign};
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+
+fn next_org(region: &Region, m: &Member, change: impl FnOnce(&mut OrgRecord), keys: &[&SigningKey]) -> Signed {
+    let held = region.directory.orgs.get(&m.org).unwrap();
+    let mut record = held.value().clone();
+    record.version += 1;
+    record.prev_hash = held.hash.to_vec();
+    change(&mut record);
+    let mut signed = Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] };
+    for key in keys {
+        add_signature(&mut signed, key);
+    }
+    signed
+}
+
+fn coordinators(region: &Region) -> Vec<&SigningKey> {
+    region.coordinators.iter().collect()
+}
+
+fn fault(region: &Region, signed: &Signed) -> Option<RecordFault> {
+    region.directory.check(signed, NOW).err()
+}
+
+#[test]
+fn a_repeated_record_changes_nothing_and_the_next_version_is_taken() {
+    let region = Region::new(1, 2);
+    for record in &region.records {
+        assert!(matches!(region.directory.check(record, NOW), Ok(None)));
+    }
+    let next = next_org(&region, &region.members[0], |_| {}, &coordinators(&region));
+    assert!(matches!(region.directory.check(&next, NOW), Ok(Some(Checked::Org(..)))));
+}
+
+#[test]
+fn attack_10_a_small_order_root_key_is_not_admitted() {
+    let region = Region::new(1, 1);
+    for weak in [[0u8; 32], {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    }] {
+        let bad = next_org(&region, &region.members[0], |r| r.org_root_pk = weak.to_vec(), &coordinators(&region));
+        assert!(matches!(fault(&region, &bad), Some(RecordFault::Key(_))));
+    }
+}
+
+#[test]
+fn attack_11_a_prekey_with_a_zero_x25519_half_is_refused() {
+    let mut region = Region::new(1, 1);
+    let m = &region.members[0];
+    let mut pk = m.prekey(NOW).public().unwrap().as_bytes().to_vec();
+    let len = pk.len();
+    pk[len - 32..].fill(0);
+    let mut descriptor = region.directory.descriptor(m.node).unwrap().clone();
+    descriptor.serial += 1;
+    descriptor.prekeys[0].sha256 = sha256(&pk).to_vec();
+    let signed = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &m.sign);
+    let checked = region.directory.check(&signed, NOW).unwrap().unwrap();
+    region.directory.insert(checked);
+    assert!(matches!(region.directory.check_prekey(NOW / crate::limits::WEEK, &pk).err(), Some(RecordFault::Key(_))));
+}
+
+#[test]
+fn attack_18_thresholds_count_distinct_keys_of_the_policy() {
+    let region = Region::new(1, 1);
+    let m = &region.members[0];
+    let k = &region.coordinators;
+    let stranger = SigningKey::from_seed(&[77; 32]);
+    for keys in [vec![&k[0], &k[0], &k[0]], vec![&k[0], &k[1]], vec![&k[0], &k[1], &stranger], vec![]] {
+        assert_eq!(fault(&region, &next_org(&region, m, |_| {}, &keys)), Some(RecordFault::Threshold));
+    }
+}
+
+#[test]
+fn coordinators_of_the_applicants_own_country_alone_do_not_accredit() {
+    let mut region = Region::new(1, 0);
+    let mut rng = region.rng.clone();
+    let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
+    let founders: Vec<ceremony::Founder<'_>> = keys
+        .iter()
+        .zip(1u8..)
+        .map(|(key, n)| ceremony::Founder { id: [n; 16], country: "RO", key, node: NodeId([0; 16]) })
+        .collect();
+    let k = ceremony::Thresholds { accredit: 2, revoke: 2, root: 3, f: 0 };
+    let (genesis, net) = ceremony::genesis(wire::NetworkKind::Training, "one country", &founders, k, NOW);
+    region.directory = Directory::found(&genesis, Some(net)).unwrap();
+    let application = Application {
+        org: OrgId([1; 16]),
+        label: "X",
+        country: "RO",
+        roles: &[],
+        competences: &[],
+        root_pk: keys[0].public(),
+    };
+    let record = ceremony::accredit(net, &application, &keys.iter().collect::<Vec<_>>(), NOW);
+    assert_eq!(fault(&region, &record), Some(RecordFault::Threshold));
+}
+
+#[test]
+fn a_record_of_another_network_is_refused() {
+    let region = Region::new(1, 1);
+    let other = Region::of_kind(1, 1, wire::NetworkKind::Live);
+    for record in &other.records {
+        let fault = fault(&region, record);
+        assert_eq!(fault, Some(RecordFault::OtherNetwork));
+    }
+    assert_eq!(Directory::found(&other.genesis, Some(region.net)).err(), Some(RecordFault::OtherNetwork));
+    assert_eq!(fault(&region, &other.genesis), Some(RecordFault::OtherNetwork));
+    let _: Net = other.net;
+}
+
+#[test]
+fn versions_only_rise_by_one_and_carry_their_predecessor() {
+    let region = Region::new(1, 1);
+    let m = &region.members[0];
+    let k = coordinators(&region);
+    let skips = next_org(&region, m, |r| r.version += 1, &k);
+    let unchained = next_org(&region, m, |r| r.prev_hash = vec![0; 32], &k);
+    assert_eq!(fault(&region, &skips), Some(RecordFault::Broken));
+    assert_eq!(fault(&region, &unchained), Some(RecordFault::Broken));
+    let two_truths = next_org(
+        &region,
+        m,
+        |r| {
+            r.version = 1;
+            r.label = "Other".into();
+        },
+        &k,
+    );
+    assert_eq!(fault(&region, &two_truths), Some(RecordFault::Equivocation));
+    let mut newer = Region::new(1, 1);
+    let next = next_org(&newer, &newer.members[0], |_| {}, &coordinators(&newer));
+    let checked = newer.directory.check(&next, NOW).unwrap().unwrap();
+    newer.directory.insert(checked);
+    assert_eq!(fault(&newer, &newer.records[0]), Some(RecordFault::Rollback));
+}
+
+#[test]
+fn a_certificate_or_descriptor_by_the_wrong_key_is_refused() {
+    let region = Region::new(1, 2);
+    let (a, b) = (&region.members[0], &region.members[1]);
+    let stolen = ceremony::certify(region.net, a.org, NodeId([9; 16]), b.sign.public(), &b.root, NOW);
+    assert_eq!(fault(&region, &stolen), Some(RecordFault::Signer));
+    let moved = ceremony::certify(region.net, b.org, a.node, b.sign.public(), &b.root, NOW);
+    assert_eq!(fault(&region, &moved), Some(RecordFault::Signer));
+    let mut descriptor = region.directory.descriptor(a.node).unwrap().clone();
+    descriptor.serial += 1;
+    let signed = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &b.sign);
+    assert_eq!(fault(&region, &signed), Some(RecordFault::Signer));
+    descriptor.tls_pks = region.directory.descriptor(b.node).unwrap().tls_pks.clone();
+    let hijack = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &a.sign);
+    assert_eq!(fault(&region, &hijack), Some(RecordFault::Field));
+}
+
+#[test]
+fn a_serial_from_the_future_is_refused_and_an_older_one_too() {
+    let region = Region::new(1, 1);
+    let m = &region.members[0];
+    let mut descriptor = region.directory.descriptor(m.node).unwrap().clone();
+    descriptor.serial += 3;
+    assert_eq!(
+        fault(&region, &sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &m.sign)),
+        Some(RecordFault::Broken)
+    );
+    descriptor.serial -= 4;
+    descriptor.expires -= crate::limits::DAY;
+    assert_eq!(
+        fault(&region, &sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &m.sign)),
+        Some(RecordFault::Rollback)
+    );
+}
+
+#[test]
+fn revocation_needs_its_threshold_or_the_subjects_own_key_and_then_ends_everything() {
+    let mut region = Region::new(1, 2);
+    let (a, b) = (&region.members[0], &region.members[1]);
+    let (org, node) = (a.org, a.node);
+    let k = &region.coordinators;
+    let kind = wire::SubjectKind::Organisation;
+    let alone = ceremony::revoke(region.net, kind, org.0, "Compromised", NOW, &[&k[0]]);
+    let by_peer = ceremony::revoke(region.net, kind, org.0, "Compromised", NOW, &[&b.root]);
+    assert_eq!(fault(&region, &alone), Some(RecordFault::Threshold));
+    assert_eq!(fault(&region, &by_peer), Some(RecordFault::Threshold));
+    let tls = SigningKey::from_seed(&a.tls_seed).public();
+    assert_eq!(region.directory.peer(&tls, NOW), Some(node));
+    let both = ceremony::revoke(region.net, kind, org.0, "Compromised", NOW, &[&k[0], &k[1]]);
+    let checked = region.directory.check(&both, NOW).unwrap().unwrap();
+    region.directory.insert(checked);
+    assert_eq!(region.directory.peer(&tls, NOW), None);
+    assert_eq!(region.directory.recipient(org, node, NOW).err(), Some(RouteFault::Revoked));
+    assert_eq!(region.directory.signing_key(org, node, NOW - 1).err(), None);
+}
+
+#[test]
+fn what_expired_is_kept_and_not_used() {
+    let region = Region::new(1, 1);
+    let m = &region.members[0];
+    let later = NOW + 36 * crate::limits::DAY;
+    assert_eq!(region.directory.recipient(m.org, m.node, later).err(), Some(RouteFault::NoDescriptor));
+    let much_later = NOW + 361 * crate::limits::DAY;
+    assert_eq!(region.directory.recipient(m.org, m.node, much_later).err(), Some(RouteFault::Expired));
+    let week_without_key = NOW + 34 * crate::limits::DAY + crate::limits::DAY / 2;
+    let fault = region.directory.recipient(m.org, m.node, week_without_key).err();
+    assert!(matches!(fault, Some(RouteFault::NoDescriptor | RouteFault::NoPrekey) | None));
+}
+
+#[test]
+fn a_bundle_brings_a_stranger_to_the_same_directory() {
+    let region = Region::new(1, 2);
+    let m = &region.members[1];
+    let mut fresh = Directory::found(&region.genesis, Some(region.net)).unwrap();
+    let bundle = region.directory.bundle(m.org);
+    for record in &bundle.records {
+        if let Some(checked) = fresh.check(record, NOW).unwrap() {
+            fresh.insert(checked);
+        }
+    }
+    for prekey in &bundle.prekeys {
+        if let Some(checked) = fresh.check_prekey(prekey.week, &prekey.pk).unwrap() {
+            fresh.insert(checked);
+        }
+    }
+    assert!(fresh.recipient(m.org, m.node, NOW).is_ok());
+    assert_eq!(member_records(region.net, m, 1, &region.coordinators).len(), 3);
+}

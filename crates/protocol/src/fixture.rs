@@ -1,0 +1,157 @@
+//! A small training region with every key at hand, for tests. Built by the same ceremony as a real one.
+//!
+//! Not compiled into the product: only with the feature `fixture` or in this crate's own tests.
+#![allow(clippy::expect_used, reason = "a fixture that cannot be built must stop the test")]
+
+use clearhouse_wire::v1::{NetworkKind, Signed};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+use crate::ceremony::{self, Application, Founder, Presence, Thresholds};
+use crate::directory::Directory;
+use crate::ids::{MailboxId, Net, NodeId, OrgId};
+use crate::keys::{Prekey, PrekeySecret, SigningKey};
+use crate::limits::{PREKEY_WEEKS, WEEK};
+
+/// A convenient "now": 14 November 2026, 12:00 UTC, a Saturday.
+pub const NOW: u64 = 1_794_657_600;
+
+/// One member with all its secrets.
+pub struct Member {
+    /// Organisation.
+    pub org: OrgId,
+    /// Node.
+    pub node: NodeId,
+    /// Mailbox at its own node.
+    pub mailbox: MailboxId,
+    /// Organisation root key.
+    pub root: SigningKey,
+    /// Node signing key.
+    pub sign: SigningKey,
+    /// Seed of the TLS key.
+    pub tls_seed: [u8; 32],
+    /// Prekeys by week.
+    pub prekeys: Vec<(u64, PrekeySecret)>,
+}
+
+impl Member {
+    /// The secret prekey of the week of `now`.
+    #[must_use]
+    pub fn prekey(&self, now: u64) -> &PrekeySecret {
+        &self.prekeys.iter().find(|(week, _)| *week == now / WEEK).expect("prekeys cover five weeks").1
+    }
+}
+
+/// A network of three coordinators in two countries, and members.
+pub struct Region {
+    /// The network.
+    pub net: Net,
+    /// Its genesis policy.
+    pub genesis: Signed,
+    /// Coordinator keys: two of RO, one of IT.
+    pub coordinators: Vec<SigningKey>,
+    /// Members in order.
+    pub members: Vec<Member>,
+    /// All records but the genesis, in reading order.
+    pub records: Vec<Signed>,
+    /// A directory that holds everything.
+    pub directory: Directory,
+    /// The generator, for what a test draws next.
+    pub rng: ChaCha20Rng,
+}
+
+impl Region {
+    /// A training region of `members` organisations, the same for the same seed.
+    #[must_use]
+    pub fn new(seed: u64, members: usize) -> Self {
+        Self::of_kind(seed, members, NetworkKind::Training)
+    }
+
+    /// [`Region::new`] for either kind of network.
+    #[must_use]
+    pub fn of_kind(seed: u64, members: usize, kind: NetworkKind) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let coordinators: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
+        let founders: Vec<Founder<'_>> = coordinators
+            .iter()
+            .zip(["RO", "RO", "IT"])
+            .zip(1u8..)
+            .map(|((key, country), n)| Founder { id: [n; 16], country, key, node: NodeId([0; 16]) })
+            .collect();
+        let k = Thresholds { accredit: 3, revoke: 2, root: 3, f: 0 };
+        let (genesis, net) = ceremony::genesis(kind, "fixture", &founders, k, NOW);
+        let mut directory = Directory::found(&genesis, None).expect("the genesis is sound");
+        let mut records = Vec::new();
+        let mut all = Vec::new();
+        for n in 0..members {
+            let member = member(&mut rng);
+            records.extend(member_records(net, &member, n, &coordinators));
+            all.push(member);
+        }
+        for record in &records {
+            let checked = directory.check(record, NOW).expect("a fixture record is sound").expect("new");
+            directory.insert(checked);
+        }
+        for member in &all {
+            for (week, secret) in &member.prekeys {
+                let public = secret.public().expect("a fresh prekey is sound");
+                let checked = directory.check_prekey(*week, public.as_bytes()).expect("listed").expect("new");
+                directory.insert(checked);
+            }
+        }
+        Self { net, genesis, coordinators, members: all, records, directory, rng }
+    }
+}
+
+fn member(rng: &mut ChaCha20Rng) -> Member {
+    let mut id = || {
+        let mut bytes = [0u8; 16];
+        rng.fill_bytes(&mut bytes);
+        bytes
+    };
+    let (org, node, mailbox) = (OrgId(id()), NodeId(id()), MailboxId(id()));
+    let mut tls_seed = [0u8; 32];
+    rng.fill_bytes(&mut tls_seed);
+    let weeks = NOW / WEEK..NOW / WEEK + PREKEY_WEEKS;
+    Member {
+        org,
+        node,
+        mailbox,
+        root: SigningKey::generate(rng).0,
+        sign: SigningKey::generate(rng).0,
+        tls_seed,
+        prekeys: weeks.map(|w| (w, PrekeySecret::generate(rng))).collect(),
+    }
+}
+
+/// The three records that bring one member in.
+#[must_use]
+pub fn member_records(net: Net, m: &Member, n: usize, coordinators: &[SigningKey]) -> [Signed; 3] {
+    let label = format!("Member {n}");
+    let country = ["IT", "MD", "RS", "AL"][n % 4];
+    let application = Application {
+        org: m.org,
+        label: &label,
+        country,
+        roles: &["Destination", "Origin"],
+        competences: &["Shelter"],
+        root_pk: m.root.public(),
+    };
+    let keys: Vec<&SigningKey> = coordinators.iter().collect();
+    let tls = SigningKey::from_seed(&m.tls_seed).public();
+    let prekeys: Vec<(u64, Prekey)> =
+        m.prekeys.iter().map(|(w, s)| (*w, s.public().expect("a fresh prekey is sound"))).collect();
+    let presence = Presence {
+        node: m.node,
+        tls_pks: &[tls],
+        mailboxes: &[(m.mailbox, m.node, format!("node{n}.example.org:7443"))],
+        prekeys: &prekeys,
+        languages: &["ron".to_owned()],
+        reads: &[2, 3, 4, 6, 9, 10, 17, 100].map(|t| (t, 1)),
+    };
+    [
+        ceremony::accredit(net, &application, &keys, NOW),
+        ceremony::certify(net, m.org, m.node, m.sign.public(), &m.root, NOW),
+        ceremony::describe(net, &presence, &m.sign, NOW),
+    ]
+}

@@ -1,0 +1,204 @@
+//! Signing keys and prekeys: how they are made, admitted and used. Refuses to print or copy a secret.
+//!
+//! A public key is worth nothing until it is *admitted*: Ed25519 keys must be canonical, of large order and
+//! torsion-free; X-Wing keys must pass ML-KEM's modulus check and have an X25519 half that is not of low order
+//! (protocol sections 1.2 and 7.0; attack cases 10 and 11).
+
+use ed25519_dalek::Signer as _;
+use hpke::{Deserializable as _, Kem as _, Serializable as _};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::ids::{KeyId, PrekeyId};
+use crate::limits::PREKEY_LEN;
+use crate::pae::{pae, sha256};
+
+/// The suite-1 key encapsulation: X-Wing (ML-KEM-768 and X25519), HPKE code point 0x647a.
+pub(crate) type Kem = hpke::kem::XWing;
+
+/// Why a public key is not admitted, or a signature does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    /// Not the right number of bytes.
+    #[error("a key or signature has the wrong length")]
+    Length,
+    /// Not a point, not the canonical encoding of one, of small order, or with a torsion part.
+    #[error("a signing key that must not be used")]
+    WeakSigningKey,
+    /// Out of range for ML-KEM, or with an X25519 half of low order.
+    #[error("a prekey that must not be used")]
+    WeakPrekey,
+    /// The signature does not verify.
+    #[error("a signature does not verify")]
+    BadSignature,
+}
+
+/// An Ed25519 signing key. Zeroized when dropped; has no `Debug` and no `Clone`.
+pub struct SigningKey(ed25519_dalek::SigningKey);
+
+impl SigningKey {
+    /// The key of a 32-byte seed.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// A new key and the seed to keep.
+    pub fn generate(rng: &mut impl CryptoRng) -> (Self, Zeroizing<[u8; 32]>) {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        rng.fill_bytes(seed.as_mut());
+        (Self::from_seed(&seed), seed)
+    }
+
+    /// The public bytes.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        key_id(&self.public())
+    }
+
+    /// Ed25519 over PAE(`media`, `body`). Deterministic.
+    #[must_use]
+    pub fn sign(&self, media: &str, body: &[u8]) -> [u8; 64] {
+        self.0.sign(&pae(media, body)).to_bytes()
+    }
+}
+
+/// The id of a public key: the first half of its SHA-256.
+#[must_use]
+pub fn key_id(public: &[u8; 32]) -> KeyId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&sha256(public)[..16]);
+    KeyId(id)
+}
+
+/// An Ed25519 public key that passed admission.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifyKey(ed25519_dalek::VerifyingKey);
+
+impl VerifyKey {
+    /// Admits a public key.
+    ///
+    /// # Errors
+    /// [`KeyFault::Length`] or [`KeyFault::WeakSigningKey`].
+    pub fn admit(public: &[u8]) -> Result<Self, KeyFault> {
+        let bytes: [u8; 32] = public.try_into().map_err(|_| KeyFault::Length)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| KeyFault::WeakSigningKey)?;
+        let point = key.to_edwards();
+        let sound = !key.is_weak() && point.is_torsion_free() && point.compress().to_bytes() == bytes;
+        if sound { Ok(Self(key)) } else { Err(KeyFault::WeakSigningKey) }
+    }
+
+    /// The public bytes.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        key_id(&self.public())
+    }
+
+    /// Checks a signature over PAE(`media`, `body`), strictly.
+    ///
+    /// # Errors
+    /// [`KeyFault::Length`] or [`KeyFault::BadSignature`].
+    pub fn verify(&self, media: &str, body: &[u8], sig: &[u8]) -> Result<(), KeyFault> {
+        let sig: [u8; 64] = sig.try_into().map_err(|_| KeyFault::Length)?;
+        self.verify_bare(&pae(media, body), &sig)
+    }
+
+    /// Checks a signature over bare bytes. Published vectors need it; nothing of ours signs without PAE.
+    ///
+    /// # Errors
+    /// [`KeyFault::BadSignature`].
+    pub fn verify_bare(&self, message: &[u8], sig: &[u8; 64]) -> Result<(), KeyFault> {
+        let sig = ed25519_dalek::Signature::from_bytes(sig);
+        self.0.verify_strict(message, &sig).map_err(|_| KeyFault::BadSignature)
+    }
+}
+
+/// A prekey's secret: the 32-byte X-Wing seed. Zeroized when dropped; has no `Debug` and no `Clone`.
+pub struct PrekeySecret(Zeroizing<[u8; 32]>);
+
+impl PrekeySecret {
+    /// The prekey of a stored seed.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*seed))
+    }
+
+    /// A new prekey.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        rng.fill_bytes(seed.as_mut());
+        Self(seed)
+    }
+
+    /// The seed, to be kept in the content compartment of the key file.
+    #[must_use]
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(crate) fn private(&self) -> Result<<Kem as hpke::Kem>::PrivateKey, KeyFault> {
+        <Kem as hpke::Kem>::PrivateKey::from_bytes(self.0.as_ref()).map_err(|_| KeyFault::WeakPrekey)
+    }
+
+    /// The public prekey.
+    ///
+    /// # Errors
+    /// [`KeyFault::WeakPrekey`] only if the KEM refuses its own seed.
+    pub fn public(&self) -> Result<Prekey, KeyFault> {
+        Prekey::admit(&Kem::sk_to_pk(&self.private()?).to_bytes())
+    }
+}
+
+/// A public prekey that passed admission: 1216 bytes, ML-KEM-768 key then X25519 key.
+#[derive(Clone)]
+pub struct Prekey {
+    pub(crate) key: <Kem as hpke::Kem>::PublicKey,
+    bytes: Vec<u8>,
+}
+
+impl Prekey {
+    /// Admits a prekey.
+    ///
+    /// # Errors
+    /// [`KeyFault::Length`] or [`KeyFault::WeakPrekey`].
+    pub fn admit(bytes: &[u8]) -> Result<Self, KeyFault> {
+        let x25519_half: [u8; 32] =
+            bytes.get(PREKEY_LEN - 32..PREKEY_LEN).and_then(|b| b.try_into().ok()).ok_or(KeyFault::Length)?;
+        if bytes.len() != PREKEY_LEN {
+            return Err(KeyFault::Length);
+        }
+        // The KEM accepts an X25519 half of low order, which would leave security to ML-KEM alone. Any clamped
+        // scalar maps exactly the low-order points to zero.
+        if x25519_dalek::x25519([0x55; 32], x25519_half) == [0; 32] {
+            return Err(KeyFault::WeakPrekey);
+        }
+        let key = <Kem as hpke::Kem>::PublicKey::from_bytes(bytes).map_err(|_| KeyFault::WeakPrekey)?;
+        Ok(Self { key, bytes: bytes.to_vec() })
+    }
+
+    /// The public bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The prekey's id.
+    #[must_use]
+    pub fn id(&self) -> PrekeyId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&sha256(&self.bytes)[..16]);
+        PrekeyId(id)
+    }
+}

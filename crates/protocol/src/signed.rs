@@ -1,0 +1,151 @@
+//! DSSE envelopes: opaque payload bytes, a type, signatures. Verified first, parsed second, never re-encoded.
+//!
+//! [`Verified`] can be made only here, after a signature held; everything that decides asks for it.
+
+use clearhouse_wire::v1::{Signature, Signed};
+use prost::Message;
+
+use crate::canon::{self, NotCanonical};
+use crate::keys::{KeyFault, SigningKey, VerifyKey};
+use crate::limits::{RECORD_MAX, SIGNATURES_MAX};
+
+/// Why a signed record is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignedFault {
+    /// The payload type is not the one this place expects.
+    #[error("signed for another purpose")]
+    OtherType,
+    /// The payload is not canonical.
+    #[error("the payload is {0}")]
+    Payload(#[from] NotCanonical),
+    /// More signatures than are read.
+    #[error("more than {SIGNATURES_MAX} signatures")]
+    TooManySignatures,
+    /// A signature that had to hold does not.
+    #[error("{0}")]
+    Key(#[from] KeyFault),
+}
+
+/// A payload whose signature, by a key the caller named, held over exactly `raw`.
+#[derive(Clone)]
+pub struct Verified<T> {
+    value: T,
+    raw: Signed,
+}
+
+impl<T> Verified<T> {
+    /// The parsed payload.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The record exactly as it was received.
+    pub fn raw(&self) -> &Signed {
+        &self.raw
+    }
+
+    /// Gives up the parsed payload.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+/// Signs a payload with one key.
+#[must_use]
+pub fn sign(media: &str, payload: Vec<u8>, key: &SigningKey) -> Signed {
+    let mut signed = Signed { payload_type: media.to_owned(), payload, signatures: Vec::new() };
+    add_signature(&mut signed, key);
+    signed
+}
+
+/// Adds one more signature over the same payload.
+pub fn add_signature(signed: &mut Signed, key: &SigningKey) {
+    let sig = key.sign(&signed.payload_type, &signed.payload).to_vec();
+    signed.signatures.push(Signature { key_id: key.id().to_vec(), sig });
+}
+
+/// Checks the type, at least one valid signature by `key`, then parses the payload canonically.
+///
+/// # Errors
+/// [`SignedFault`], naming the first check that failed.
+pub fn verify<T: Message + Default>(media: &str, signed: &Signed, key: &VerifyKey) -> Result<Verified<T>, SignedFault> {
+    if count(media, signed, std::slice::from_ref(key))?.is_empty() {
+        return Err(SignedFault::Key(KeyFault::BadSignature));
+    }
+    parse_verified(signed)
+}
+
+/// Which of `keys` signed: their positions, each at most once, whatever key ids the signatures claim.
+///
+/// # Errors
+/// [`SignedFault::OtherType`], [`SignedFault::TooManySignatures`], or [`SignedFault::Payload`] for a payload
+/// above [`RECORD_MAX`].
+pub fn count(media: &str, signed: &Signed, keys: &[VerifyKey]) -> Result<Vec<usize>, SignedFault> {
+    if signed.payload_type != media {
+        return Err(SignedFault::OtherType);
+    }
+    if signed.signatures.len() > SIGNATURES_MAX {
+        return Err(SignedFault::TooManySignatures);
+    }
+    if signed.payload.len() > RECORD_MAX {
+        return Err(SignedFault::Payload(NotCanonical::TooLong { max: RECORD_MAX }));
+    }
+    let holds = |key: &VerifyKey| signed.signatures.iter().any(|s| key.verify(media, &signed.payload, &s.sig).is_ok());
+    Ok(keys.iter().enumerate().filter(|(_, key)| holds(key)).map(|(i, _)| i).collect())
+}
+
+/// Parses a payload whose signatures the caller has just counted with [`count`].
+pub(crate) fn parse_verified<T: Message + Default>(signed: &Signed) -> Result<Verified<T>, SignedFault> {
+    Ok(Verified { value: canon::decode(&signed.payload, RECORD_MAX)?, raw: signed.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::media;
+    use clearhouse_wire::v1::{Descriptor, NotOpened};
+
+    fn key(n: u8) -> (SigningKey, VerifyKey) {
+        let secret = SigningKey::from_seed(&[n; 32]);
+        let public = VerifyKey::admit(&secret.public()).expect("a fresh key is sound");
+        (secret, public)
+    }
+
+    // Attack 14.
+    #[test]
+    fn a_signature_for_one_purpose_does_not_serve_another() {
+        let (secret, public) = key(1);
+        let receipt = sign(media::NOT_OPENED, NotOpened::default().encode_to_vec(), &secret);
+        assert!(verify::<NotOpened>(media::NOT_OPENED, &receipt, &public).is_ok());
+        assert_eq!(verify::<Descriptor>(media::DESCRIPTOR, &receipt, &public).err(), Some(SignedFault::OtherType));
+        let mut relabelled = receipt;
+        relabelled.payload_type = media::DESCRIPTOR.into();
+        assert_eq!(
+            verify::<Descriptor>(media::DESCRIPTOR, &relabelled, &public).err(),
+            Some(SignedFault::Key(KeyFault::BadSignature))
+        );
+    }
+
+    // Attack 18: one key counts once, under whatever ids it appears.
+    #[test]
+    fn a_key_counts_once_however_often_it_signed() {
+        let ((a, public_a), (_, public_b)) = (key(1), key(2));
+        let mut signed = sign(media::ORG, vec![], &a);
+        add_signature(&mut signed, &a);
+        signed.signatures[1].key_id = public_b.id().to_vec();
+        assert_eq!(count(media::ORG, &signed, &[public_a, public_b]), Ok(vec![0]));
+    }
+
+    // Attack 13.
+    #[test]
+    fn a_validly_signed_body_that_is_not_canonical_is_refused() {
+        let (secret, public) = key(1);
+        let mut body = NotOpened { time: 5, ..NotOpened::default() }.encode_to_vec();
+        body.extend_from_slice(&[0x7a, 1, 0]);
+        let signed = sign(media::NOT_OPENED, body, &secret);
+        assert_eq!(
+            verify::<NotOpened>(media::NOT_OPENED, &signed, &public).err(),
+            Some(SignedFault::Payload(NotCanonical::OtherEncoding))
+        );
+    }
+}
