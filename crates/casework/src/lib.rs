@@ -1,1 +1,6 @@
-//! casework
+//! What a case message means: consent, notices, profiles, case states, timers and the HTCDS data standard.
+//!
+//! Pure: no I/O, no clock, no global randomness. `now` and `rng` are arguments; files come in as bytes.
+#![deny(missing_docs)]
+
+pub mod htcds;
