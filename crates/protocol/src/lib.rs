@@ -4,6 +4,7 @@
 //! never understood here; `casework` gives them meaning.
 #![deny(missing_docs)]
 
+pub mod audit;
 pub mod canon;
 pub mod ceremony;
 pub mod chunked;
@@ -15,6 +16,11 @@ pub mod ids;
 pub mod keys;
 pub mod labels;
 pub mod limits;
+pub mod mail;
+pub mod merkle;
 pub mod pae;
+pub mod receipt;
 pub mod rows;
 pub mod signed;
+#[cfg(test)]
+mod vectors;

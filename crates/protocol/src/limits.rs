@@ -73,7 +73,7 @@ pub const MAILBOXES_MAX: usize = 3;
 /// Longest short text in a record: a label, a role, an endpoint.
 pub const LABEL_MAX: usize = 120;
 /// Envelopes one mailbox holds unopened.
-pub const MAILBOX_ITEMS_MAX: u64 = 500;
+pub const MAILBOX_ITEMS_MAX: usize = 500;
 /// Bytes one mailbox holds unopened.
 pub const MAILBOX_BYTES_MAX: u64 = 512 << 20;
 /// Messages waiting to leave.
@@ -86,7 +86,7 @@ pub const BACKOFF_MAX_SECS: u64 = 15 * MINUTE;
 pub const BACKOFF_FIRST_SECS: u64 = 2;
 /// Longest text of an error sent to a peer.
 pub const ERROR_TEXT_MAX: usize = 200;
-/// Padded length of an audit opening.
-pub const OPENING_LEN: usize = 256;
+/// Padded length of an audit opening. The study says 256; an opening that names two parties and three digests is 330.
+pub const OPENING_LEN: usize = 512;
 /// Step to which audit times are rounded down.
 pub const OPENING_STEP_SECS: u64 = 10 * MINUTE;

@@ -1,0 +1,190 @@
+//! A node's own record: what happened, committed to without saying what. Refuses content by having no field for it.
+//!
+//! Each event is an [`wire::Opening`], padded to one length and hidden behind an HMAC under a salt of its own; the
+//! commitment is the future leaf of the node's log (protocol section 7.5, decisions 20 and 27).
+
+use clearhouse_wire::v1 as wire;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use prost::Message as _;
+use rand_core::CryptoRng;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+pub use wire::AuditEvent;
+
+use crate::canon;
+use crate::ids::{Digest, Net, NodeId, OrgId};
+use crate::labels::media;
+use crate::limits::{OPENING_LEN, OPENING_STEP_SECS};
+use crate::pae::pae;
+use crate::rows::EventRow;
+
+/// An event before it is numbered and hidden. Everything but the kind may be absent.
+#[derive(Clone, Copy, Default)]
+pub struct Happening {
+    /// What happened.
+    pub event: AuditEvent,
+    /// The other party.
+    pub peer: Option<(OrgId, NodeId)>,
+    /// The envelope it concerns.
+    pub digest: Option<Digest>,
+    /// The envelope it answers.
+    pub answers: Option<Digest>,
+    /// A MessageType number, 0 for none.
+    pub msg_class: u32,
+    /// A day something is due, unix days, 0 for none.
+    pub due_day: u64,
+    /// The role in which somebody acted; empty when the node acted.
+    pub role: &'static str,
+}
+
+impl Happening {
+    /// An event of this kind with nothing else known.
+    #[must_use]
+    pub fn of(event: AuditEvent) -> Self {
+        Self { event, ..Self::default() }
+    }
+
+    /// Names the other party.
+    #[must_use]
+    pub fn with(mut self, org: OrgId, node: NodeId) -> Self {
+        self.peer = Some((org, node));
+        self
+    }
+
+    /// Names the envelope and its class.
+    #[must_use]
+    pub fn about(mut self, digest: Digest, msg_class: u32) -> Self {
+        self.digest = Some(digest);
+        self.msg_class = msg_class;
+        self
+    }
+
+    /// Names the role that acted.
+    #[must_use]
+    pub fn by(mut self, role: &'static str) -> Self {
+        self.role = role;
+        self
+    }
+}
+
+/// The name of a node's log: `clearhouse.<net8>/<org>/<node>/g<generation>`.
+#[must_use]
+pub fn origin(net: Net, org: OrgId, node: NodeId, generation: u32) -> String {
+    format!("clearhouse.{}/{org}/{node}/g{generation}", crate::ids::hex(&net.0[..4]))
+}
+
+/// Numbers and hides an event. The salt is fresh, so equal events have unrelated commitments.
+pub fn record(
+    happening: &Happening,
+    net: Net,
+    origin: &str,
+    index: u64,
+    now: u64,
+    rng: &mut impl CryptoRng,
+) -> EventRow {
+    let (org, node) = happening.peer.map(|(o, n)| (o.to_vec(), n.to_vec())).unwrap_or_default();
+    let opening = wire::Opening {
+        net: net.to_vec(),
+        origin: origin.to_owned(),
+        event: happening.event.into(),
+        time: now - now % OPENING_STEP_SECS,
+        peer_org: org,
+        peer_node: node,
+        envelope_digest: happening.digest.map(Digest::to_vec).unwrap_or_default(),
+        msg_class: happening.msg_class,
+        due_day: happening.due_day,
+        ref_digest: happening.answers.map(Digest::to_vec).unwrap_or_default(),
+        actor_role: happening.role.to_owned(),
+        index,
+        replaces_digest: vec![],
+    };
+    let opening = pad(&opening.encode_to_vec());
+    let mut salt = [0u8; 32];
+    rng.fill_bytes(&mut salt);
+    EventRow { index, commitment: commit(&salt, &opening), salt, opening }
+}
+
+/// HMAC-SHA256(salt, PAE(opening type, padded opening)).
+#[must_use]
+pub fn commit(salt: &[u8; 32], opening: &[u8]) -> [u8; 32] {
+    // HMAC takes keys of any length; 32 bytes never fail.
+    Hmac::<Sha256>::new_from_slice(salt).map_or([0; 32], |mut mac| {
+        mac.update(&pae(media::OPENING, opening));
+        mac.finalize().into_bytes().into()
+    })
+}
+
+/// Reads an opening that belongs to a commitment. `None` when it does not, or is not one.
+#[must_use]
+pub fn reveal(commitment: &[u8; 32], salt: &[u8; 32], padded: &[u8]) -> Option<wire::Opening> {
+    if !bool::from(commit(salt, padded).ct_eq(commitment)) {
+        return None;
+    }
+    unpad(padded)
+}
+
+/// Reads a padded opening without a commitment.
+#[must_use]
+pub fn unpad(padded: &[u8]) -> Option<wire::Opening> {
+    let (len, rest) = padded.split_first_chunk::<2>()?;
+    let (opening, zeros) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+    if padded.len() != OPENING_LEN || zeros.iter().any(|b| *b != 0) {
+        return None;
+    }
+    canon::decode(opening, OPENING_LEN).ok()
+}
+
+fn pad(opening: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(opening.len()).unwrap_or(u16::MAX);
+    let mut padded = len.to_be_bytes().to_vec();
+    padded.extend_from_slice(opening);
+    padded.resize(OPENING_LEN.max(padded.len()), 0);
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    fn row(index: u64) -> EventRow {
+        let mut rng = ChaCha20Rng::seed_from_u64(index);
+        let net = Net([9; 32]);
+        let origin = origin(net, OrgId([1; 16]), NodeId([2; 16]), 1);
+        let happening = Happening {
+            due_day: 20_000,
+            answers: Some(Digest([4; 32])),
+            ..Happening::of(AuditEvent::Sent)
+                .with(OrgId([7; 16]), NodeId([8; 16]))
+                .about(Digest([3; 32]), 6)
+                .by("ChildOfficer")
+        };
+        record(&happening, net, &origin, index, 1_794_657_600 + 599, &mut rng)
+    }
+
+    #[test]
+    fn the_fullest_opening_fits_its_padding_and_reads_back() {
+        let row = row(u64::MAX);
+        assert_eq!(row.opening.len(), OPENING_LEN);
+        let opening = reveal(&row.commitment, &row.salt, &row.opening).unwrap();
+        assert_eq!(opening.time % OPENING_STEP_SECS, 0);
+        assert_eq!(opening.actor_role, "ChildOfficer");
+    }
+
+    #[test]
+    fn another_salt_or_one_changed_byte_does_not_open_the_commitment() {
+        let row = row(1);
+        assert!(reveal(&row.commitment, &[0; 32], &row.opening).is_none());
+        let mut changed = row.opening.clone();
+        changed[OPENING_LEN - 1] = 1;
+        assert!(reveal(&row.commitment, &row.salt, &changed).is_none());
+        assert!(unpad(&changed).is_none());
+    }
+
+    #[test]
+    fn equal_events_commit_differently() {
+        assert_ne!(row(1).commitment, row(2).commitment);
+    }
+}

@@ -1,0 +1,164 @@
+//! Letters that came: stored sealed, opened later, each with one effect.
+
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+
+use super::{Letter, Mailroom, Taken, service_row};
+use crate::envelope::{Opened, Outside};
+use crate::ids::{Digest, MailboxId, MsgId, NodeId};
+use crate::limits::{HOUR, MAILBOX_BYTES_MAX, MAILBOX_ITEMS_MAX, REPLAY_MEMORY_SECS};
+use crate::rows::{Row, Table, Under};
+
+/// Where a letter stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum LetterState {
+    /// Sealed, waiting to be opened.
+    Stored = 1,
+    /// Opened and answered.
+    Taken = 2,
+    /// It does not open here.
+    Unopenable = 3,
+}
+
+/// What a deposit meets.
+pub enum Arrival {
+    /// Not seen before: to be stored.
+    New,
+    /// Stored earlier: the same receipt again.
+    Repeat(wire::StorageReceipt),
+}
+
+/// Why a deposit is not taken. None of these says anything about what is inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DepositFault {
+    /// Not a mailbox of this node.
+    #[error("no such mailbox here")]
+    NoSuchMailbox,
+    /// Past its end.
+    #[error("the envelope has expired")]
+    Expired,
+    /// The mailbox holds as much as it may.
+    #[error("the mailbox is full")]
+    Full,
+}
+
+impl Mailroom {
+    /// Decides on a deposit of `len` bytes. Quotas refuse; they never drop what is already held.
+    ///
+    /// # Errors
+    /// [`DepositFault`].
+    pub fn arrive(&self, outside: &Outside, len: usize, mine: &[MailboxId], now: u64) -> Result<Arrival, DepositFault> {
+        if !mine.contains(&outside.mailbox) {
+            return Err(DepositFault::NoSuchMailbox);
+        }
+        if let Some(letter) = self.letters.get(&outside.digest)
+            && let Ok(receipt) = wire::StorageReceipt::decode(letter.receipt.as_slice())
+        {
+            return Ok(Arrival::Repeat(receipt));
+        }
+        if outside.expires <= now {
+            return Err(DepositFault::Expired);
+        }
+        if self.waiting.len() >= MAILBOX_ITEMS_MAX || self.waiting_bytes + len as u64 > MAILBOX_BYTES_MAX {
+            return Err(DepositFault::Full);
+        }
+        Ok(Arrival::New)
+    }
+
+    /// Rows that store a new letter together with the receipt its depositor will get.
+    #[must_use]
+    pub fn store(&self, outside: &Outside, bytes: Vec<u8>, receipt: &wire::StorageReceipt, now: u64) -> Vec<Row> {
+        let letter = Letter {
+            mailbox: outside.mailbox.to_vec(),
+            arrival: self.last_arrival + 1,
+            len: bytes.len() as u64,
+            stored_hour: now / HOUR,
+            expires: outside.expires,
+            state: LetterState::Stored as u32,
+            receipt: receipt.encode_to_vec(),
+            not_opened: vec![],
+        };
+        let mut row = service_row(Table::Mailbox, outside.digest.as_bytes(), Some(&letter));
+        row.must_be_new = true;
+        let body = Row {
+            table: Table::Envelope,
+            key: outside.digest.to_vec(),
+            value: Some(bytes),
+            under: Under::Letter(outside.digest),
+            must_be_new: true,
+        };
+        vec![row, body]
+    }
+
+    /// Sealed letters waiting to be opened, in the order they came.
+    #[must_use]
+    pub fn unopened(&self) -> Vec<Digest> {
+        self.waiting.values().copied().collect()
+    }
+
+    /// What is known of one letter.
+    #[must_use]
+    pub fn letter(&self, digest: Digest) -> Option<&Letter> {
+        self.letters.get(&digest)
+    }
+
+    /// Rows that end a letter which does not open here. The statement stays for whoever asks with the digest.
+    #[must_use]
+    pub fn end_unopened(&self, digest: Digest, statement: &wire::Signed) -> Vec<Row> {
+        let Some(letter) = self.letters.get(&digest) else { return Vec::new() };
+        let ended =
+            Letter { state: LetterState::Unopenable as u32, not_opened: statement.encode_to_vec(), ..letter.clone() };
+        vec![service_row(Table::Mailbox, digest.as_bytes(), Some(&ended)), gone(digest)]
+    }
+
+    /// Whether a message had its effect already, and with which answer.
+    #[must_use]
+    pub fn seen(&self, sender: NodeId, msg_id: MsgId) -> Option<&Taken> {
+        self.taken.get(&(sender, msg_id))
+    }
+
+    /// Rows that record the effect of an opened message: the letter ends, the id is remembered, the thread moves.
+    /// A message seen before changes neither id nor thread.
+    #[must_use]
+    pub fn take(&self, opened: &Opened, stage: wire::Stage, refusal: wire::RefusalCode) -> Vec<Row> {
+        let mut rows = Vec::new();
+        if let Some(letter) = self.letters.get(&opened.digest) {
+            let ended = Letter { state: LetterState::Taken as u32, ..letter.clone() };
+            rows.push(service_row(Table::Mailbox, opened.digest.as_bytes(), Some(&ended)));
+            rows.push(gone(opened.digest));
+        }
+        let (_, node) = opened.sender;
+        if self.seen(node, opened.msg_id).is_none() {
+            let taken = Taken {
+                digest: opened.digest.to_vec(),
+                stage: stage.into(),
+                refusal: refusal.into(),
+                keep_until: opened.inner().expires.saturating_add(REPLAY_MEMORY_SECS),
+            };
+            let key = [node.as_bytes(), opened.msg_id.as_bytes()].concat();
+            let mut row = service_row(Table::Taken, &key, Some(&taken));
+            row.must_be_new = true;
+            rows.push(row);
+            rows.push(self.received(opened));
+        }
+        rows
+    }
+
+    /// Rows that forget what can no longer come again: ended letters past their expiry, ids past their memory.
+    #[must_use]
+    pub fn forget(&self, now: u64) -> Vec<Row> {
+        let past = |l: &Letter| l.expires.saturating_add(REPLAY_MEMORY_SECS) < now;
+        let letters = self.letters.iter().filter(|(_, l)| past(l) && l.state != LetterState::Stored as u32);
+        let letters = letters.map(|(d, _)| service_row(Table::Mailbox, d.as_bytes(), None::<&Letter>));
+        let taken = self.taken.iter().filter(|(_, t)| t.keep_until < now);
+        let taken = taken.map(|((node, id), _)| {
+            service_row(Table::Taken, &[node.as_bytes(), id.as_bytes()].concat(), None::<&Taken>)
+        });
+        letters.chain(taken).collect()
+    }
+}
+
+fn gone(digest: Digest) -> Row {
+    Row { table: Table::Envelope, key: digest.to_vec(), value: None, under: Under::Letter(digest), must_be_new: false }
+}

@@ -1,0 +1,127 @@
+//! The mailroom of a node: letters that came, messages that go, and what keeps each of them to one effect.
+//!
+//! Pure. Methods answer with the [`Row`]s to keep; [`Mailroom::apply`] is the only thing that changes memory, and it
+//! takes the same rows, so a node that starts again is where it was. Bodies pass through sealed: nothing here can
+//! open one. Split by subject: [`letters`](self) in, `outgoing` out, `threads` for order.
+
+mod letters;
+mod outgoing;
+mod rows;
+mod threads;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use letters::{Arrival, DepositFault, LetterState};
+pub use outgoing::{Attempt, Delivery, Outbound};
+pub use rows::{Letter, Outgoing, Taken, Thread};
+pub use threads::Place;
+
+use crate::ids::{ConversationId, Digest, MsgId, NodeId};
+use crate::rows::{Row, Table, Under};
+use prost::Message;
+
+/// Everything the mailroom remembers. A fold over rows of the tables Mailbox, Outbox, Taken and Conversation.
+#[derive(Clone, Default)]
+pub struct Mailroom {
+    letters: BTreeMap<Digest, Letter>,
+    outgoing: BTreeMap<MsgId, Outgoing>,
+    taken: BTreeMap<(NodeId, MsgId), Taken>,
+    threads: BTreeMap<(ConversationId, NodeId), Thread>,
+    /// Outgoing messages that have not ended: what every beat looks at, however long the history grows.
+    open: BTreeSet<MsgId>,
+    /// Sealed letters waiting, by order of arrival, and their bytes.
+    waiting: BTreeMap<u64, Digest>,
+    waiting_bytes: u64,
+    last_arrival: u64,
+}
+
+impl Mailroom {
+    /// Takes one row into memory. Rows of other tables and rows that do not decode change nothing; the latter
+    /// cannot come from a vault that opened them.
+    pub fn apply(&mut self, row: &Row) {
+        let value = row.value.as_deref();
+        match row.table {
+            Table::Mailbox => self.apply_letter(digest(&row.key), value),
+            Table::Outbox => self.apply_outgoing(msg(&row.key), value),
+            Table::Taken => fold(&mut self.taken, pair(&row.key), value),
+            Table::Conversation => fold(&mut self.threads, thread(&row.key), value),
+            Table::Wrap
+            | Table::Directory
+            | Table::Envelope
+            | Table::Fact
+            | Table::Document
+            | Table::Staff
+            | Table::Timer
+            | Table::Meta
+            | Table::Receipt
+            | Table::Draft => {}
+        }
+    }
+
+    fn apply_letter(&mut self, key: Option<Digest>, value: Option<&[u8]>) {
+        let waiting = |l: &&Letter| l.state == LetterState::Stored as u32;
+        if let Some(old) = key.and_then(|k| self.letters.get(&k)).filter(waiting) {
+            self.waiting.remove(&old.arrival);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(old.len);
+        }
+        fold(&mut self.letters, key, value);
+        let Some((key, new)) = key.and_then(|k| Some((k, self.letters.get(&k)?))) else { return };
+        self.last_arrival = self.last_arrival.max(new.arrival);
+        if waiting(&new) {
+            self.waiting.insert(new.arrival, key);
+            self.waiting_bytes += new.len;
+        }
+    }
+
+    fn apply_outgoing(&mut self, key: Option<MsgId>, value: Option<&[u8]>) {
+        fold(&mut self.outgoing, key, value);
+        let Some(key) = key else { return };
+        let open = self.outgoing.get(&key).is_some_and(outgoing::is_open);
+        if open {
+            self.open.insert(key);
+        } else {
+            self.open.remove(&key);
+        }
+    }
+}
+
+fn fold<K: Ord, V: Message + Default>(map: &mut BTreeMap<K, V>, key: Option<K>, value: Option<&[u8]>) {
+    let Some(key) = key else { return };
+    match value.map(V::decode) {
+        Some(Ok(value)) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+        Some(Err(_)) => {}
+    }
+}
+
+fn digest(key: &[u8]) -> Option<Digest> {
+    Digest::try_from(key).ok()
+}
+
+fn msg(key: &[u8]) -> Option<MsgId> {
+    MsgId::try_from(key).ok()
+}
+
+fn pair(key: &[u8]) -> Option<(NodeId, MsgId)> {
+    let (node, id) = key.split_at_checked(NodeId::LEN)?;
+    Some((NodeId::try_from(node).ok()?, MsgId::try_from(id).ok()?))
+}
+
+fn thread(key: &[u8]) -> Option<(ConversationId, NodeId)> {
+    let (conversation, node) = key.split_at_checked(ConversationId::LEN)?;
+    Some((ConversationId::try_from(conversation).ok()?, NodeId::try_from(node).ok()?))
+}
+
+/// A row under the service key.
+fn service_row(table: Table, key: &[u8], value: Option<&impl Message>) -> Row {
+    Row {
+        table,
+        key: key.to_vec(),
+        value: value.map(Message::encode_to_vec),
+        under: Under::Service,
+        must_be_new: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

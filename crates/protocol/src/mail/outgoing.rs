@@ -1,0 +1,296 @@
+//! Messages that go: durable before the first attempt, tried until stored, kept until answered, never silently lost.
+//!
+//! Within a conversation a message waits for the one before it to be stored, so an honest mailbox never sees them
+//! out of order. A recall ends what certainly has not left; for anything else a withdrawal has to be sent.
+
+use std::collections::BTreeMap;
+
+use clearhouse_wire::v1 as wire;
+
+use super::{Mailroom, Outgoing, service_row};
+use crate::envelope::{Sealed, body_digest};
+use crate::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
+use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, OUTBOX_MAX};
+use crate::rows::{Row, Table, Under};
+use rand_core::CryptoRng;
+
+/// Where an outgoing message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Delivery {
+    /// Durable here, not yet stored there.
+    Queued = 1,
+    /// On disk in the recipient's mailbox, not yet opened.
+    Stored = 2,
+    /// Answered by the recipient's node: taken or refused.
+    Settled = 3,
+    /// The recipient's node could not open it.
+    NotOpened = 4,
+    /// Its time ran out unanswered.
+    Expired = 5,
+    /// Taken back before it left.
+    Recalled = 6,
+}
+
+impl Delivery {
+    /// Reads the number on disk; an unknown one counts as queued, the state that loses nothing.
+    #[must_use]
+    pub fn of(row: &Outgoing) -> Self {
+        [Self::Stored, Self::Settled, Self::NotOpened, Self::Expired, Self::Recalled]
+            .into_iter()
+            .find(|s| *s as u32 == row.state)
+            .unwrap_or(Self::Queued)
+    }
+}
+
+/// A sealed message to be queued.
+pub struct Outbound<'a> {
+    /// The sealed envelope.
+    pub sealed: &'a Sealed,
+    /// The message.
+    pub msg_id: MsgId,
+    /// To whom.
+    pub peer: (OrgId, NodeId),
+    /// Its conversation and place.
+    pub conversation: ConversationId,
+    /// Its place in the conversation.
+    pub seq: u64,
+    /// MessageType number.
+    pub msg_type: u32,
+    /// The body, for the chain.
+    pub body: &'a [u8],
+    /// When the envelope ends.
+    pub expires: u64,
+    /// The local case, if it belongs to one.
+    pub case: Option<CaseId>,
+}
+
+/// How an attempt to deposit, or a question about a deposit, ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    /// The mailbox has it on disk and signed for it.
+    Stored {
+        /// The recipient's people have locked their node.
+        locked: bool,
+    },
+    /// Nothing left this machine, or it was refused before it was taken. The code is for people.
+    Failed {
+        /// A stable number of the failure.
+        fault: u32,
+    },
+    /// It may have arrived: the connection broke after bytes were sent.
+    Unclear {
+        /// A stable number of the failure.
+        fault: u32,
+    },
+    /// The mailbox says it was opened; its receipt travels by itself.
+    Taken,
+    /// The recipient's node signed that it could not open it.
+    NotOpened,
+    /// The mailbox does not know it (any more).
+    Lost,
+}
+
+impl Mailroom {
+    /// An outgoing message.
+    #[must_use]
+    pub fn outgoing(&self, msg_id: MsgId) -> Option<&Outgoing> {
+        self.outgoing.get(&msg_id)
+    }
+
+    /// Every outgoing message, by id.
+    pub fn all_outgoing(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
+        self.outgoing.iter().map(|(id, o)| (*id, o))
+    }
+
+    /// Whether the outbox takes one more.
+    #[must_use]
+    pub fn outbox_has_room(&self) -> bool {
+        self.open.len() < OUTBOX_MAX
+    }
+
+    /// Rows that make a sealed message durable and start its way out.
+    #[must_use]
+    pub fn queue(&self, out: &Outbound<'_>, now: u64) -> Vec<Row> {
+        let row = Outgoing {
+            digest: out.sealed.digest.to_vec(),
+            conversation: out.conversation.to_vec(),
+            seq: out.seq,
+            peer_org: out.peer.0.to_vec(),
+            peer_node: out.peer.1.to_vec(),
+            msg_type: out.msg_type,
+            queued_at: now,
+            expires: out.expires,
+            state: Delivery::Queued as u32,
+            next_try: now,
+            case: out.case.map(CaseId::to_vec).unwrap_or_default(),
+            ..Outgoing::default()
+        };
+        let mut entry = service_row(Table::Outbox, out.msg_id.as_bytes(), Some(&row));
+        entry.must_be_new = true;
+        let thread = self.sent(out.conversation, out.peer.1, out.seq, body_digest(out.msg_id, out.body));
+        vec![entry, envelope_row(out.sealed.digest, Some(out.sealed.bytes.clone())), thread]
+    }
+
+    /// Rows that put a newer sealing of a message in the place of its old one.
+    #[must_use]
+    pub fn reseal(&self, msg_id: MsgId, sealed: &Sealed, now: u64) -> Vec<Row> {
+        let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
+        let mut rows = Vec::new();
+        if let Ok(digest) = Digest::try_from(old.digest.as_slice()) {
+            rows.push(envelope_row(digest, None));
+        }
+        let row = Outgoing {
+            digest: sealed.digest.to_vec(),
+            state: Delivery::Queued as u32,
+            next_try: now,
+            fault: 0,
+            ..old.clone()
+        };
+        rows.push(service_row(Table::Outbox, msg_id.as_bytes(), Some(&row)));
+        rows.push(envelope_row(sealed.digest, Some(sealed.bytes.clone())));
+        rows
+    }
+
+    /// Messages to deposit now: due, and with nothing of their conversation still ahead of them.
+    #[must_use]
+    pub fn due(&self, now: u64) -> Vec<MsgId> {
+        let mut first: BTreeMap<(&[u8], &[u8]), (u64, MsgId, u64)> = BTreeMap::new();
+        for (id, o) in self.open() {
+            if Delivery::of(o) != Delivery::Queued || o.expires <= now {
+                continue;
+            }
+            let slot = first.entry((&o.conversation, &o.peer_node)).or_insert((o.seq, id, o.next_try));
+            if o.seq < slot.0 {
+                *slot = (o.seq, id, o.next_try);
+            }
+        }
+        first.into_values().filter(|(_, _, next_try)| *next_try <= now).map(|(_, id, _)| id).collect()
+    }
+
+    fn open(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
+        self.open.iter().filter_map(|id| Some((*id, self.outgoing.get(id)?)))
+    }
+
+    /// Stored messages whose mailbox is to be asked again what became of them.
+    #[must_use]
+    pub fn to_ask(&self, now: u64) -> Vec<MsgId> {
+        let due = |o: &Outgoing| Delivery::of(o) == Delivery::Stored && o.next_try <= now && o.expires > now;
+        self.open().filter(|(_, o)| due(o)).map(|(id, _)| id).collect()
+    }
+
+    /// When the outbox next wants to be looked at, if ever.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        self.open().map(|(_, o)| o.next_try.min(o.expires)).min()
+    }
+
+    /// Rows that record how an attempt ended. An attempt on a message that already ended changes nothing.
+    pub fn attempted(&self, msg_id: MsgId, attempt: Attempt, now: u64, rng: &mut impl CryptoRng) -> Vec<Row> {
+        let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
+        if !is_open(old) {
+            return Vec::new();
+        }
+        let mut row = old.clone();
+        row.attempts = row.attempts.saturating_add(1);
+        row.next_try = now + backoff(row.attempts, rng);
+        let mut rows = Vec::new();
+        match attempt {
+            Attempt::Stored { locked } => {
+                if Delivery::of(old) == Delivery::Queued {
+                    row.stored_at = now;
+                    row.attempts = 0;
+                    row.next_try = now + backoff(1, rng);
+                }
+                row.state = Delivery::Stored as u32;
+                row.locked = locked;
+                row.fault = 0;
+                row.may_have_left = true;
+                // Nobody answers a receipt: being stored is its end.
+                if row.msg_type == wire::MessageType::Receipt as u32 {
+                    row.state = Delivery::Settled as u32;
+                    row.settled_at = now;
+                    rows.extend(self.drop_envelope(old));
+                }
+            }
+            Attempt::Failed { fault } => row.fault = fault,
+            Attempt::Unclear { fault } => {
+                row.fault = fault;
+                row.may_have_left = true;
+            }
+            Attempt::Taken => row.locked = false,
+            Attempt::NotOpened => {
+                row.state = Delivery::NotOpened as u32;
+                row.settled_at = now;
+            }
+            Attempt::Lost => {
+                row.state = Delivery::Queued as u32;
+                row.next_try = now;
+            }
+        }
+        rows.push(service_row(Table::Outbox, msg_id.as_bytes(), Some(&row)));
+        rows
+    }
+
+    /// Rows that close a message because its recipient answered. `None` when it is not ours or already closed.
+    #[must_use]
+    pub fn settle(&self, msg_id: MsgId, from: NodeId, now: u64) -> Option<Vec<Row>> {
+        let old = self.outgoing.get(&msg_id).filter(|o| o.peer_node == from.0)?;
+        if Delivery::of(old) == Delivery::Settled {
+            return None;
+        }
+        let stored_at = if old.stored_at == 0 { now } else { old.stored_at };
+        let row = Outgoing {
+            state: Delivery::Settled as u32,
+            settled_at: now,
+            stored_at,
+            locked: false,
+            fault: 0,
+            ..old.clone()
+        };
+        let mut rows = vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))];
+        rows.extend(self.drop_envelope(old));
+        Some(rows)
+    }
+
+    /// Messages whose time ran out unanswered.
+    #[must_use]
+    pub fn expired(&self, now: u64) -> Vec<MsgId> {
+        self.open().filter(|(_, o)| o.expires <= now).map(|(id, _)| id).collect()
+    }
+
+    /// Rows that end a message, expired or recalled. The row stays, so the end can be shown.
+    #[must_use]
+    pub fn end(&self, msg_id: MsgId, how: Delivery, now: u64) -> Vec<Row> {
+        let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
+        let row = Outgoing { state: how as u32, settled_at: now, ..old.clone() };
+        let mut rows = vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))];
+        rows.extend(self.drop_envelope(old));
+        rows
+    }
+
+    /// Whether a message certainly has not left this machine and can be recalled.
+    #[must_use]
+    pub fn can_recall(&self, msg_id: MsgId) -> bool {
+        self.outgoing.get(&msg_id).is_some_and(|o| Delivery::of(o) == Delivery::Queued && !o.may_have_left)
+    }
+
+    fn drop_envelope(&self, outgoing: &Outgoing) -> Option<Row> {
+        Digest::try_from(outgoing.digest.as_slice()).ok().map(|digest| envelope_row(digest, None))
+    }
+}
+
+pub(super) fn is_open(outgoing: &Outgoing) -> bool {
+    matches!(Delivery::of(outgoing), Delivery::Queued | Delivery::Stored)
+}
+
+fn envelope_row(digest: Digest, bytes: Option<Vec<u8>>) -> Row {
+    Row { table: Table::Envelope, key: digest.to_vec(), value: bytes, under: Under::Letter(digest), must_be_new: false }
+}
+
+/// Exponential pause with jitter: between half and the whole of 2, 4, 8 ... seconds, at most 15 minutes.
+fn backoff(attempts: u32, rng: &mut impl CryptoRng) -> u64 {
+    let whole = BACKOFF_FIRST_SECS.saturating_mul(1 << (attempts - 1).min(16)).min(BACKOFF_MAX_SECS);
+    let half = whole / 2;
+    half + rng.next_u64() % (whole - half + 1)
+}

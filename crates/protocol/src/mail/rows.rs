@@ -1,0 +1,126 @@
+//! Disk formats of the mailroom's rows. Field numbers are on disk: never renumbered, never reused.
+
+/// What a mailbox knows of one envelope.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Letter {
+    /// The mailbox it was left in.
+    #[prost(bytes = "vec", tag = "1")]
+    pub mailbox: Vec<u8>,
+    /// Position in the order of arrival.
+    #[prost(uint64, tag = "2")]
+    pub arrival: u64,
+    /// Encoded length in bytes.
+    #[prost(uint64, tag = "3")]
+    pub len: u64,
+    /// When it was stored, rounded to the hour.
+    #[prost(uint64, tag = "4")]
+    pub stored_hour: u64,
+    /// When it ends, unix seconds.
+    #[prost(uint64, tag = "5")]
+    pub expires: u64,
+    /// 1 stored, 2 taken, 3 unopenable.
+    #[prost(uint32, tag = "6")]
+    pub state: u32,
+    /// The storage receipt its depositor got, encoded.
+    #[prost(bytes = "vec", tag = "7")]
+    pub receipt: Vec<u8>,
+    /// The signed statement that it could not be opened, encoded; empty otherwise.
+    #[prost(bytes = "vec", tag = "8")]
+    pub not_opened: Vec<u8>,
+}
+
+/// A message on its way out, kept after its end so that its fate can be shown.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Outgoing {
+    /// The current sealing.
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: Vec<u8>,
+    /// The conversation.
+    #[prost(bytes = "vec", tag = "2")]
+    pub conversation: Vec<u8>,
+    /// Its place in the conversation.
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    /// To which organisation.
+    #[prost(bytes = "vec", tag = "4")]
+    pub peer_org: Vec<u8>,
+    /// To which node.
+    #[prost(bytes = "vec", tag = "5")]
+    pub peer_node: Vec<u8>,
+    /// MessageType number.
+    #[prost(uint32, tag = "6")]
+    pub msg_type: u32,
+    /// When it was committed, unix seconds.
+    #[prost(uint64, tag = "7")]
+    pub queued_at: u64,
+    /// When the envelope ends, unix seconds.
+    #[prost(uint64, tag = "8")]
+    pub expires: u64,
+    /// 1 queued, 2 stored, 3 settled, 4 not opened, 5 expired, 6 recalled.
+    #[prost(uint32, tag = "9")]
+    pub state: u32,
+    /// Attempts so far.
+    #[prost(uint32, tag = "10")]
+    pub attempts: u32,
+    /// Not before this time, unix seconds.
+    #[prost(uint64, tag = "11")]
+    pub next_try: u64,
+    /// When the mailbox had it on disk.
+    #[prost(uint64, tag = "12")]
+    pub stored_at: u64,
+    /// The recipient's people had locked their node when last asked.
+    #[prost(bool, tag = "13")]
+    pub locked: bool,
+    /// When it was settled.
+    #[prost(uint64, tag = "14")]
+    pub settled_at: u64,
+    /// The local case it belongs to; empty for the node's own mail.
+    #[prost(bytes = "vec", tag = "15")]
+    pub case: Vec<u8>,
+    /// Code of the last failure, 0 for none.
+    #[prost(uint32, tag = "16")]
+    pub fault: u32,
+    /// It may have reached the mailbox although no answer came back.
+    #[prost(bool, tag = "17")]
+    pub may_have_left: bool,
+}
+
+/// A message that had its effect, remembered for as long as it could come again.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Taken {
+    /// The envelope that was opened.
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: Vec<u8>,
+    /// The Stage that was answered.
+    #[prost(int32, tag = "2")]
+    pub stage: i32,
+    /// The RefusalCode, when it was a refusal.
+    #[prost(int32, tag = "3")]
+    pub refusal: i32,
+    /// Until when it must be remembered, unix seconds.
+    #[prost(uint64, tag = "4")]
+    pub keep_until: u64,
+}
+
+/// Order within one conversation with one peer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Thread {
+    /// Last place given out.
+    #[prost(uint64, tag = "1")]
+    pub sent: u64,
+    /// Digest of the last body sent.
+    #[prost(bytes = "vec", tag = "2")]
+    pub sent_digest: Vec<u8>,
+    /// Highest place received.
+    #[prost(uint64, tag = "3")]
+    pub received: u64,
+    /// Digest of the body at that place.
+    #[prost(bytes = "vec", tag = "4")]
+    pub received_digest: Vec<u8>,
+    /// Places that were skipped and have not come since.
+    #[prost(uint64, repeated, tag = "5")]
+    pub missing: Vec<u64>,
+    /// The chain of bodies did not match at some point.
+    #[prost(bool, tag = "6")]
+    pub broken: bool,
+}

@@ -1,0 +1,206 @@
+use super::*;
+use crate::envelope::{Letter as Draft, Opened, Opening, Outside, Reader, Sealed, open, seal};
+use crate::fixture::{NOW, Region};
+use crate::limits::{BACKOFF_MAX_SECS, DAY, MAILBOX_ITEMS_MAX};
+use crate::receipt::storage_batch;
+use clearhouse_wire::v1 as wire;
+
+fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
+    let (a, b) = (&region.members[0], &region.members[1]);
+    let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
+    let conversation = ConversationId([1; 32]);
+    let place = room.next_place(conversation, b.node);
+    let draft = Draft {
+        net: region.net,
+        msg_type: 2,
+        body_version: 1,
+        msg_id: MsgId([id; 16]),
+        sender: (a.org, a.node),
+        conversation,
+        seq: place.seq,
+        prev_digest: place.prev,
+        created: NOW,
+        expires: NOW + DAY,
+        actor: None,
+        body: &[id],
+        attachments: &[],
+    };
+    let sealed = seal(&draft, &to, 0, &a.sign, &mut region.rng).unwrap();
+    let out = Outbound {
+        sealed: &sealed,
+        msg_id: draft.msg_id,
+        peer: (b.org, b.node),
+        conversation,
+        seq: place.seq,
+        msg_type: 2,
+        body: &[id],
+        expires: NOW + DAY,
+        case: None,
+    };
+    let rows = room.queue(&out, NOW);
+    (sealed, rows)
+}
+
+fn apply(room: &mut Mailroom, rows: &[Row]) {
+    rows.iter().for_each(|row| room.apply(row));
+}
+
+fn store(region: &Region, room: &mut Mailroom, sealed: &Sealed) -> Outside {
+    let b = &region.members[1];
+    let outside = Outside::parse(&sealed.bytes).unwrap();
+    let receipt = storage_batch(region.net, b.node, &[outside.digest], NOW, &b.sign).remove(0);
+    let rows = room.store(&outside, sealed.bytes.clone(), &receipt, NOW);
+    apply(room, &rows);
+    outside
+}
+
+fn opened(region: &Region, outside: &Outside) -> Box<Opened> {
+    let b = &region.members[1];
+    let me = Reader { org: b.org, node: b.node, directory: &region.directory, now: NOW };
+    match open(outside, Some(b.prekey(NOW)), &me) {
+        Ok(Opening::Whole(opened)) => opened,
+        Ok(Opening::Rejected(..)) | Err(_) => panic!("a genuine letter opens"),
+    }
+}
+
+fn receive(region: &Region, room: &mut Mailroom, sealed: &Sealed) {
+    let outside = store(region, room, sealed);
+    let opened = opened(region, &outside);
+    let rows = room.take(&opened, wire::Stage::Received, wire::RefusalCode::Unspecified);
+    apply(room, &rows);
+}
+
+// Attack 4.
+#[test]
+fn attack_04_a_replayed_envelope_meets_its_first_receipt_and_has_no_second_effect() {
+    let mut region = Region::new(1, 2);
+    let (sealed, _) = letter(&mut region, &Mailroom::default(), 1);
+    let mut room = Mailroom::default();
+    let outside = store(&region, &mut room, &sealed);
+    let mine = [region.members[1].mailbox];
+    let Ok(Arrival::Repeat(again)) = room.arrive(&outside, sealed.bytes.len(), &mine, NOW) else { panic!() };
+    assert_eq!(prost::Message::encode_to_vec(&again), room.letter(outside.digest).unwrap().receipt);
+    let first = opened(&region, &outside);
+    let rows = room.take(&first, wire::Stage::Received, wire::RefusalCode::Unspecified);
+    apply(&mut room, &rows);
+    assert!(room.seen(first.sender.1, first.msg_id).is_some());
+    // After a restart memory is a fold of the same rows, and on day 29 the envelope is still known.
+    assert!(room.unopened().is_empty());
+    let later = NOW + 29 * DAY;
+    assert!(room.forget(later - 16 * DAY).is_empty());
+    assert!(matches!(room.arrive(&outside, 1, &mine, later), Ok(Arrival::Repeat(_))));
+    let rows = room.take(&first, wire::Stage::Received, wire::RefusalCode::Unspecified);
+    assert!(!rows.iter().any(|r| matches!(r.table, Table::Taken | Table::Conversation)));
+}
+
+#[test]
+fn a_mailbox_refuses_what_is_not_for_it_what_is_over_and_what_is_too_much() {
+    let mut region = Region::new(1, 2);
+    let (sealed, _) = letter(&mut region, &Mailroom::default(), 1);
+    let outside = Outside::parse(&sealed.bytes).unwrap();
+    let mine = [region.members[1].mailbox];
+    let mut room = Mailroom::default();
+    assert_eq!(room.arrive(&outside, 1, &[], NOW).err(), Some(DepositFault::NoSuchMailbox));
+    assert_eq!(room.arrive(&outside, 1, &mine, NOW + 2 * DAY).err(), Some(DepositFault::Expired));
+    let stored = store(&region, &mut room, &sealed);
+    let row = room.letter(stored.digest).unwrap().clone();
+    for n in 0..MAILBOX_ITEMS_MAX as u64 {
+        let mut key = [0u8; 32];
+        key[..8].copy_from_slice(&n.to_be_bytes());
+        room.apply(&service_row(Table::Mailbox, &key, Some(&Letter { arrival: 10 + n, ..row.clone() })));
+    }
+    room.apply(&service_row(Table::Mailbox, stored.digest.as_bytes(), None::<&Letter>));
+    assert_eq!(room.arrive(&outside, 1, &mine, NOW).err(), Some(DepositFault::Full));
+}
+
+#[test]
+fn a_conversation_goes_out_in_order_and_a_failure_holds_what_follows() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    for id in 1..=3 {
+        let (_, rows) = letter(&mut region, &room, id);
+        apply(&mut room, &rows);
+    }
+    assert_eq!(room.due(NOW), [MsgId([1; 16])]);
+    let rows = room.attempted(MsgId([1; 16]), Attempt::Failed { fault: 1 }, NOW, &mut region.rng);
+    apply(&mut room, &rows);
+    assert!(room.due(NOW).is_empty());
+    let later = NOW + BACKOFF_MAX_SECS;
+    let rows = room.attempted(MsgId([1; 16]), Attempt::Stored { locked: true }, later, &mut region.rng);
+    apply(&mut room, &rows);
+    assert_eq!(room.due(later), [MsgId([2; 16])]);
+    assert!(room.outgoing(MsgId([1; 16])).unwrap().locked);
+}
+
+#[test]
+fn gaps_are_listed_until_they_are_filled_and_a_place_used_twice_is_seen() {
+    let mut region = Region::new(1, 2);
+    let mut sender = Mailroom::default();
+    let mut letters = Vec::new();
+    for id in 1..=3 {
+        let (sealed, rows) = letter(&mut region, &sender, id);
+        apply(&mut sender, &rows);
+        letters.push(sealed);
+    }
+    let (conversation, peer) = (ConversationId([1; 32]), region.members[0].node);
+    let mut room = Mailroom::default();
+    receive(&region, &mut room, &letters[0]);
+    receive(&region, &mut room, &letters[2]);
+    assert_eq!(room.gaps(conversation, peer), (&[2u64][..], false));
+    receive(&region, &mut room, &letters[1]);
+    assert_eq!(room.gaps(conversation, peer), (&[][..], false));
+    // A sender that starts over uses place 1 again with another message.
+    let (second_one, _) = letter(&mut region, &Mailroom::default(), 9);
+    receive(&region, &mut room, &second_one);
+    assert!(room.gaps(conversation, peer).1);
+}
+
+#[test]
+fn what_may_have_left_cannot_be_recalled_and_an_answer_closes_once() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    let id = MsgId([1; 16]);
+    assert!(room.can_recall(id));
+    let rows = room.attempted(id, Attempt::Unclear { fault: 2 }, NOW, &mut region.rng);
+    apply(&mut room, &rows);
+    assert!(!room.can_recall(id));
+    let b = region.members[1].node;
+    assert!(room.settle(id, region.members[0].node, NOW).is_none());
+    let rows = room.settle(id, b, NOW).unwrap();
+    apply(&mut room, &rows);
+    assert!(room.settle(id, b, NOW).is_none());
+    assert!(room.expired(NOW + 2 * DAY).is_empty());
+}
+
+#[test]
+fn an_unanswered_message_expires_and_is_still_shown() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    assert_eq!(room.expired(NOW + DAY), [MsgId([1; 16])]);
+    let rows = room.end(MsgId([1; 16]), Delivery::Expired, NOW + DAY);
+    apply(&mut room, &rows);
+    assert!(room.expired(NOW + DAY).is_empty() && room.due(NOW + DAY).is_empty());
+    assert_eq!(Delivery::of(room.outgoing(MsgId([1; 16])).unwrap()), Delivery::Expired);
+}
+
+#[test]
+fn pauses_grow_and_stay_within_their_limit() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    let mut now = NOW;
+    let mut pauses = Vec::new();
+    for _ in 0..20 {
+        let rows = room.attempted(MsgId([1; 16]), Attempt::Failed { fault: 1 }, now, &mut region.rng);
+        apply(&mut room, &rows);
+        let next = room.outgoing(MsgId([1; 16])).unwrap().next_try;
+        pauses.push(next - now);
+        now = next;
+    }
+    assert!(pauses[0] <= 2 && pauses.iter().all(|p| *p <= BACKOFF_MAX_SECS) && pauses[19] >= BACKOFF_MAX_SECS / 2);
+}

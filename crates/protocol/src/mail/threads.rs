@@ -1,0 +1,71 @@
+//! Order within a conversation: the next place out, and what is missing on the way in (protocol section 7.2).
+
+use super::{Mailroom, Thread, service_row};
+use crate::envelope::{Opened, body_digest};
+use crate::ids::{ConversationId, NodeId};
+use crate::limits::GAP_MAX;
+use crate::rows::{Row, Table};
+
+/// A place in a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// 1, 2, 3 ...
+    pub seq: u64,
+    /// Digest of the body before it; `None` at 1.
+    pub prev: Option<[u8; 32]>,
+}
+
+impl Mailroom {
+    /// The place of the next message to `peer` in `conversation`.
+    #[must_use]
+    pub fn next_place(&self, conversation: ConversationId, peer: NodeId) -> Place {
+        match self.threads.get(&(conversation, peer)) {
+            Some(thread) if thread.sent > 0 => {
+                Place { seq: thread.sent + 1, prev: thread.sent_digest.as_slice().try_into().ok() }
+            }
+            Some(_) | None => Place { seq: 1, prev: None },
+        }
+    }
+
+    /// Places of `peer`'s side that were skipped and have not come since, and whether the chain ever broke.
+    #[must_use]
+    pub fn gaps(&self, conversation: ConversationId, peer: NodeId) -> (&[u64], bool) {
+        self.threads.get(&(conversation, peer)).map_or((&[], false), |t| (&t.missing, t.broken))
+    }
+
+    pub(super) fn sent(&self, conversation: ConversationId, peer: NodeId, seq: u64, body: [u8; 32]) -> Row {
+        let mut thread = self.threads.get(&(conversation, peer)).cloned().unwrap_or_default();
+        thread.sent = seq;
+        thread.sent_digest = body.to_vec();
+        row(conversation, peer, &thread)
+    }
+
+    pub(super) fn received(&self, opened: &Opened) -> Row {
+        let (conversation, (_, peer)) = (opened.conversation, opened.sender);
+        let inner = opened.inner();
+        let mut thread = self.threads.get(&(conversation, peer)).cloned().unwrap_or_default();
+        let digest = body_digest(opened.msg_id, &inner.body).to_vec();
+        if inner.seq > thread.received {
+            // A gap wider than the limit is not listed place by place: the break says it.
+            let missing = thread.received + 1..inner.seq;
+            if inner.seq - thread.received > GAP_MAX {
+                thread.broken = true;
+            } else {
+                thread.broken |= missing.is_empty() && inner.prev_digest != thread.received_digest;
+                thread.missing.extend(missing);
+            }
+            thread.received = inner.seq;
+            thread.received_digest = digest;
+        } else {
+            let before = thread.missing.len();
+            thread.missing.retain(|m| *m != inner.seq);
+            // A place that was neither missing nor next: the peer used it twice.
+            thread.broken |= thread.missing.len() == before;
+        }
+        row(conversation, peer, &thread)
+    }
+}
+
+fn row(conversation: ConversationId, peer: NodeId, thread: &Thread) -> Row {
+    service_row(Table::Conversation, &[conversation.as_bytes(), peer.as_bytes()].concat(), Some(thread))
+}

@@ -1,0 +1,101 @@
+//! Merkle trees of RFC 6962, section 2.1, over leaves held in memory. The log of a later version grows from here.
+
+use crate::pae::sha256;
+use sha2::{Digest as _, Sha256};
+
+/// Hash of one leaf.
+#[must_use]
+pub fn leaf(data: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update([0]).chain_update(data).finalize().into()
+}
+
+fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+}
+
+/// The largest power of two below `n`; `n` is at least 2.
+fn split(n: usize) -> usize {
+    n.next_power_of_two() / 2
+}
+
+/// Root of a tree over leaf hashes; of no leaves, SHA-256 of nothing.
+#[must_use]
+pub fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
+    match leaves {
+        [] => sha256(&[]),
+        [one] => *one,
+        many => {
+            let (left, right) = many.split_at(split(many.len()));
+            node(&root(left), &root(right))
+        }
+    }
+}
+
+/// Inclusion path of leaf `index`, nearest sibling first. Empty for an index out of range.
+#[must_use]
+pub fn path(leaves: &[[u8; 32]], index: usize) -> Vec<[u8; 32]> {
+    if leaves.len() < 2 || index >= leaves.len() {
+        return Vec::new();
+    }
+    let k = split(leaves.len());
+    let (left, right) = leaves.split_at(k);
+    let (mut below, sibling) =
+        if index < k { (path(left, index), root(right)) } else { (path(right, index - k), root(left)) };
+    below.push(sibling);
+    below
+}
+
+/// Whether `path` leads from leaf `index` of `size` to `root` (RFC 9162, section 2.1.3.2).
+#[must_use]
+pub fn includes(leaf: &[u8; 32], index: u64, size: u64, path: &[[u8; 32]], root: &[u8; 32]) -> bool {
+    if index >= size {
+        return false;
+    }
+    let (mut position, mut last, mut hash) = (index, size - 1, *leaf);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if position & 1 == 1 || position == last {
+            hash = node(sibling, &hash);
+            while position & 1 == 0 && position != 0 {
+                position >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node(&hash, sibling);
+        }
+        position >>= 1;
+        last >>= 1;
+    }
+    last == 0 && hash == *root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(n: usize) -> Vec<[u8; 32]> {
+        (0..n).map(|i| leaf(&i.to_be_bytes())).collect()
+    }
+
+    #[test]
+    fn every_path_of_every_small_tree_leads_to_its_root_and_to_no_other() {
+        assert_eq!(root(&[]), sha256(&[]));
+        for n in 1..40 {
+            let leaves = leaves(n);
+            let root = root(&leaves);
+            for i in 0..n {
+                let path = path(&leaves, i);
+                assert!(includes(&leaves[i], i as u64, n as u64, &path, &root));
+                assert!(!includes(&leaves[i], i as u64, n as u64, &path, &[0; 32]));
+                assert!(!includes(&leaf(b"other"), i as u64, n as u64, &path, &root));
+                assert!(!includes(&leaves[i], n as u64, n as u64, &path, &root));
+                if !path.is_empty() {
+                    assert!(!includes(&leaves[i], i as u64, n as u64, &path[1..], &root));
+                    assert!(!includes(&leaves[i], i as u64, n as u64, &[path.clone(), vec![[1; 32]]].concat(), &root));
+                }
+            }
+        }
+    }
+}
