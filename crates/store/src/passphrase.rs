@@ -67,11 +67,10 @@ impl Passphrase {
     /// # Errors
     /// As [`Passphrase::new`], and [`PassphraseError::File`].
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
-        let mut bytes =
-            private_file::read(path, PASSPHRASE_MAX + 2, Owner::MeOrRoot).map_err(|error| match error {
-                PrivateFileError::TooLong { .. } => PassphraseError::TooLong,
-                other => PassphraseError::File(other),
-            })?;
+        let mut bytes = private_file::read(path, PASSPHRASE_MAX + 2, Owner::MeOrRoot).map_err(|error| match error {
+            PrivateFileError::TooLong { .. } => PassphraseError::TooLong,
+            other => PassphraseError::File(other),
+        })?;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
             if bytes.last() == Some(&b'\r') {
