@@ -1,4 +1,6 @@
 //! node
 
 pub mod limits;
+pub mod listener;
+pub mod rpc;
 pub mod tls;

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Everything a door bounds. Tests use shorter times; a node uses [`Limits::HARD`] or less.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Time to find a peer's address and to be answered there, when this node dials.
+    pub dial: Duration,
     /// Time for a whole TLS handshake, waiting for a turn included.
     pub handshake: Duration,
     /// Time from the end of the handshake to the end of the client's first SETTINGS frame.
@@ -85,6 +87,7 @@ pub const METERED_NODES_MAX: usize = 4096;
 impl Limits {
     /// The caps. Also the defaults: there is no reason to allow less until an operator has one.
     pub const HARD: Self = Self {
+        dial: Duration::from_secs(10),
         handshake: Duration::from_secs(5),
         preface: Duration::from_secs(5),
         handshakes_in_flight: 32,

@@ -129,10 +129,7 @@ pub const CERTIFICATE_MAX: usize = 1024;
 
 /// One group and the default TLS 1.3 suites. Every peer runs our code, so there is nobody to be lenient with.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(CryptoProvider {
-        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
-        ..aws_lc_rs::default_provider()
-    })
+    Arc::new(CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768], ..aws_lc_rs::default_provider() })
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {

@@ -1,0 +1,20 @@
+//! Node to node over gRPC: the one service, its two ends, and the one place that knows gRPC codes.
+//!
+//! Refuses to decide anything about a message: that is the door's business, see [`server::Door`].
+
+pub mod client;
+mod contain;
+pub mod server;
+pub mod status;
+
+/// Generated from `proto/clearhouse/v1/exchange.proto`; messages come from [`clearhouse_wire::v1`].
+#[allow(unreachable_pub, dead_code, clippy::all, clippy::pedantic, clippy::restriction, missing_docs)]
+mod stubs {
+    include!("gen/clearhouse.v1.rs");
+}
+
+/// The whole of `proto/` as a descriptor set, for reflection.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptor.bin");
+
+#[cfg(test)]
+pub(crate) mod tests;
