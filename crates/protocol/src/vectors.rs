@@ -137,9 +137,9 @@ fn held(file: &str) -> Value {
 /// Puts bytes together from a recipe: `[from, to]` is a slice of `good`, a text is hex.
 fn assemble(recipe: &Value, good: &[u8]) -> Vec<u8> {
     let bound = |n: &Value| usize::try_from(n.as_u64().expect("a number")).expect("a small number");
-    let part = |part: &Value| match part {
-        Value::String(literal) => unhex(literal).expect("hex"),
-        slice => good[bound(&slice[0])..bound(&slice[1])].to_vec(),
+    let part = |part: &Value| match part.as_str() {
+        Some(literal) => unhex(literal).expect("hex"),
+        None => good[bound(&part[0])..bound(&part[1])].to_vec(),
     };
     recipe.as_array().expect("a recipe is a list").iter().flat_map(part).collect()
 }
