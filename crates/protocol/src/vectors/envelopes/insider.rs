@@ -6,7 +6,7 @@ use super::Sample;
 use super::forge::{Draft, FORGED, World};
 use crate::fixture::{NOW, Region};
 use crate::labels::media;
-use crate::limits::{DAY, MINUTE};
+use crate::limits::{DAY, HOUR, MINUTE};
 use crate::pae::sha256;
 
 /// The order of the group in which Ed25519 signs, little-endian.
@@ -20,6 +20,7 @@ type Change = fn(&mut Draft);
 pub(super) fn samples(world: &World) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (refusal, changes) in [
+        ("Length", LENGTH),
         ("Inner", INNER),
         ("Misdirected", MISDIRECTED),
         ("Time", TIME),
@@ -52,6 +53,11 @@ fn attach(draft: &mut Draft, len: u64, hash: [u8; 32], bytes: &[u8]) {
     draft.inner.attachments.push(wire::AttachmentRef { name_tag: vec![1; 16], len, sha256: hash.to_vec() });
     draft.behind.extend_from_slice(bytes);
 }
+
+const LENGTH: &[(&str, Change)] = &[("a plaintext of a size that is no class, sealed as such", |d| {
+    d.header.size_class += 1;
+    d.padded = |p| p.push(0);
+})];
 
 const INNER: &[(&str, Change)] = &[
     ("an inner length of four gigabytes", |d| d.padded = |p| p[..4].fill(0xff)),
@@ -89,7 +95,10 @@ const MISDIRECTED: &[(&str, Change)] = &[
 
 const TIME: &[(&str, Change)] = &[
     ("a life of more than thirty days", |d| d.inner.created = d.inner.expires - 30 * DAY - 1),
-    ("a life of no length", |d| (d.inner.created, d.inner.expires) = (NOW + 5 * MINUTE, NOW + 5 * MINUTE)),
+    ("a life of no length", |d| {
+        (d.inner.created, d.inner.expires) = (NOW + 5 * MINUTE, NOW + 5 * MINUTE);
+        d.header.expires_hour = (NOW + 5 * MINUTE).div_ceil(HOUR);
+    }),
     ("created after its end", |d| d.inner.created = d.inner.expires + 1),
     ("an end that is not the header's", |d| d.inner.expires += 3600),
     ("an end beyond all time", |d| d.inner.expires = u64::MAX),
