@@ -29,19 +29,30 @@ pub(crate) fn nonce(rng: &mut impl CryptoRng) -> [u8; NONCE_LEN] {
     nonce
 }
 
-/// Seals the concatenation of `parts`. No plaintext is left behind: it is encrypted where it was gathered.
-pub(crate) fn seal(key: &SecretBytes, nonce: &[u8; NONCE_LEN], aad: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, Shut> {
+/// Seals the concatenation of `parts` and puts `prefix` before it in clear. No plaintext is left behind: it is
+/// encrypted where it was gathered.
+pub(crate) fn seal_after(
+    prefix: &[u8],
+    key: &SecretBytes,
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    parts: &[&[u8]],
+) -> Result<Vec<u8>, Shut> {
     let len: usize = parts.iter().map(|part| part.len()).sum();
-    let mut buffer = Zeroizing::new(Vec::with_capacity(len + TAG_LEN));
+    let mut buffer = Zeroizing::new(Vec::with_capacity(prefix.len() + len + TAG_LEN));
+    buffer.extend_from_slice(prefix);
     for part in parts {
         buffer.extend_from_slice(part);
     }
     let nonce = XNonce::from(*nonce);
-    XChaCha20Poly1305::new(key.expose().into()).encrypt_in_place(&nonce, aad, &mut *buffer).map_err(|_| Shut)?;
+    let plain = &mut buffer[prefix.len()..];
+    let cipher = XChaCha20Poly1305::new(key.expose().into());
+    let tag = cipher.encrypt_inout_detached(&nonce, aad, plain.into()).map_err(|_| Shut)?;
+    buffer.extend_from_slice(&tag);
     Ok(std::mem::take(&mut *buffer))
 }
 
-/// Opens what [`seal`] made.
+/// Opens what [`seal_after`] put after its prefix.
 pub(crate) fn open(
     key: &SecretBytes,
     nonce: &[u8; NONCE_LEN],
@@ -54,7 +65,7 @@ pub(crate) fn open(
     Ok(buffer)
 }
 
-/// [`seal`] under a fresh nonce, which is put in front.
+/// Seals under a fresh nonce, which is put in front.
 pub(crate) fn seal_framed(
     key: &SecretBytes,
     aad: &[u8],
@@ -62,8 +73,7 @@ pub(crate) fn seal_framed(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, Shut> {
     let nonce = nonce(rng);
-    let sealed = seal(key, &nonce, aad, parts)?;
-    Ok([nonce.as_slice(), &sealed].concat())
+    seal_after(&nonce, key, &nonce, aad, parts)
 }
 
 /// Opens what [`seal_framed`] made.
