@@ -1,5 +1,7 @@
 //! node
 
+pub mod config;
+pub mod control;
 pub mod limits;
 pub mod listener;
 pub mod rpc;

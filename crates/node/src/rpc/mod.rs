@@ -7,6 +7,8 @@ mod contain;
 pub mod server;
 pub mod status;
 
+pub(crate) use contain::contained;
+
 /// Generated from `proto/clearhouse/v1/exchange.proto`; messages come from [`clearhouse_wire::v1`].
 #[allow(unreachable_pub, dead_code, clippy::all, clippy::pedantic, clippy::restriction, missing_docs)]
 mod stubs {

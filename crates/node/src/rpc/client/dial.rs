@@ -76,13 +76,9 @@ const FRAME_HEAD: usize = 9;
 /// Reads a failed handshake.
 fn fault(error: &io::Error) -> PeerError {
     let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) else {
-        return match error.kind() {
-            // A peer at its cap, or not a node at all, closes without a word.
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                PeerError::Unreachable
-            }
-            _ => PeerError::Protocol,
-        };
+        // A peer at its cap, or not a node at all, closes without a word.
+        let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+        return if closed.contains(&error.kind()) { PeerError::Unreachable } else { PeerError::Protocol };
     };
     #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list is open, and all others are one to us")]
     PeerError::Tls(match tls {

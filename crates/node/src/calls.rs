@@ -1,0 +1,106 @@
+//! Everything the local door can be asked, as plain values: the command line, the desk and the demo all speak this.
+//!
+//! What one porch can do the other can do. Types that carry a pass phrase or a case have no `Debug`.
+
+use clearhouse_casework::forms::{
+    AcknowledgeForm, AnswerForm, ArrivalForm, ConsentForm, DepartureForm, NoticeForm, ProfileForm,
+};
+use serde::{Deserialize, Serialize};
+
+/// One question. `case` is a case code as shown (`T-7Q4M-2KXY`), or enough of its beginning to be unique.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "fields are named after what they are")]
+pub enum Call {
+    /// How the node is. Anybody on this socket may ask. Answers `ch.status/1`.
+    Status,
+    /// What is wrong and what repairs it. Answers `ch.doctor/1`.
+    Doctor,
+    /// Signs a person in; unlocks cases when that person's pass phrase opens them. Answers `ch.session/1`.
+    SignIn { login: String, passphrase: String },
+    /// Ends the session of the request.
+    SignOut,
+    /// Drops every case key now. Anybody who is signed in.
+    Lock,
+    /// Opens cases with the pass phrase of the node, or of the person named.
+    Unlock { login: Option<String>, passphrase: String },
+    /// Invites a person. Answers `ch.invitation/1` with a code to hand over.
+    UserInvite { login: String, label: String, role: String },
+    /// Takes up an invitation with a pass phrase of one's own.
+    UserAccept { login: String, code: String, passphrase: String },
+    /// Who works here. Answers `ch.users/1`.
+    UserList,
+    /// Ends an account.
+    UserLeave { login: String },
+    /// The organisations. Answers `ch.directory/1`.
+    DirectoryList,
+    /// One organisation, by id or label, with its records. Answers `ch.organisation/1`.
+    DirectoryShow { org: String },
+    /// Takes records from a file: base64 of an encoded RecordBundle. Answers `ch.import/1`.
+    DirectoryImport { bundle: String },
+    /// The records of an organisation, or of this one, for a file. Answers `ch.bundle/1`.
+    DirectoryExport { org: Option<String> },
+    /// Asks every known node for its newest records, now. Answers `ch.import/1`.
+    DirectoryRefresh,
+    /// Opens a case towards an organisation, by id or label. Answers `ch.case-code/1`.
+    CaseOpen { to: String },
+    /// The cases. Answers `ch.cases/1`.
+    CaseList,
+    /// One case: its separate facts, timers, consents, messages. Answers `ch.case/1`.
+    CaseShow { case: String },
+    /// Writes down a consent. Answers `ch.consent/1`.
+    ConsentRecord { case: String, form: ConsentForm },
+    /// The consents of a case. Answers `ch.consents/1`.
+    ConsentShow { case: String },
+    /// Withdraws a consent, by id or purpose; no classes means all of it. Answers `ch.withdrawn/1`.
+    ConsentWithdraw { case: String, consent: String, classes: Vec<String> },
+    /// Sends the return notice; replaces an earlier one when more was asked. Answers `ch.sent/1`.
+    NoticeSend { case: String, form: Box<NoticeForm> },
+    /// Messages of others that nobody here has opened, and what waits. Answers `ch.inbox/1`.
+    Inbox,
+    /// Opens a message for the person who asks: the newest unread of the case when none is named. Answers
+    /// `ch.message/1`.
+    Open { case: String, message: Option<String> },
+    /// Says who has read the notice.
+    Acknowledge { case: String, form: AcknowledgeForm },
+    /// Accepts, asks, or declines.
+    Answer { case: String, form: AnswerForm },
+    /// Stages a piece of an attachment (base64, at most 512 KiB a piece); the first piece names no handle. Answers
+    /// `ch.staged/1` with the handle.
+    Stage { handle: Option<String>, piece: String },
+    /// Sends the profile. Attachments were staged before.
+    ProfileSend { case: String, form: ProfileForm, attachments: Vec<AttachmentForm> },
+    /// Shows the parts of the profile that consent still covers. Answers `ch.profile/1`.
+    ProfileShow { case: String },
+    /// One attachment, a piece at a time. Answers `ch.attachment/1` with base64 and the next offset.
+    Attachment { case: String, message: String, handle: String, offset: u64 },
+    /// Says that she left, or did not.
+    Depart { case: String, form: DepartureForm },
+    /// Says whether she came and was met.
+    Arrive { case: String, form: ArrivalForm },
+    /// Writes down that she stays. Answers `ch.withdrawn/1`.
+    Stay { case: String },
+    /// Takes back a message that has not left.
+    Recall { case: String, message: String },
+    /// Messages under way. Answers `ch.outbox/1`.
+    Outbox,
+    /// Tries everything under way now.
+    OutboxRetry,
+}
+
+/// A staged attachment and where it belongs.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachmentForm {
+    /// From [`Call::Stage`].
+    pub handle: String,
+    /// The data class of the part that speaks of it.
+    pub data_class: String,
+    /// A name to show; never used as a path.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// Bytes in one piece of an attachment, before base64.
+pub const PIECE_MAX: usize = 512 << 10;

@@ -1,0 +1,93 @@
+//! Behind the public door: what a node answers to another node. Verifies what can be verified without a key, hands
+//! the rest to the owner, and speaks only after the owner's commit.
+
+use std::sync::Arc;
+
+use clearhouse_casework::office::mailing::Deposit;
+use clearhouse_protocol::envelope::Outside;
+use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
+use clearhouse_protocol::mail::DepositFault;
+use clearhouse_store::Store;
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+
+use crate::clock::Clock;
+use crate::owner::{NotTaken, Owner};
+use crate::rpc::server::Door;
+use crate::rpc::status::Refused;
+
+/// The node's own door.
+pub struct FrontDoor<S> {
+    /// The way to the owner.
+    pub owner: Owner<S>,
+    /// The mailboxes kept here.
+    pub mailboxes: Vec<MailboxId>,
+    /// This organisation.
+    pub org: OrgId,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<S: Store + 'static> FrontDoor<S> {
+    /// The handshake proved who calls; the directory may have learned since that this party is out.
+    fn still_accredited(&self, from: NodeId) -> Result<(), Refused> {
+        let directory = self.owner.signals.directory.borrow().clone();
+        let standing = directory.org_of(from).map(|org| directory.signing_key(org, from, self.clock.now()));
+        match standing {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) | None => Err(Refused::NotAccredited),
+        }
+    }
+}
+
+impl<S: Store + 'static> Door for FrontDoor<S> {
+    fn deposit_allowed(&self, from: NodeId, mailbox: MailboxId, _total_len: u64) -> Result<(), Refused> {
+        self.still_accredited(from)?;
+        if self.mailboxes.contains(&mailbox) { Ok(()) } else { Err(Refused::UnknownMailbox) }
+    }
+
+    async fn deposit(
+        &self,
+        from: NodeId,
+        mailbox: MailboxId,
+        digest: Digest,
+        bytes: Vec<u8>,
+    ) -> Result<wire::DepositReply, Refused> {
+        self.still_accredited(from)?;
+        let outside = Outside::parse(&bytes).map_err(|_| Refused::Malformed)?;
+        if outside.digest != digest || outside.mailbox != mailbox {
+            return Err(Refused::Malformed);
+        }
+        match self.owner.deposit(Deposit { outside, bytes }).await {
+            Ok((Ok(receipt), locked)) => Ok(wire::DepositReply { receipt: Some(receipt), locked }),
+            Ok((Err(DepositFault::Full), _)) => Err(Refused::Full),
+            Ok((Err(DepositFault::NoSuchMailbox), _)) => Err(Refused::UnknownMailbox),
+            Ok((Err(DepositFault::Expired), _)) => Err(Refused::Malformed),
+            Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
+            Err(NotTaken::Bug) => Err(Refused::Broken),
+        }
+    }
+
+    async fn outcome(&self, from: NodeId, digest: Digest) -> Result<wire::OutcomeReply, Refused> {
+        self.still_accredited(from)?;
+        let look = self.owner.look(move |world| {
+            let locked = !world.office.is_open();
+            world.office.mail().letter(digest).map(|l| (l.state, l.not_opened.clone(), locked))
+        });
+        let (state, statement) = match look.await.map_err(|_| Refused::Unavailable)? {
+            None => (wire::MailboxState::NotHere, None),
+            Some((1, _, true)) => (wire::MailboxState::StoredLocked, None),
+            Some((1, _, false)) => (wire::MailboxState::Stored, None),
+            Some((3, statement, _)) => {
+                (wire::MailboxState::Unopenable, wire::Signed::decode(statement.as_slice()).ok())
+            }
+            Some(_) => (wire::MailboxState::Taken, None),
+        };
+        Ok(wire::OutcomeReply { state: state.into(), not_opened: statement })
+    }
+
+    async fn records(&self, from: NodeId, org: Option<OrgId>) -> Result<wire::RecordBundle, Refused> {
+        self.still_accredited(from)?;
+        Ok(self.owner.signals.directory.borrow().bundle(org.unwrap_or(self.org)))
+    }
+}

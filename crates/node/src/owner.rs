@@ -1,0 +1,382 @@
+//! The one owner of an office and its ledger: takes what wants to be decided, in batches, and keeps the four beats.
+//!
+//! 1 verify happened before, in the caller's task. 2 decide on memory as staged so far. 3 commit the whole batch with
+//! one sync. 4 only then answer and act. A batch that is refused leaves memory as the store has it and is told to
+//! every caller; a failed sync ends the process, because nobody knows any more what the disk holds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use clearhouse_casework::office::mailing::{Deposit, Deposited};
+use clearhouse_casework::office::records::reading_order;
+use clearhouse_casework::office::{Effect, Now, Office, Step};
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::rows::Table;
+use clearhouse_store::Store;
+use clearhouse_store::keyfile::ContentKeys;
+use clearhouse_store::ledger::{Ledger, LedgerError, Loaded, ReadError};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::clock::{Chance, Clock, chance};
+
+/// Inputs decided and committed together.
+const BATCH_MAX: usize = 256;
+/// Bytes of deposits committed together.
+const BATCH_BYTES_MAX: usize = 48 << 20;
+/// Inputs that may wait for the owner; a caller beyond that waits itself.
+const QUEUE_MAX: usize = 1024;
+/// Tables held in memory whether cases are open or not, in the order they are read.
+pub const SERVICE_TABLES: [Table; 7] =
+    [Table::Directory, Table::Mailbox, Table::Outbox, Table::Taken, Table::Conversation, Table::Staff, Table::Timer];
+/// Tables of cases, held in memory while content is open.
+pub const CONTENT_TABLES: [Table; 1] = [Table::Fact];
+
+/// Why an input had no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// The store refused the batch: disk full, write error, a limit. Nothing was taken; the text says what to do.
+    #[error("{0}")]
+    Store(String),
+    /// The node is stopping.
+    #[error("the node is stopping; nothing was taken")]
+    Stopping,
+    /// Deciding failed by a bug; it was counted and nothing was taken.
+    #[error("an internal error; nothing was taken")]
+    Bug,
+}
+
+type Then<S> = Box<dyn FnOnce(Result<&World<S>, NotTaken>) + Send>;
+type Decide<S> = Box<dyn FnOnce(&World<S>, &mut Now<'_, Chance>) -> (Step, Then<S>) + Send>;
+type Look<S> = Box<dyn FnOnce(&mut World<S>) + Send>;
+
+enum Ask<S> {
+    Deposit(Deposit, oneshot::Sender<Result<(Deposited, bool), NotTaken>>),
+    Decide(Decide<S>),
+    /// Sees, and may lock or unlock, what is committed; runs after the batch it came in.
+    Look(Look<S>),
+}
+
+/// What the owner owns.
+pub struct World<S> {
+    /// The office.
+    pub office: Office,
+    /// Its store behind the vault.
+    pub ledger: Ledger<S>,
+}
+
+impl<S: Store> World<S> {
+    /// Reads the service tables into a fresh office.
+    ///
+    /// # Errors
+    /// [`ReadError`] when a table cannot be read at all.
+    pub fn load(mut office: Office, ledger: Ledger<S>) -> Result<(Self, Loaded), ReadError> {
+        let mut loaded = ledger.load(&SERVICE_TABLES)?;
+        office.recorded(ledger.store().event_count());
+        let directory = loaded.rows.iter().take_while(|r| r.table == Table::Directory).count();
+        reading_order(&mut loaded.rows[..directory]);
+        office.apply(&loaded.rows);
+        let mut world = Self { office, ledger };
+        if !world.ledger.vault().is_locked() {
+            world.load_cases()?;
+        }
+        loaded.rows.clear();
+        Ok((world, loaded))
+    }
+
+    /// Opens the content compartment and reads the cases.
+    ///
+    /// # Errors
+    /// The vault's, when the keys belong to another epoch, or [`ReadError`].
+    pub fn unlock(&mut self, content: &ContentKeys) -> Result<(), ReadError> {
+        self.ledger.vault().unlock(content)?;
+        self.load_cases()
+    }
+
+    /// Drops every case and every case key.
+    pub fn lock(&mut self) {
+        self.ledger.vault().lock();
+        self.office.lock();
+    }
+
+    fn load_cases(&mut self) -> Result<(), ReadError> {
+        let mut loaded = self.ledger.load(&CONTENT_TABLES)?;
+        loaded.rows.sort_by(|a, b| a.key.cmp(&b.key));
+        self.office.lock();
+        self.office.unlock();
+        self.office.apply(&loaded.rows);
+        self.office.settle_cases();
+        Ok(())
+    }
+}
+
+/// What the rest of the node waits for.
+pub struct Signals {
+    /// Letters wait to be opened.
+    pub letters: Notify,
+    /// Messages wait to be deposited.
+    pub outbox: Notify,
+    /// The directory as committed.
+    pub directory: watch::Sender<Arc<Directory>>,
+}
+
+/// The way to the owner. Clones share it.
+pub struct Owner<S> {
+    asks: mpsc::Sender<Ask<S>>,
+    /// What to wait for.
+    pub signals: Arc<Signals>,
+}
+
+impl<S> Clone for Owner<S> {
+    fn clone(&self) -> Self {
+        Self { asks: self.asks.clone(), signals: Arc::clone(&self.signals) }
+    }
+}
+
+impl<S: Store + 'static> Owner<S> {
+    /// Starts the owner's thread. The receiver tells when, and with which error, it ended.
+    #[must_use]
+    pub fn start(world: World<S>, key: SigningKey, clock: Arc<dyn Clock>) -> (Self, oneshot::Receiver<Option<String>>) {
+        let (asks, inbox) = mpsc::channel(QUEUE_MAX);
+        let signals = Arc::new(Signals {
+            letters: Notify::new(),
+            outbox: Notify::new(),
+            directory: watch::Sender::new(Arc::clone(world.office.directory())),
+        });
+        let (ended, end) = oneshot::channel();
+        let desk = Desk { world, key, clock, signals: Arc::clone(&signals) };
+        // A thread of its own: commits block on the disk, and nothing else may wait for them.
+        thread::spawn(move || {
+            let _ = ended.send(desk.run(inbox));
+        });
+        (Self { asks, signals }, end)
+    }
+
+    /// Takes a deposit. The answer comes once it is durable, with whether cases are locked.
+    ///
+    /// # Errors
+    /// [`NotTaken`]; a refusal by the mailroom is an answer, not an error.
+    pub async fn deposit(&self, deposit: Deposit) -> Result<(Deposited, bool), NotTaken> {
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask::Deposit(deposit, reply)).await.map_err(|_| NotTaken::Stopping)?;
+        answer.await.unwrap_or(Err(NotTaken::Stopping))
+    }
+
+    /// Decides: `decide` sees the office as staged and answers with a step and a value; the value comes back once
+    /// the step is durable. An empty step costs no commit.
+    ///
+    /// # Errors
+    /// [`NotTaken`]: then the step had no effect.
+    pub async fn decide<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&World<S>, &mut Now<'_, Chance>) -> (Step, T) + Send + 'static,
+    ) -> Result<T, NotTaken> {
+        let (reply, answer) = oneshot::channel();
+        let ask: Decide<S> = Box::new(move |world, now| {
+            let (step, value) = decide(world, now);
+            let then: Then<S> = Box::new(move |durable| drop(reply.send(durable.map(|_| value))));
+            (step, then)
+        });
+        self.asks.send(Ask::Decide(ask)).await.map_err(|_| NotTaken::Stopping)?;
+        answer.await.unwrap_or(Err(NotTaken::Bug))
+    }
+
+    /// Looks at what is committed, or locks and unlocks it.
+    ///
+    /// # Errors
+    /// [`NotTaken::Stopping`].
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut World<S>) -> T + Send + 'static,
+    ) -> Result<T, NotTaken> {
+        let (reply, answer) = oneshot::channel();
+        let ask: Look<S> = Box::new(move |world| drop(reply.send(look(world))));
+        self.asks.send(Ask::Look(ask)).await.map_err(|_| NotTaken::Stopping)?;
+        answer.await.map_err(|_| NotTaken::Bug)
+    }
+}
+
+struct Desk<S> {
+    world: World<S>,
+    key: SigningKey,
+    clock: Arc<dyn Clock>,
+    signals: Arc<Signals>,
+}
+
+/// What a batch has gathered while it is decided.
+struct Staged<S> {
+    step: Step,
+    deposits: Vec<Deposit>,
+    depositors: Vec<oneshot::Sender<Result<(Deposited, bool), NotTaken>>>,
+    receipts: Vec<(oneshot::Sender<Result<(Deposited, bool), NotTaken>>, Deposited)>,
+    thens: Vec<Then<S>>,
+    looks: Vec<Look<S>>,
+}
+
+impl<S: Store> Desk<S> {
+    /// Runs until every way to the owner is gone (`None`) or the store can no longer be trusted (why).
+    fn run(mut self, mut inbox: mpsc::Receiver<Ask<S>>) -> Option<String> {
+        while let Some(first) = inbox.blocking_recv() {
+            let staged = self.decide_batch(first, &mut inbox);
+            if let Err(fatal) = self.commit_batch(staged) {
+                return Some(fatal);
+            }
+        }
+        None
+    }
+
+    fn decide_batch(&mut self, first: Ask<S>, inbox: &mut mpsc::Receiver<Ask<S>>) -> Staged<S> {
+        let mut staged = Staged {
+            step: Step::default(),
+            deposits: vec![],
+            depositors: vec![],
+            receipts: vec![],
+            thens: vec![],
+            looks: vec![],
+        };
+        let (mut count, mut bytes, mut next) = (0, 0, Some(first));
+        while let Some(ask) = next {
+            match ask {
+                Ask::Deposit(deposit, reply) => {
+                    bytes += deposit.bytes.len();
+                    staged.deposits.push(deposit);
+                    staged.depositors.push(reply);
+                }
+                Ask::Decide(decide) => {
+                    self.decide_deposits(&mut staged);
+                    self.decide_one(decide, &mut staged);
+                }
+                Ask::Look(look) => staged.looks.push(look),
+            }
+            count += 1;
+            // A look may lock or unlock: nothing is decided between it and its batch's commit.
+            let full = count >= BATCH_MAX || bytes >= BATCH_BYTES_MAX || !staged.looks.is_empty();
+            next = if full { None } else { inbox.try_recv().ok() };
+        }
+        self.decide_deposits(&mut staged);
+        staged
+    }
+
+    fn decide_deposits(&mut self, staged: &mut Staged<S>) {
+        if staged.deposits.is_empty() {
+            return;
+        }
+        let mut rng = chance();
+        let mut now = Now { time: self.clock.now(), rng: &mut rng, key: &self.key };
+        let (step, replies) = self.world.office.deposit(std::mem::take(&mut staged.deposits), &mut now);
+        self.world.office.take(&step);
+        merge(&mut staged.step, step);
+        staged.receipts.extend(staged.depositors.drain(..).zip(replies));
+    }
+
+    fn decide_one(&mut self, decide: Decide<S>, staged: &mut Staged<S>) {
+        let mut rng = chance();
+        let mut now = Now { time: self.clock.now(), rng: &mut rng, key: &self.key };
+        let world = &self.world;
+        // A panic costs this one input: memory changes only in `take`, which did not run.
+        match catch_unwind(AssertUnwindSafe(|| decide(world, &mut now))) {
+            Ok((step, then)) => {
+                self.world.office.take(&step);
+                merge(&mut staged.step, step);
+                staged.thens.push(then);
+            }
+            Err(_) => tracing::error!("deciding an input failed by a bug; nothing was taken"),
+        }
+    }
+
+    /// Commits and answers. `Err` ends the process.
+    fn commit_batch(&mut self, staged: Staged<S>) -> Result<(), String> {
+        let Staged { step, receipts, thens, looks, .. } = staged;
+        let outcome = if step.rows.is_empty() && step.events.is_empty() {
+            Ok(())
+        } else {
+            self.world.ledger.commit(&step.rows, &step.events, &mut chance()).map(|_| ())
+        };
+        match outcome {
+            Ok(()) => {
+                let locked = !self.world.office.is_open();
+                for (reply, deposited) in receipts {
+                    let _ = reply.send(Ok((deposited, locked)));
+                }
+                for then in thens {
+                    then(Ok(&self.world));
+                }
+                self.act(&step.effects);
+                for look in looks {
+                    look(&mut self.world);
+                }
+                Ok(())
+            }
+            Err(LedgerError::Commit(error)) if error.is_fatal() => {
+                refuse(&error.to_string(), receipts, thens);
+                Err(error.to_string())
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "a batch was not taken");
+                refuse(&error.to_string(), receipts, thens);
+                self.reload()?;
+                for look in looks {
+                    look(&mut self.world);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings memory back to what the store has, after a batch that was staged and not taken.
+    fn reload(&mut self) -> Result<(), String> {
+        let directory = self.world.office.directory();
+        let genesis = directory.records().next().cloned();
+        let found = genesis.and_then(|g| Directory::found(&g, Some(directory.net())).ok());
+        let Some(found) = found else { return Err("the directory in memory cannot be founded again".into()) };
+        let office = Office::new(self.world.office.me().clone(), found);
+        let failed = |error: ReadError| format!("the store could not be read again: {error}");
+        let mut fresh = office;
+        let mut loaded = self.world.ledger.load(&SERVICE_TABLES).map_err(failed)?;
+        fresh.recorded(self.world.ledger.store().event_count());
+        let records = loaded.rows.iter().take_while(|r| r.table == Table::Directory).count();
+        reading_order(&mut loaded.rows[..records]);
+        fresh.apply(&loaded.rows);
+        self.world.office = fresh;
+        if !self.world.ledger.vault().is_locked() {
+            self.world.load_cases().map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn act(&self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::OpenLetters => self.signals.letters.notify_one(),
+                Effect::Deliver => self.signals.outbox.notify_one(),
+                Effect::DirectoryChanged => {
+                    drop(self.signals.directory.send_replace(Arc::clone(self.world.office.directory())));
+                }
+            }
+        }
+    }
+}
+
+fn merge(into: &mut Step, step: Step) {
+    into.rows.extend(step.rows);
+    into.events.extend(step.events);
+    for effect in step.effects {
+        if !into.effects.contains(&effect) {
+            into.effects.push(effect);
+        }
+    }
+}
+
+fn refuse<S>(
+    why: &str,
+    receipts: Vec<(oneshot::Sender<Result<(Deposited, bool), NotTaken>>, Deposited)>,
+    thens: Vec<Then<S>>,
+) {
+    for (reply, _) in receipts {
+        let _ = reply.send(Err(NotTaken::Store(why.to_owned())));
+    }
+    for then in thens {
+        then(Err(NotTaken::Store(why.to_owned())));
+    }
+}

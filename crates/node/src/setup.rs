@@ -1,0 +1,294 @@
+//! Making a node: keys, certificate, first descriptor, configuration. Once, into a folder that holds no node yet.
+//!
+//! The organisation's root key is written beside the application and belongs offline from then on; the node never
+//! reads it again. Nothing here talks to a network.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clearhouse_casework::body::versions;
+use clearhouse_protocol::ceremony::{self, Application, Presence};
+use clearhouse_protocol::directory::{Directory, RecordFault};
+use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
+use clearhouse_protocol::keys::{Prekey, PrekeySecret, SigningKey};
+use clearhouse_protocol::limits::{LABEL_MAX, PREKEY_WEEKS, WEEK};
+use clearhouse_store::keyfile::{ContentKeys, DeviceSecret, KeyFile, KeyFileError, NewSlot, Opened, ServiceKeys};
+use clearhouse_store::secret::SecretBytes;
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+/// Names of what [`init`] writes, below the node's folder.
+pub mod files {
+    /// The configuration.
+    pub const CONFIG: &str = "node.toml";
+    /// The key file.
+    pub const KEYS: &str = "keys/node.keys";
+    /// The machine's secret.
+    pub const DEVICE: &str = "keys/device.secret";
+    /// The store.
+    pub const STORE: &str = "store";
+    /// The network's genesis policy.
+    pub const GENESIS: &str = "genesis.record";
+    /// Who this node is.
+    pub const IDENTITY: &str = "identity.toml";
+    /// What goes to the coordinators.
+    pub const APPLICATION: &str = "application.record";
+    /// The organisation's root key, to be taken offline.
+    pub const ROOT_KEY: &str = "organisation-root.key";
+    /// The local socket.
+    pub const SOCKET: &str = "control.sock";
+}
+
+/// What an operator says when making a node.
+pub struct Plan<'a> {
+    /// The node's folder.
+    pub folder: &'a Path,
+    /// The genesis policy.
+    pub genesis: &'a wire::Signed,
+    /// Its expected network, compared on paper or by voice.
+    pub expected: Option<Net>,
+    /// The organisation's working name.
+    pub label: &'a str,
+    /// ISO 3166-1 alpha-2, or XK.
+    pub country: &'a str,
+    /// Destination, Origin, Coordinator ...
+    pub roles: &'a [&'a str],
+    /// Shelter, LegalAid, ChildProtection ...
+    pub competences: &'a [&'a str],
+    /// ISO 639-2.
+    pub languages: &'a [String],
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// `host:port` for others.
+    pub endpoint: &'a str,
+    /// Extra lines for the configuration: how the keys open unattended, and the like.
+    pub config_lines: &'a str,
+}
+
+/// Why a node was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// There is one already.
+    #[error("{} holds a node already; nothing was changed. Choose another folder", .0.display())]
+    Exists(PathBuf),
+    /// The genesis does not hold.
+    #[error("the genesis file does not hold: {0}. Ask the coordinator for it again and compare its eight words")]
+    Genesis(RecordFault),
+    /// A text is empty, too long, or not what it must be.
+    #[error("`{0}` is not usable: 1 to {LABEL_MAX} plain characters, and a country as two capital letters")]
+    Field(&'static str),
+    /// The key file.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// A file could not be written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The generator gave a key that is not sound.
+    #[error("key generation failed; nothing was made")]
+    Generation,
+}
+
+/// A node just made.
+pub struct Made {
+    /// Its network.
+    pub net: Net,
+    /// Its organisation.
+    pub org: OrgId,
+    /// Its node id.
+    pub node: NodeId,
+    /// The open key file, for a first account.
+    pub keys: Opened,
+}
+
+/// Makes a node. Of everything it writes only `application.record` leaves the machine.
+///
+/// # Errors
+/// [`SetupError`]. A folder in which it failed half-way holds no configuration and can be given again after emptying.
+pub fn init(
+    plan: &Plan<'_>,
+    slots: &[NewSlot<'_>],
+    now: u64,
+    rng: &mut impl CryptoRng,
+) -> Result<Made, SetupError> {
+    let directory = Directory::found(plan.genesis, plan.expected).map_err(SetupError::Genesis)?;
+    check_plan(plan)?;
+    let config = plan.folder.join(files::CONFIG);
+    if config.exists() || plan.folder.join(files::KEYS).exists() {
+        return Err(SetupError::Exists(plan.folder.to_owned()));
+    }
+    private_folder(plan.folder)?;
+    private_folder(&plan.folder.join("keys"))?;
+    let mut id = || {
+        let mut bytes = [0u8; 16];
+        rng.fill_bytes(&mut bytes);
+        bytes
+    };
+    let (net, org, node, mailbox) = (directory.net(), OrgId(id()), NodeId(id()), MailboxId(id()));
+    let service = ServiceKeys::generate(rng);
+    let sign = SigningKey::from_seed(service.node_seed().expose());
+    let tls = SigningKey::from_seed(service.tls_seed().expose()).public();
+    let device = DeviceSecret::create(&plan.folder.join(files::DEVICE), rng)?;
+    let parts = (service, ContentKeys::generate(rng));
+    let mut keys = KeyFile::create(&plan.folder.join(files::KEYS), (net, node), parts, slots, &device, rng)?;
+    let prekeys = renew_prekeys(&mut keys, now, rng)?;
+
+    let (root, root_seed) = SigningKey::generate(rng);
+    let application = Application {
+        org,
+        label: plan.label,
+        country: plan.country,
+        roles: plan.roles,
+        competences: plan.competences,
+        root_pk: root.public(),
+    };
+    let here = (mailbox, node, plan.endpoint.to_owned());
+    let presence = Presence {
+        node,
+        tls_pks: &[tls],
+        mailboxes: &[here],
+        prekeys: &prekeys,
+        languages: plan.languages,
+        reads: &readable(),
+    };
+    let bundle = wire::RecordBundle {
+        records: vec![
+            ceremony::accredit(net, &application, &[], now),
+            ceremony::certify(net, org, node, sign.public(), &root, now),
+            ceremony::describe(net, &presence, &sign, now),
+        ],
+        prekeys: prekeys.iter().map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() }).collect(),
+    };
+    let write = |name: &str, bytes: &[u8]| write_new(&plan.folder.join(name), bytes);
+    write(files::GENESIS, &plan.genesis.encode_to_vec())?;
+    write(files::APPLICATION, &bundle.encode_to_vec())?;
+    write(files::ROOT_KEY, Zeroizing::new(hex(root_seed.as_ref()) + "\n").as_bytes())?;
+    write(files::IDENTITY, identity_text(net, org, node, mailbox, &presence).as_bytes())?;
+    // Last: a folder with a configuration is a node.
+    write(files::CONFIG, config_text(plan, directory.policy().label.as_str()).as_bytes())?;
+    Ok(Made { net, org, node, keys })
+}
+
+/// The message types this version reads, each with its highest version.
+#[must_use]
+pub fn readable() -> Vec<(u32, u32)> {
+    let case = [2u32, 3, 4, 6, 9, 10, 16, 17].into_iter().filter_map(|t| Some((t, *versions(t).iter().max()?)));
+    case.chain([(wire::MessageType::Receipt as u32, 1)]).collect()
+}
+
+/// Makes sure that prekeys for this week and the next four exist; returns all that are to be published.
+///
+/// # Errors
+/// [`SetupError::Keys`] when content is locked or the key file cannot be rewritten.
+pub fn renew_prekeys(
+    keys: &mut Opened,
+    now: u64,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<(u64, Prekey)>, SetupError> {
+    let weeks = now / WEEK..now / WEEK + PREKEY_WEEKS;
+    let held = keys.content().ok_or(KeyFileError::ContentLocked)?.prekeys();
+    let missing: Vec<u64> = weeks.clone().filter(|week| !held.contains_key(week)).collect();
+    if !missing.is_empty() {
+        // Old seeds stay: erasing them is an act of its own, tied to the mailbox being empty.
+        let mut all: std::collections::BTreeMap<u64, SecretBytes> = std::collections::BTreeMap::new();
+        for (week, seed) in held {
+            all.insert(*week, SecretBytes::from_slice(seed.expose()).ok_or(SetupError::Generation)?);
+        }
+        for week in missing {
+            all.insert(week, SecretBytes::random(rng));
+        }
+        keys.set_prekeys(all, rng)?;
+    }
+    let held = keys.content().ok_or(KeyFileError::ContentLocked)?.prekeys();
+    weeks
+        .map(|week| {
+            let seed = held.get(&week).ok_or(SetupError::Generation)?;
+            let public = PrekeySecret::from_seed(seed.expose()).public().map_err(|_| SetupError::Generation)?;
+            Ok((week, public))
+        })
+        .collect()
+}
+
+/// Who a node is, as its folder says.
+#[derive(Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Network, hex.
+    pub net: String,
+    /// Organisation, hex.
+    pub org: String,
+    /// Node, hex.
+    pub node: String,
+    /// Mailbox, hex.
+    pub mailbox: String,
+    /// Languages its people read.
+    pub languages: Vec<String>,
+    /// Time zone of the office, IANA; UTC until set.
+    pub zone: String,
+}
+
+fn identity_text(net: Net, org: OrgId, node: NodeId, mailbox: MailboxId, p: &Presence<'_>) -> String {
+    let languages: Vec<String> = p.languages.iter().map(|l| format!("{l:?}")).collect();
+    format!(
+        "# Who this node is. Made once; a changed line makes another node of it, and the key file will refuse.\n\
+         net = \"{net}\"\norg = \"{org}\"\nnode = \"{node}\"\nmailbox = \"{mailbox}\"\nlanguages = [{}]\nzone = \"UTC\"\n",
+        languages.join(", ")
+    )
+}
+
+fn config_text(plan: &Plan<'_>, network: &str) -> String {
+    format!(
+        "# Every key is explained in deploy/samples/node.toml.\nnetwork = {network:?}\ndata = \".\"\n\
+         key_file = \"{}\"\ndevice_secret = \"{}\"\nlisten = \"{}\"\nendpoint = {:?}\ncontrol_socket = \"{}\"\n{}",
+        files::KEYS,
+        files::DEVICE,
+        plan.listen,
+        plan.endpoint,
+        files::SOCKET,
+        plan.config_lines
+    )
+}
+
+fn check_plan(plan: &Plan<'_>) -> Result<(), SetupError> {
+    let plain = |t: &str| !t.is_empty() && t.chars().count() <= LABEL_MAX && !t.chars().any(char::is_control);
+    if !plain(plan.label) {
+        return Err(SetupError::Field("name"));
+    }
+    if plan.country.len() != 2 || !plan.country.bytes().all(|c| c.is_ascii_uppercase()) {
+        return Err(SetupError::Field("country"));
+    }
+    if !plain(plan.endpoint) {
+        return Err(SetupError::Field("endpoint"));
+    }
+    if plan.roles.is_empty() || plan.languages.is_empty() {
+        return Err(SetupError::Field("role or language"));
+    }
+    Ok(())
+}
+
+fn private_folder(path: &Path) -> Result<(), SetupError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| SetupError::File { path: path.to_owned(), source })
+}
+
+/// Writes a file that must not exist, mode 0600, synced.
+///
+/// # Errors
+/// [`SetupError::File`].
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), SetupError> {
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|source| SetupError::File { path: path.to_owned(), source })
+}
