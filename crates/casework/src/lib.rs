@@ -4,3 +4,11 @@
 #![deny(missing_docs)]
 
 pub mod htcds;
+pub mod body;
+pub mod case;
+pub mod consent;
+pub mod deadlines;
+pub mod forms;
+pub mod office;
+pub mod refusal;
+pub mod roles;

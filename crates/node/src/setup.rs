@@ -135,8 +135,8 @@ pub fn init(
     };
     let (net, org, node, mailbox) = (directory.net(), OrgId(id()), NodeId(id()), MailboxId(id()));
     let service = ServiceKeys::generate(rng);
-    let sign = SigningKey::from_seed(service.node_seed().expose());
-    let tls = SigningKey::from_seed(service.tls_seed().expose()).public();
+    let sign = SigningKey::from_seed(service.node_seed.expose());
+    let tls = SigningKey::from_seed(service.tls_seed.expose()).public();
     let device = DeviceSecret::create(&plan.folder.join(files::DEVICE), rng)?;
     let parts = (service, ContentKeys::generate(rng));
     let mut keys = KeyFile::create(&plan.folder.join(files::KEYS), (net, node), parts, slots, &device, rng)?;

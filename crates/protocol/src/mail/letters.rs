@@ -44,11 +44,19 @@ pub enum DepositFault {
 }
 
 impl Mailroom {
-    /// Decides on a deposit of `len` bytes. Quotas refuse; they never drop what is already held.
+    /// Decides on a deposit of `len` bytes, with `staged` (letters, bytes) of the same batch ahead of it. Quotas
+    /// refuse; they never drop what is already held.
     ///
     /// # Errors
     /// [`DepositFault`].
-    pub fn arrive(&self, outside: &Outside, len: usize, mine: &[MailboxId], now: u64) -> Result<Arrival, DepositFault> {
+    pub fn arrive(
+        &self,
+        outside: &Outside,
+        len: usize,
+        staged: (usize, u64),
+        mine: &[MailboxId],
+        now: u64,
+    ) -> Result<Arrival, DepositFault> {
         if !mine.contains(&outside.mailbox) {
             return Err(DepositFault::NoSuchMailbox);
         }
@@ -60,18 +68,26 @@ impl Mailroom {
         if outside.expires <= now {
             return Err(DepositFault::Expired);
         }
-        if self.waiting.len() >= MAILBOX_ITEMS_MAX || self.waiting_bytes + len as u64 > MAILBOX_BYTES_MAX {
+        let bytes = self.waiting_bytes + staged.1 + len as u64;
+        if self.waiting.len() + staged.0 >= MAILBOX_ITEMS_MAX || bytes > MAILBOX_BYTES_MAX {
             return Err(DepositFault::Full);
         }
         Ok(Arrival::New)
     }
 
-    /// Rows that store a new letter together with the receipt its depositor will get.
+    /// Rows that store the `nth` new letter of a batch together with the receipt its depositor will get.
     #[must_use]
-    pub fn store(&self, outside: &Outside, bytes: Vec<u8>, receipt: &wire::StorageReceipt, now: u64) -> Vec<Row> {
+    pub fn store(
+        &self,
+        outside: &Outside,
+        bytes: Vec<u8>,
+        nth: u64,
+        receipt: &wire::StorageReceipt,
+        now: u64,
+    ) -> Vec<Row> {
         let letter = Letter {
             mailbox: outside.mailbox.to_vec(),
-            arrival: self.last_arrival + 1,
+            arrival: self.last_arrival + 1 + nth,
             len: bytes.len() as u64,
             stored_hour: now / HOUR,
             expires: outside.expires,

@@ -49,7 +49,7 @@ fn store(region: &Region, room: &mut Mailroom, sealed: &Sealed) -> Outside {
     let b = &region.members[1];
     let outside = Outside::parse(&sealed.bytes).unwrap();
     let receipt = storage_batch(region.net, b.node, &[outside.digest], NOW, &b.sign).remove(0);
-    let rows = room.store(&outside, sealed.bytes.clone(), &receipt, NOW);
+    let rows = room.store(&outside, sealed.bytes.clone(), 0, &receipt, NOW);
     apply(room, &rows);
     outside
 }
@@ -78,7 +78,7 @@ fn attack_04_a_replayed_envelope_meets_its_first_receipt_and_has_no_second_effec
     let mut room = Mailroom::default();
     let outside = store(&region, &mut room, &sealed);
     let mine = [region.members[1].mailbox];
-    let Ok(Arrival::Repeat(again)) = room.arrive(&outside, sealed.bytes.len(), &mine, NOW) else { panic!() };
+    let Ok(Arrival::Repeat(again)) = room.arrive(&outside, sealed.bytes.len(), (0, 0), &mine, NOW) else { panic!() };
     assert_eq!(prost::Message::encode_to_vec(&again), room.letter(outside.digest).unwrap().receipt);
     let first = opened(&region, &outside);
     let rows = room.take(&first, wire::Stage::Received, wire::RefusalCode::Unspecified);
@@ -88,7 +88,7 @@ fn attack_04_a_replayed_envelope_meets_its_first_receipt_and_has_no_second_effec
     assert!(room.unopened().is_empty());
     let later = NOW + 29 * DAY;
     assert!(room.forget(later - 16 * DAY).is_empty());
-    assert!(matches!(room.arrive(&outside, 1, &mine, later), Ok(Arrival::Repeat(_))));
+    assert!(matches!(room.arrive(&outside, 1, (0, 0), &mine, later), Ok(Arrival::Repeat(_))));
     let rows = room.take(&first, wire::Stage::Received, wire::RefusalCode::Unspecified);
     assert!(!rows.iter().any(|r| matches!(r.table, Table::Taken | Table::Conversation)));
 }
@@ -100,8 +100,8 @@ fn a_mailbox_refuses_what_is_not_for_it_what_is_over_and_what_is_too_much() {
     let outside = Outside::parse(&sealed.bytes).unwrap();
     let mine = [region.members[1].mailbox];
     let mut room = Mailroom::default();
-    assert_eq!(room.arrive(&outside, 1, &[], NOW).err(), Some(DepositFault::NoSuchMailbox));
-    assert_eq!(room.arrive(&outside, 1, &mine, NOW + 2 * DAY).err(), Some(DepositFault::Expired));
+    assert_eq!(room.arrive(&outside, 1, (0, 0), &[], NOW).err(), Some(DepositFault::NoSuchMailbox));
+    assert_eq!(room.arrive(&outside, 1, (0, 0), &mine, NOW + 2 * DAY).err(), Some(DepositFault::Expired));
     let stored = store(&region, &mut room, &sealed);
     let row = room.letter(stored.digest).unwrap().clone();
     for n in 0..MAILBOX_ITEMS_MAX as u64 {
@@ -110,7 +110,7 @@ fn a_mailbox_refuses_what_is_not_for_it_what_is_over_and_what_is_too_much() {
         room.apply(&service_row(Table::Mailbox, &key, Some(&Letter { arrival: 10 + n, ..row.clone() })));
     }
     room.apply(&service_row(Table::Mailbox, stored.digest.as_bytes(), None::<&Letter>));
-    assert_eq!(room.arrive(&outside, 1, &mine, NOW).err(), Some(DepositFault::Full));
+    assert_eq!(room.arrive(&outside, 1, (0, 0), &mine, NOW).err(), Some(DepositFault::Full));
 }
 
 #[test]

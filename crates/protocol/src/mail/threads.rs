@@ -33,6 +33,12 @@ impl Mailroom {
         self.threads.get(&(conversation, peer)).map_or((&[], false), |t| (&t.missing, t.broken))
     }
 
+    /// The highest place received from `peer` in `conversation`; 0 before the first.
+    #[must_use]
+    pub fn received_up_to(&self, conversation: ConversationId, peer: NodeId) -> u64 {
+        self.threads.get(&(conversation, peer)).map_or(0, |t| t.received)
+    }
+
     pub(super) fn sent(&self, conversation: ConversationId, peer: NodeId, seq: u64, body: [u8; 32]) -> Row {
         let mut thread = self.threads.get(&(conversation, peer)).cloned().unwrap_or_default();
         thread.sent = seq;

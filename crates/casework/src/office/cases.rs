@@ -1,0 +1,168 @@
+//! Cases as the office knows them while content is open: folds over their facts, found by id or by conversation.
+//!
+//! What a mailbox holds or a timetable ended is not written twice: it lies in the outbox rows, which stay readable
+//! while cases are locked, and is folded in here.
+
+use std::collections::BTreeMap;
+
+use clearhouse_protocol::ids::{CaseId, ConversationId, MsgId, OrgId};
+use clearhouse_protocol::mail::{Delivery, Outgoing};
+use clearhouse_protocol::rows::{Row, Table, Under};
+
+use crate::case::Case;
+use crate::case::fact::{Ended, Fact, Stored};
+use crate::consent::DataClass;
+
+/// All cases of an office.
+#[derive(Default)]
+pub struct Cases {
+    cases: BTreeMap<CaseId, Entry>,
+    conversations: BTreeMap<(ConversationId, OrgId), CaseId>,
+    damaged: u32,
+}
+
+struct Entry {
+    case: Case,
+    next_fact: u64,
+}
+
+impl Cases {
+    /// Takes one kept fact. Facts of a case come in their order.
+    pub(super) fn apply(&mut self, row: &Row) {
+        let Some((id, n)) = split_key(&row.key) else { return };
+        let fact = row.value.as_deref().map(Fact::decode);
+        match (self.cases.get_mut(&id), fact) {
+            (Some(entry), Some(Ok(fact))) => {
+                entry.case.apply(&fact);
+                entry.next_fact = n + 1;
+            }
+            (None, Some(Ok(fact))) => match Case::fold([&fact]) {
+                Ok(case) => {
+                    self.conversations.insert((case.conversation(), case.peer_org()), id);
+                    self.cases.insert(id, Entry { case, next_fact: n + 1 });
+                }
+                Err(_) => self.damaged += 1,
+            },
+            (_, Some(Err(_))) => self.damaged += 1,
+            (_, None) => drop(self.cases.remove(&id)),
+        }
+    }
+
+    /// Folds in how far an outgoing message of a case got.
+    pub(super) fn note_delivery(&mut self, msg_id: MsgId, out: &Outgoing) {
+        let Ok(case) = CaseId::try_from(out.case.as_slice()) else { return };
+        let Some(entry) = self.cases.get_mut(&case) else { return };
+        if out.stored_at > 0 {
+            entry.case.apply(&Fact::Stored(Stored {
+                msg_id: msg_id.to_vec(),
+                node: out.peer_node.clone(),
+                at: out.stored_at,
+                locked: out.locked,
+                org: out.peer_org.clone(),
+            }));
+        }
+        let ended = Ended { msg_id: msg_id.to_vec(), at: out.settled_at };
+        match Delivery::of(out) {
+            Delivery::Expired => entry.case.apply(&Fact::Expired(ended)),
+            Delivery::NotOpened => entry.case.apply(&Fact::SendFailed(ended)),
+            Delivery::Queued | Delivery::Stored | Delivery::Settled | Delivery::Recalled => {}
+        }
+    }
+
+    /// One case.
+    #[must_use]
+    pub fn case(&self, id: CaseId) -> Option<&Case> {
+        self.cases.get(&id).map(|e| &e.case)
+    }
+
+    /// The case of a conversation with an organisation.
+    #[must_use]
+    pub fn in_conversation(&self, conversation: ConversationId, org: OrgId) -> Option<&Case> {
+        self.case(*self.conversations.get(&(conversation, org))?)
+    }
+
+    /// Every case, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Case> {
+        self.cases.values().map(|e| &e.case)
+    }
+
+    /// Facts that could not be read, in all: a finding for `doctor`.
+    #[must_use]
+    pub fn damaged(&self) -> u32 {
+        self.damaged + self.iter().map(Case::unreadable).sum::<u32>()
+    }
+
+    pub(super) fn next_fact(&self, id: CaseId) -> u64 {
+        self.cases.get(&id).map_or(0, |e| e.next_fact)
+    }
+}
+
+/// Writes facts of one case, numbered on from what is kept.
+pub(super) struct FactWriter {
+    case: CaseId,
+    next: u64,
+}
+
+impl FactWriter {
+    pub(super) fn new(case: CaseId, next: u64) -> Self {
+        Self { case, next }
+    }
+
+    /// The row of the next fact.
+    pub(super) fn row(&mut self, fact: &Fact) -> Row {
+        let key = [self.case.as_bytes(), &self.next.to_be_bytes()].concat();
+        self.next += 1;
+        Row {
+            table: Table::Fact,
+            key,
+            value: Some(fact.encode().to_vec()),
+            under: Under::Case(self.case, 0),
+            must_be_new: true,
+        }
+    }
+}
+
+fn split_key(key: &[u8]) -> Option<(CaseId, u64)> {
+    let (id, n) = key.split_at_checked(CaseId::LEN)?;
+    Some((CaseId::try_from(id).ok()?, u64::from_be_bytes(n.try_into().ok()?)))
+}
+
+/// What a document row holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    /// A part of a profile.
+    Part(DataClass),
+    /// An attachment, by its handle, and the class of the part that speaks of it.
+    Attachment([u8; 16], DataClass),
+    /// A message of a later version, kept as it was signed.
+    Unread,
+}
+
+/// The row of a document of a case: a part, an attachment, or a message kept unread. Each under its class's own key.
+#[must_use]
+pub fn document_row(case: CaseId, message: MsgId, what: Document, value: Option<Vec<u8>>) -> Row {
+    let (key, class) = document_key(case, message, what);
+    Row { table: Table::Document, key, value, under: Under::Case(case, class), must_be_new: false }
+}
+
+/// The logical key of a document and the number of its class's key.
+#[must_use]
+pub fn document_key(case: CaseId, message: MsgId, what: Document) -> (Vec<u8>, u8) {
+    let (mark, tail, class) = match &what {
+        Document::Part(class) => (b'P', class.code().as_bytes(), class.number()),
+        Document::Attachment(tag, class) => (b'A', tag.as_slice(), class.number()),
+        Document::Unread => (b'U', &[][..], 0),
+    };
+    ([case.as_bytes(), message.as_bytes(), &[mark], tail].concat(), class)
+}
+
+/// The code by which people of both offices speak of a case: eight letters of its conversation, `T-` first on a
+/// training network. Says nothing about the person.
+#[must_use]
+pub fn case_code(conversation: ConversationId, training: bool) -> String {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let bits = conversation.0[..5].iter().fold(0u64, |acc, b| acc << 8 | u64::from(*b));
+    let letter = |i: u32| char::from(LETTERS[usize::try_from(bits >> (35 - 5 * i) & 31).unwrap_or(0)]);
+    let code: String = (0..8).map(letter).collect();
+    format!("{}{}-{}", if training { "T-" } else { "" }, &code[..4], &code[4..])
+}

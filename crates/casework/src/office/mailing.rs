@@ -1,0 +1,262 @@
+//! Letters in and out: deposits, what opening gave, what became of attempts. The four beats' second.
+//!
+//! A letter is stored first and understood later; what a message means for a case is asked of [`super::cases`].
+
+use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
+use clearhouse_protocol::ids::{ConversationId, Digest, MsgId};
+use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault};
+use clearhouse_protocol::receipt;
+use clearhouse_wire::v1 as wire;
+use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
+use prost::Message as _;
+use rand_core::CryptoRng;
+
+use super::{Effect, Now, Office, Step};
+
+/// A deposit to decide on: its outside, read and sound, and its bytes.
+pub struct Deposit {
+    /// The outside.
+    pub outside: Outside,
+    /// The encoded envelope.
+    pub bytes: Vec<u8>,
+}
+
+/// What a depositor is told once the batch is durable.
+pub type Deposited = Result<wire::StorageReceipt, DepositFault>;
+
+impl Office {
+    /// Decides on a batch of deposits at once: one signature covers all that are new (decision 24).
+    pub fn deposit<R: CryptoRng>(&self, batch: Vec<Deposit>, now: &mut Now<'_, R>) -> (Step, Vec<Deposited>) {
+        let me = &self.me;
+        let (mut fresh, mut bytes, mut decided) = (Vec::new(), 0, Vec::with_capacity(batch.len()));
+        for d in &batch {
+            let staged = (fresh.len(), bytes);
+            let arrival = self.mail.arrive(&d.outside, d.bytes.len(), staged, &me.mailboxes, now.time);
+            if matches!(arrival, Ok(Arrival::New)) && !fresh.contains(&d.outside.digest) {
+                fresh.push(d.outside.digest);
+                bytes += d.bytes.len() as u64;
+            }
+            decided.push(arrival);
+        }
+        let receipts = receipt::storage_batch(me.net, me.node, &fresh, now.time, now.key);
+        let receipt_of = |digest: &Digest| fresh.iter().position(|d| d == digest).and_then(|i| receipts.get(i));
+        let mut step = Step::default();
+        let mut replies = Vec::with_capacity(batch.len());
+        let mut stored: Vec<Digest> = Vec::new();
+        for (deposit, arrival) in batch.into_iter().zip(decided) {
+            replies.push(match (arrival, receipt_of(&deposit.outside.digest)) {
+                (Ok(Arrival::Repeat(receipt)), _) => Ok(receipt),
+                (Ok(Arrival::New), Some(receipt)) => {
+                    if !stored.contains(&deposit.outside.digest) {
+                        let nth = stored.len() as u64;
+                        stored.push(deposit.outside.digest);
+                        step.rows.extend(self.mail.store(&deposit.outside, deposit.bytes, nth, receipt, now.time));
+                        let happening = Happening::of(AuditEvent::Deposited).about(deposit.outside.digest, 0);
+                        self.record(&mut step, &happening, now);
+                    }
+                    Ok(receipt.clone())
+                }
+                (Ok(Arrival::New), None) => Err(DepositFault::Full),
+                (Err(fault), _) => Err(fault),
+            });
+        }
+        if !step.rows.is_empty() {
+            step.effects.push(Effect::OpenLetters);
+        }
+        (step, replies)
+    }
+
+    /// Decides on what opening a letter gave. `None` while content is locked: the letter waits.
+    pub fn opened<R: CryptoRng>(
+        &self,
+        digest: Digest,
+        result: Result<Opening, Unopenable>,
+        now: &mut Now<'_, R>,
+    ) -> Option<Step> {
+        let waiting = self.mail.letter(digest).is_some_and(|l| l.state == 1);
+        if !waiting {
+            return Some(Step::default());
+        }
+        self.cases.as_ref()?;
+        Some(match result {
+            Err(_) => self.unopenable(digest, now),
+            Ok(Opening::Rejected(opened, Rejected::Extension)) => {
+                self.answer(&opened, Stage::Refused, RefusalCode::Extension, Step::default(), now)
+            }
+            Ok(Opening::Whole(opened)) => self.understand(&opened, now),
+        })
+    }
+
+    fn unopenable<R: CryptoRng>(&self, digest: Digest, now: &mut Now<'_, R>) -> Step {
+        let mut step = Step::default();
+        let statement = receipt::not_opened(self.me.net, self.me.node, digest, now.time, now.key);
+        step.rows = self.mail.end_unopened(digest, &statement);
+        self.record(&mut step, &Happening::of(AuditEvent::NotOpened).about(digest, 0), now);
+        step
+    }
+
+    fn understand<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
+        if let Some(taken) = self.mail.seen(opened.sender.1, opened.msg_id) {
+            // The same message in another envelope: the same answer again, for this envelope, and nothing else.
+            let stage = Stage::try_from(taken.stage).unwrap_or(Stage::Received);
+            let refusal = RefusalCode::try_from(taken.refusal).unwrap_or(RefusalCode::Unspecified);
+            return self.answer(opened, stage, refusal, Step::default(), now);
+        }
+        match MessageType::try_from(i32::try_from(opened.inner().msg_type).unwrap_or(0)) {
+            Ok(MessageType::Receipt) => self.take_receipt(opened, now),
+            Ok(
+                MessageType::ReturnNotice
+                | MessageType::Acknowledgement
+                | MessageType::Answer
+                | MessageType::VictimProfile
+                | MessageType::Departure
+                | MessageType::Arrival
+                | MessageType::ConsentRecord
+                | MessageType::Withdrawal,
+            ) => {
+                let (stage, refusal, step) = self.take_case_message(opened, now);
+                self.answer(opened, stage, refusal, step, now)
+            }
+            Ok(MessageType::Audit | MessageType::Unspecified) | Err(_) => {
+                let step = self.keep_unread(opened);
+                self.answer(opened, Stage::CannotRead, RefusalCode::Unspecified, step, now)
+            }
+        }
+    }
+
+    /// Ends the letter, remembers the message, records the event and queues the signed receipt: one commit.
+    fn answer<R: CryptoRng>(
+        &self,
+        opened: &Opened,
+        stage: Stage,
+        refusal: RefusalCode,
+        mut step: Step,
+        now: &mut Now<'_, R>,
+    ) -> Step {
+        step.rows.extend(self.mail.take(opened, stage, refusal));
+        let event = if stage == Stage::Refused { AuditEvent::Rejected } else { AuditEvent::AuditReceived };
+        let happening =
+            Happening::of(event).with(opened.sender.0, opened.sender.1).about(opened.digest, opened.inner().msg_type);
+        self.record(&mut step, &happening, now);
+        let said = Said { digest: opened.digest, msg_id: opened.msg_id, stage, refusal, actor_label: "" };
+        self.send_receipt(&said, opened.sender, opened.conversation, &mut step, now);
+        step.effects.push(Effect::Deliver);
+        step
+    }
+
+    /// Queues a receipt about the event just recorded. A sender whom the directory no longer reaches gets none; the
+    /// fact stands here all the same.
+    pub(super) fn send_receipt<R: CryptoRng>(
+        &self,
+        said: &Said<'_>,
+        to: (clearhouse_protocol::ids::OrgId, clearhouse_protocol::ids::NodeId),
+        conversation: ConversationId,
+        step: &mut Step,
+        now: &mut Now<'_, R>,
+    ) {
+        let Some(event) = step.events.last() else { return };
+        let statement = receipt::Statement {
+            digest: said.digest,
+            msg_id: said.msg_id,
+            stage: said.stage,
+            refusal: said.refusal,
+            holder: (self.me.org, self.me.node),
+            actor_label: said.actor_label,
+            event,
+        };
+        let signed = receipt::issue(self.me.net, &statement, now.time, now.key).encode_to_vec();
+        let parcel = super::desk::Parcel {
+            msg_type: MessageType::Receipt as u32,
+            body_version: 1,
+            to,
+            conversation,
+            body: &signed,
+            attachments: &[],
+            actor: None,
+            case: None,
+            not_after: u64::MAX,
+        };
+        if self.seal_and_queue(&parcel, step, now).is_ok() {
+            let happening = Happening::of(AuditEvent::ReceiptSent).with(to.0, to.1).about(said.digest, 0);
+            self.record(step, &happening, now);
+        }
+    }
+
+    fn take_receipt<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
+        let mut step = Step::default();
+        step.rows.extend(self.mail.take(opened, Stage::Received, RefusalCode::Unspecified));
+        let evidence = wire::Signed::decode(opened.inner().body.as_slice()).ok();
+        let key = self.directory.signing_key(opened.sender.0, opened.sender.1, now.time).ok();
+        let checked = evidence
+            .as_ref()
+            .zip(key)
+            .and_then(|(signed, key)| receipt::check(signed, self.me.net, opened.sender, &key).ok());
+        let Some(checked) = checked else {
+            self.record(&mut step, &Happening::of(AuditEvent::Rejected).about(opened.digest, 100), now);
+            return step;
+        };
+        let said = checked.value();
+        let Ok(msg_id) = MsgId::try_from(said.msg_id.as_slice()) else { return step };
+        let ours = self.mail.outgoing(msg_id).is_some_and(|o| o.peer_node == opened.sender.1.0);
+        if ours {
+            step.rows.extend(self.mail.settle(msg_id, opened.sender.1, now.time).unwrap_or_default());
+            step.rows.push(receipt_row(msg_id, said.stage, &opened.inner().body));
+            self.note_receipt(msg_id, said, opened, &mut step);
+        }
+        let happening = Happening::of(if ours { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected })
+            .with(opened.sender.0, opened.sender.1)
+            .about(opened.digest, MessageType::Receipt as u32);
+        self.record(&mut step, &happening, now);
+        step
+    }
+
+    /// Decides on how an attempt ended. An answer by the mailbox that its owner could not open the envelope is a
+    /// fact a person must see; everything else moves the timetable.
+    pub fn attempted<R: CryptoRng>(&self, msg_id: MsgId, attempt: Attempt, now: &mut Now<'_, R>) -> Step {
+        let rows = self.mail.attempted(msg_id, attempt, now.time, now.rng);
+        let mut step = Step { rows, ..Step::default() };
+        let first_stored = matches!(attempt, Attempt::Stored { .. })
+            && self.mail.outgoing(msg_id).is_some_and(|o| Delivery::of(o) == Delivery::Queued);
+        if first_stored || attempt == Attempt::NotOpened {
+            let event = if first_stored { AuditEvent::ReceiptReceived } else { AuditEvent::NotOpened };
+            self.record(&mut step, &self.about_outgoing(event, msg_id), now);
+        }
+        if first_stored || attempt == Attempt::Lost {
+            step.effects.push(Effect::Deliver);
+        }
+        step
+    }
+
+    /// Names an outgoing message in an event.
+    pub(super) fn about_outgoing(&self, event: AuditEvent, msg_id: MsgId) -> Happening {
+        let mut happening = Happening::of(event);
+        if let Some(out) = self.mail.outgoing(msg_id) {
+            happening.msg_class = out.msg_type;
+            happening.digest = Digest::try_from(out.digest.as_slice()).ok();
+            let org = out.peer_org.as_slice().try_into();
+            let node = out.peer_node.as_slice().try_into();
+            happening.peer = org.ok().zip(node.ok());
+        }
+        happening
+    }
+}
+
+/// What a receipt is about to say.
+pub(super) struct Said<'a> {
+    pub(super) digest: Digest,
+    pub(super) msg_id: MsgId,
+    pub(super) stage: Stage,
+    pub(super) refusal: RefusalCode,
+    pub(super) actor_label: &'a str,
+}
+
+fn receipt_row(msg_id: MsgId, stage: i32, body: &[u8]) -> clearhouse_protocol::rows::Row {
+    clearhouse_protocol::rows::Row {
+        table: clearhouse_protocol::rows::Table::Receipt,
+        key: [msg_id.as_bytes(), &stage.to_be_bytes()].concat(),
+        value: Some(body.to_vec()),
+        under: clearhouse_protocol::rows::Under::Evidence,
+        must_be_new: false,
+    }
+}

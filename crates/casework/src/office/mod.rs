@@ -1,0 +1,231 @@
+//! The whole of what an organisation's node knows and decides: directory, mailroom, staff and cases in one value.
+//!
+//! Pure. A method looks at the office as it stands and answers with a [`Step`]: rows to keep, events to record,
+//! effects to carry out. [`Office::apply`] takes rows and is the only thing that changes memory, so an office that
+//! starts again from its rows is the same office. No step may have its effects before its rows are durable.
+//!
+//! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
+//! [`desk`] what persons do, [`cases`] what is known of cases while content is open.
+
+pub mod cases;
+pub mod desk;
+pub mod mailing;
+pub mod people;
+pub mod records;
+pub mod watch;
+
+use std::sync::Arc;
+
+use clearhouse_protocol::audit::{self, Happening};
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::{MailboxId, MsgId, Net, NodeId, OrgId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::mail::Mailroom;
+use clearhouse_protocol::rows::{EventRow, Row, Table};
+use rand_core::CryptoRng;
+
+use crate::deadlines::{Deadlines, Zone};
+use cases::Cases;
+use people::Staff;
+use watch::DueTimes;
+
+/// Who this office is. Fixed for the life of a process.
+#[derive(Clone)]
+pub struct Me {
+    /// The network.
+    pub net: Net,
+    /// This organisation.
+    pub org: OrgId,
+    /// This node.
+    pub node: NodeId,
+    /// Its mailboxes, kept here.
+    pub mailboxes: Vec<MailboxId>,
+    /// Generation of its record.
+    pub generation: u32,
+    /// Its time zone, for the deadlines it starts.
+    pub zone: Zone,
+}
+
+/// What a decision needs besides the office: the time, chance, and the node's signing key.
+pub struct Now<'a, R> {
+    /// Unix seconds.
+    pub time: u64,
+    /// A generator fit for keys.
+    pub rng: &'a mut R,
+    /// The node's signing key.
+    pub key: &'a SigningKey,
+}
+
+/// Something to do once a step's rows are durable. A hint, never a promise: each can be derived again at start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Letters wait to be opened.
+    OpenLetters,
+    /// Messages wait to be deposited.
+    Deliver,
+    /// The directory changed: verifiers need the new one.
+    DirectoryChanged,
+}
+
+/// What a decision asks for.
+#[derive(Default)]
+pub struct Step {
+    /// Rows to keep, all or none.
+    pub rows: Vec<Row>,
+    /// Events to record in the same commit.
+    pub events: Vec<EventRow>,
+    /// What to do afterwards.
+    pub effects: Vec<Effect>,
+}
+
+/// An organisation's node, in memory.
+pub struct Office {
+    me: Me,
+    origin: String,
+    directory: Arc<Directory>,
+    deadlines: Deadlines,
+    mail: Mailroom,
+    staff: Staff,
+    next_event: u64,
+    cases: Option<Cases>,
+    due_times: DueTimes,
+}
+
+impl Office {
+    /// An office that knows its network and nothing else. Rows bring back the rest.
+    #[must_use]
+    pub fn new(me: Me, directory: Directory) -> Self {
+        let origin = audit::origin(me.net, me.org, me.node, me.generation);
+        let deadlines = records::deadlines_of(&directory);
+        Self {
+            me,
+            origin,
+            directory: Arc::new(directory),
+            deadlines,
+            mail: Mailroom::default(),
+            staff: Staff::default(),
+            next_event: 0,
+            cases: None,
+            due_times: DueTimes::default(),
+        }
+    }
+
+    /// Takes rows, at start from the store and later from the steps just decided. Rows of cases are passed over
+    /// while content is locked.
+    pub fn apply<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) {
+        for row in rows {
+            match row.table {
+                Table::Mailbox | Table::Taken | Table::Conversation => self.mail.apply(row),
+                Table::Outbox => self.apply_outgoing(row),
+                Table::Directory => self.apply_record(row),
+                Table::Staff => self.staff.apply(row),
+                Table::Timer => self.due_times.apply(row),
+                Table::Fact => {
+                    if let Some(cases) = &mut self.cases {
+                        cases.apply(row);
+                    }
+                }
+                Table::Wrap | Table::Envelope | Table::Document | Table::Meta | Table::Receipt | Table::Draft => {}
+            }
+        }
+    }
+
+    fn apply_outgoing(&mut self, row: &Row) {
+        self.mail.apply(row);
+        let Ok(id) = MsgId::try_from(row.key.as_slice()) else { return };
+        if let (Some(cases), Some(out)) = (&mut self.cases, self.mail.outgoing(id)) {
+            cases.note_delivery(id, out);
+        }
+    }
+
+    /// Folds the fate of every outgoing message into the cases just read. After an unlock.
+    pub fn settle_cases(&mut self) {
+        if let Some(cases) = &mut self.cases {
+            for (id, out) in self.mail.all_outgoing() {
+                cases.note_delivery(id, out);
+            }
+        }
+    }
+
+    /// Counts events that were recorded. At start, the number the store holds.
+    pub fn recorded(&mut self, events: u64) {
+        self.next_event = events;
+    }
+
+    /// Applies a whole step: its rows, and its events counted.
+    pub fn take(&mut self, step: &Step) {
+        self.apply(&step.rows);
+        self.next_event += step.events.len() as u64;
+    }
+
+    /// Opens the content compartment: from now on rows of cases are taken.
+    pub fn unlock(&mut self) {
+        self.cases.get_or_insert_with(Cases::default);
+    }
+
+    /// Drops everything that is known of cases.
+    pub fn lock(&mut self) {
+        self.cases = None;
+    }
+
+    /// Whether cases can be read.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.cases.is_some()
+    }
+
+    /// Who this office is.
+    #[must_use]
+    pub fn me(&self) -> &Me {
+        &self.me
+    }
+
+    /// The directory as it stands.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The deadlines of this network.
+    #[must_use]
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    /// The mailroom.
+    #[must_use]
+    pub fn mail(&self) -> &Mailroom {
+        &self.mail
+    }
+
+    /// The members of staff.
+    #[must_use]
+    pub fn staff(&self) -> &Staff {
+        &self.staff
+    }
+
+    /// What is known of cases; `None` while locked.
+    #[must_use]
+    pub fn cases(&self) -> Option<&Cases> {
+        self.cases.as_ref()
+    }
+
+    /// How many events this node has recorded.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.next_event
+    }
+
+    /// Numbers an event as the next of `step` and adds it.
+    fn record<'s, R: CryptoRng>(
+        &self,
+        step: &'s mut Step,
+        happening: &Happening,
+        now: &mut Now<'_, R>,
+    ) -> &'s EventRow {
+        let index = self.next_event + step.events.len() as u64;
+        let event = audit::record(happening, self.me.net, &self.origin, index, now.time, now.rng);
+        step.events.push(event);
+        &step.events[step.events.len() - 1]
+    }
+}

@@ -1,0 +1,108 @@
+//! The directory's side of the office: what comes in is checked, what is taken is kept exactly as it came.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
+use clearhouse_protocol::limits::BUNDLE_MAX;
+use clearhouse_protocol::rows::{Row, Table, Under};
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use rand_core::CryptoRng;
+
+use super::{Effect, Now, Office, Step};
+use crate::deadlines::Deadlines;
+
+/// What became of a bundle of records.
+#[derive(Default)]
+pub struct Intake {
+    /// Records that are new here.
+    pub new: usize,
+    /// Records already held.
+    pub known: usize,
+    /// Records refused, by their position in the bundle.
+    pub refused: Vec<(usize, RecordFault)>,
+}
+
+/// The deadlines of a network: the defaults with the policy's overrides. An override outside its bounds is left out;
+/// the floor protects people and a policy cannot lower it.
+pub(super) fn deadlines_of(directory: &Directory) -> Deadlines {
+    let policy = directory.policy();
+    let training = policy.kind() == wire::NetworkKind::Training;
+    let all: BTreeMap<String, u64> = policy.deadline_overrides.iter().map(|o| (o.rule.clone(), o.secs)).collect();
+    Deadlines::with_overrides(&all, training).unwrap_or_else(|_| {
+        let sound = all.into_iter().filter(|(rule, secs)| {
+            Deadlines::with_overrides(&BTreeMap::from([(rule.clone(), *secs)]), training).is_ok()
+        });
+        Deadlines::with_overrides(&sound.collect(), training).unwrap_or_default()
+    })
+}
+
+impl Office {
+    /// Decides on a bundle of records from a file or a peer. Each record stands alone: what is sound is taken,
+    /// whatever else the bundle holds. Records past [`BUNDLE_MAX`] are refused unread.
+    pub fn admit<R: CryptoRng>(&self, bundle: &wire::RecordBundle, now: &mut Now<'_, R>) -> (Step, Intake) {
+        let mut directory = (*self.directory).clone();
+        let (mut step, mut intake) = (Step::default(), Intake::default());
+        let mut take = |position: usize, directory: &mut Directory, result, value: Vec<u8>| match result {
+            Ok(Some(checked)) => {
+                step.rows.push(record_row(&checked, value));
+                directory.insert(checked);
+                intake.new += 1;
+            }
+            Ok(None) => intake.known += 1,
+            Err(fault) => intake.refused.push((position, fault)),
+        };
+        for (position, signed) in bundle.records.iter().take(BUNDLE_MAX).enumerate() {
+            let result = directory.check(signed, now.time);
+            take(position, &mut directory, result, signed.encode_to_vec());
+        }
+        for (position, prekey) in bundle.prekeys.iter().take(BUNDLE_MAX).enumerate() {
+            let result = directory.check_prekey(prekey.week, &prekey.pk);
+            take(bundle.records.len() + position, &mut directory, result, prekey.encode_to_vec());
+        }
+        if !step.rows.is_empty() {
+            self.record(&mut step, &Happening::of(AuditEvent::DirectoryChanged), now);
+            step.effects.push(Effect::DirectoryChanged);
+        }
+        (step, intake)
+    }
+
+    /// Takes one kept record back into memory. It was checked when it came and is checked again here: a store that
+    /// was tampered with cannot bring in a record that no coordinator signed.
+    pub(super) fn apply_record(&mut self, row: &Row) {
+        let Some(value) = row.value.as_deref() else { return };
+        let directory = Arc::make_mut(&mut self.directory);
+        let checked = if row.key.first() == Some(&b'R') {
+            wire::Prekey::decode(value).ok().and_then(|p| directory.check_prekey(p.week, &p.pk).ok().flatten())
+        } else {
+            // A kept serial was not from the future when it was taken; the clock is not asked twice.
+            wire::Signed::decode(value).ok().and_then(|s| directory.check(&s, u64::MAX).ok().flatten())
+        };
+        if let Some(checked) = checked {
+            let policy = matches!(checked, Checked::Policy(..));
+            directory.insert(checked);
+            if policy {
+                self.deadlines = deadlines_of(&self.directory);
+            }
+        }
+    }
+}
+
+fn record_row(checked: &Checked, value: Vec<u8>) -> Row {
+    Row {
+        table: Table::Directory,
+        key: Directory::row_key(checked),
+        value: Some(value),
+        under: Under::Service,
+        must_be_new: false,
+    }
+}
+
+/// Sorts kept records into the order in which each can be checked: policies, organisations, certificates,
+/// descriptors, prekeys, revocations.
+pub fn reading_order(rows: &mut [Row]) {
+    let rank = |row: &Row| b"PONQRV".iter().position(|k| row.key.first() == Some(k));
+    rows.sort_by_cached_key(|row| (rank(row), row.key.clone()));
+}

@@ -1,0 +1,92 @@
+//! What time does to an office: messages expire, clocks run out, memory of old mail ends. Asked for on every tick.
+//!
+//! While cases are locked their due times are still known, without content, so that lateness shows all the same
+//! (decision 21); the fact is written into the case at the next tick after an unlock.
+
+use std::collections::BTreeMap;
+
+use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::ids::CaseId;
+use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::rows::{Row, Table, Under};
+use rand_core::CryptoRng;
+
+use super::cases::FactWriter;
+use super::{Now, Office, Step};
+use crate::case::Case;
+use crate::case::fact::{Fact, Recalled};
+
+/// The next due time of each case, kept without content.
+#[derive(Clone, Default)]
+pub struct DueTimes(BTreeMap<CaseId, u64>);
+
+impl DueTimes {
+    pub(super) fn apply(&mut self, row: &Row) {
+        let Ok(case) = CaseId::try_from(row.key.as_slice()) else { return };
+        match row.value.as_deref().and_then(|v| v.try_into().ok()).map(u64::from_be_bytes) {
+            Some(due) => drop(self.0.insert(case, due)),
+            None => drop(self.0.remove(&case)),
+        }
+    }
+
+    /// How many cases have something overdue at `now`.
+    #[must_use]
+    pub fn overdue(&self, now: u64) -> usize {
+        self.0.values().filter(|due| **due <= now).count()
+    }
+}
+
+impl Office {
+    /// Decides on what time has done. Repeating it at the same time asks for nothing.
+    pub fn tick<R: CryptoRng>(&self, now: &mut Now<'_, R>) -> Step {
+        let mut step = Step::default();
+        for msg_id in self.mail.expired(now.time) {
+            step.rows.extend(self.mail.end(msg_id, Delivery::Expired, now.time));
+            self.record(&mut step, &self.about_outgoing(AuditEvent::ExpiredUnsent, msg_id), now);
+        }
+        step.rows.extend(self.mail.forget(now.time));
+        if let Some(cases) = &self.cases {
+            for case in cases.iter() {
+                self.watch_case(case, &mut step, now);
+            }
+        }
+        step
+    }
+
+    /// Due times of cases, locked or not.
+    #[must_use]
+    pub fn due_times(&self) -> &DueTimes {
+        &self.due_times
+    }
+
+    fn watch_case<R: CryptoRng>(&self, case: &Case, step: &mut Step, now: &mut Now<'_, R>) {
+        let mut facts = FactWriter::new(case.id(), self.cases.as_ref().map_or(0, |c| c.next_fact(case.id())));
+        for fact in case.fires(&self.deadlines, now.time) {
+            step.rows.push(facts.row(&fact));
+            let due_day = if let Fact::TimerFired(fired) = &fact { fired.due / DAY } else { 0 };
+            self.record(step, &Happening { due_day, ..Happening::of(AuditEvent::Unanswered) }, now);
+        }
+        // What may no longer leave is taken back, if it certainly has not left.
+        for msg_id in case.to_recall(now.time).into_iter().filter(|id| self.mail.can_recall(*id)) {
+            step.rows.extend(self.mail.end(msg_id, Delivery::Recalled, now.time));
+            let recalled = Recalled { msg_id: msg_id.to_vec(), at: now.time, by: None };
+            step.rows.push(facts.row(&Fact::Recalled(recalled)));
+            self.record(step, &self.about_outgoing(AuditEvent::Recalled, msg_id), now);
+        }
+        let overdue = case.is_overdue(&self.deadlines, now.time).then_some(now.time);
+        let due = overdue.or_else(|| case.next_due(&self.deadlines, now.time));
+        let held = self.due_times.0.get(&case.id()).copied();
+        // An overdue case keeps the time at which it was first seen overdue, so a tick does not write for ever.
+        let unchanged = held == due || (overdue.is_some() && held.is_some_and(|h| h <= now.time));
+        if !unchanged {
+            step.rows.push(Row {
+                table: Table::Timer,
+                key: case.id().to_vec(),
+                value: due.map(|d| d.to_be_bytes().to_vec()),
+                under: Under::Service,
+                must_be_new: false,
+            });
+        }
+    }
+}
