@@ -4,14 +4,47 @@
 //! and rows, and nothing that talks to a network.
 //!
 //! * [`contract`]: the [`Store`] trait and what it promises. Read this first.
-//! * `memory`: the back end of the simulation.
-//! * `durable`: the back end of a node. The journal is the truth, sled is an index derived from it.
+//! * [`memory`]: the back end of the simulation.
+//! * [`durable`]: the back end of a node. The journal is the truth, sled is an index derived from it.
 #![deny(missing_docs)]
 
+mod aead;
+mod archive;
+mod bodies;
+mod census;
 pub mod changes;
+mod compaction;
+pub mod conformance;
 pub mod contract;
+mod derive;
+pub mod durable;
+mod entry;
+pub mod faulty;
+mod files;
 pub mod finding;
+mod folder;
+mod format;
+pub mod heads;
+mod index;
+mod journal;
+pub mod keyfile;
+pub mod memory;
+mod opening;
+pub mod passphrase;
+#[cfg(feature = "planted")]
+mod planted;
+pub mod private_file;
+mod record;
+pub mod room;
+mod scrub;
+pub mod secret;
+mod segment;
+mod snapshot;
+pub mod vault;
 
 pub use changes::{Changes, EventLeaf, Key, Put, Refusal};
 pub use contract::{CommitError, Page, Stats, Store, StoreError};
+pub use durable::DurableStore;
 pub use finding::{Finding, Weight};
+pub use folder::OpenError;
+pub use memory::MemoryStore;

@@ -1,0 +1,198 @@
+//! Event leaves up to the snapshot: files that are written once, named in the snapshot with their digest, never changed.
+//!
+//! Events are never removed, so a snapshot must not rewrite them all. A compaction writes the new ones; only while the
+//! last archive is still small is it joined with them, so that files do not multiply.
+//!
+//! ```text
+//! archive = "charch01" | store id | first u64 | last u64 | check | leaves as in the journal
+//! ```
+//! Refuses to return a leaf of a file whose digest is not the one the snapshot names.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::changes::EventLeaf;
+use crate::contract::StoreError;
+use crate::files::{failed, length, write_then_rename};
+use crate::format::{ARCHIVE_MAGIC, Cursor, Hash, Label, StoreId, archive_name, digest, labelled, len32};
+use crate::record::{decode_leaf, encode_leaf};
+
+/// An archive below this is joined with what follows; above it, the next one is begun.
+pub(crate) const ARCHIVE_BYTES: usize = 4 << 20;
+const HEADING_LEN: usize = 8 + 16 + 8 + 8 + 32;
+const ENCODED_LEN: usize = 8 + 8 + 8 + 32;
+
+/// One archive, as a snapshot names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ArchiveInfo {
+    /// Index of its first event.
+    pub(crate) first: u64,
+    /// Index of its last event.
+    pub(crate) last: u64,
+    /// Length of the file.
+    pub(crate) len: u64,
+    /// Digest of the file.
+    pub(crate) hash: Hash,
+}
+
+impl ArchiveInfo {
+    /// Its file, relative to the store's folder.
+    pub(crate) fn file(&self) -> String {
+        archive_name(self.first, self.last)
+    }
+
+    /// Appends a list of them.
+    pub(crate) fn encode_all(all: &[Self], out: &mut Vec<u8>) {
+        out.extend_from_slice(&len32(all.len()));
+        for one in all {
+            out.extend_from_slice(&one.first.to_le_bytes());
+            out.extend_from_slice(&one.last.to_le_bytes());
+            out.extend_from_slice(&one.len.to_le_bytes());
+            out.extend_from_slice(&one.hash);
+        }
+    }
+
+    /// Reads a list of them; refuses one with a hole or an overlap.
+    pub(crate) fn decode_all(cursor: &mut Cursor<'_>) -> Option<Vec<Self>> {
+        let count = cursor.count(ENCODED_LEN)?;
+        let mut next = 0;
+        (0..count)
+            .map(|_| {
+                let one = Self { first: cursor.u64()?, last: cursor.u64()?, len: cursor.u64()?, hash: cursor.array()? };
+                let follows = one.first == next && one.last >= one.first;
+                next = one.last.checked_add(1)?;
+                follows.then_some(one)
+            })
+            .collect()
+    }
+
+    /// Whether the file is there, with its length.
+    pub(crate) fn is_whole_length(&self, dir: &Path) -> bool {
+        length(&dir.join(self.file())).is_ok_and(|found| found == Some(self.len))
+    }
+
+    /// Reads and verifies all its events.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the file is missing or any byte of it changed.
+    pub(crate) fn read(&self, dir: &Path) -> Result<Vec<EventLeaf>, StoreError> {
+        let path = dir.join(self.file());
+        let damaged = || StoreError::Damaged { file: self.file(), offset: 0 };
+        if !self.is_whole_length(dir) {
+            return Err(damaged());
+        }
+        let bytes = fs::read(&path).map_err(failed("reading", &path))?;
+        if digest(&bytes) != self.hash {
+            return Err(damaged());
+        }
+        decode(&bytes, self.first).ok_or_else(damaged)
+    }
+}
+
+/// Writes events, which follow each other without a gap, into one or more archives. The caller syncs the folder.
+///
+/// # Errors
+/// Of the system. What was written before is unnamed by any snapshot and removed at the next start.
+pub(crate) fn write(dir: &Path, id: &StoreId, events: &[EventLeaf]) -> io::Result<Vec<ArchiveInfo>> {
+    let mut written = Vec::new();
+    let mut rest = events;
+    while !rest.is_empty() {
+        let mut bytes = vec![0; HEADING_LEN];
+        let mut taken = 0;
+        for event in rest {
+            encode_leaf(&mut bytes, event);
+            taken += 1;
+            if bytes.len() >= ARCHIVE_BYTES {
+                break;
+            }
+        }
+        let (now, later) = rest.split_at(taken);
+        rest = later;
+        written.push(write_one(dir, id, now, bytes)?);
+    }
+    Ok(written)
+}
+
+fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>) -> io::Result<ArchiveInfo> {
+    let (first, last) = (events.first().map_or(0, |event| event.index), events.last().map_or(0, |event| event.index));
+    let mut heading = Vec::with_capacity(HEADING_LEN);
+    heading.extend_from_slice(ARCHIVE_MAGIC);
+    heading.extend_from_slice(id);
+    heading.extend_from_slice(&first.to_le_bytes());
+    heading.extend_from_slice(&last.to_le_bytes());
+    let check = labelled(Label::Archive, &[&heading]);
+    heading.extend_from_slice(&check);
+    bytes[..HEADING_LEN].copy_from_slice(&heading);
+    let info = ArchiveInfo { first, last, len: bytes.len() as u64, hash: digest(&bytes) };
+    write_then_rename(&dir.join(info.file()), |out| out.write_all(&bytes))?;
+    Ok(info)
+}
+
+/// The leaves of a file whose digest was right; `None` if they are not numbered as they must be.
+fn decode(bytes: &[u8], first: u64) -> Option<Vec<EventLeaf>> {
+    let cursor = &mut Cursor::new(bytes);
+    cursor.take(HEADING_LEN)?;
+    let mut events = Vec::new();
+    while cursor.left() > 0 {
+        let event = decode_leaf(cursor)?;
+        if event.index != first + events.len() as u64 {
+            return None;
+        }
+        events.push(event);
+    }
+    Some(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(range: std::ops::Range<u64>, len: usize) -> Vec<EventLeaf> {
+        range.map(|index| EventLeaf { index, commitment: [index as u8; 32], sealed: vec![1; len] }).collect()
+    }
+
+    #[test]
+    fn events_come_back_from_as_many_files_as_they_need() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = events(5..3005, 3000);
+        let infos = write(dir.path(), &[1; 16], &all).unwrap();
+        assert!(infos.len() > 1);
+        let mut back = Vec::new();
+        for info in &infos {
+            assert!(info.len <= (ARCHIVE_BYTES + 4096) as u64);
+            back.extend(info.read(dir.path()).unwrap());
+        }
+        assert!(back == all);
+    }
+
+    #[test]
+    fn any_flipped_bit_and_a_missing_file_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let info = write(dir.path(), &[1; 16], &events(0..3, 10)).unwrap().remove(0);
+        let path = dir.path().join(info.file());
+        let whole = fs::read(&path).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, flipped).unwrap();
+            assert!(matches!(info.read(dir.path()), Err(StoreError::Damaged { .. })), "bit {bit}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(info.read(dir.path()), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_list_of_archives_with_a_hole_is_refused() {
+        let one = |first, last| ArchiveInfo { first, last, len: 1, hash: [0; 32] };
+        let listed = |all: &[ArchiveInfo]| {
+            let mut bytes = Vec::new();
+            ArchiveInfo::encode_all(all, &mut bytes);
+            ArchiveInfo::decode_all(&mut Cursor::new(&bytes)).is_some()
+        };
+        assert!(listed(&[one(0, 4), one(5, 5)]));
+        assert!(!listed(&[one(0, 4), one(6, 7)]));
+        assert!(!listed(&[one(1, 4)]));
+        assert!(!listed(&[one(0, u64::MAX), one(0, 0)]));
+    }
+}

@@ -1,0 +1,176 @@
+//! The index, made from what is true: the rows of the snapshot, then every record of the journal in order.
+//!
+//! The same [`replay`] brings an index up to date that is a little behind and makes one from nothing. It changes no
+//! file but the index's own.
+//!
+//! Refuses to skip what it cannot read, unless it is told in so many words that loss is accepted.
+
+use std::path::Path;
+
+use crate::bodies::Bodies;
+use crate::census::Totals;
+use crate::contract::StoreError;
+use crate::entry::{Entry, Place};
+use crate::files::{failed, read_at, short_name};
+use crate::finding::Finding;
+use crate::format::{StoreId, digest, segment_name};
+use crate::index::{Edits, Index, IndexFailed};
+use crate::journal::{Placed, Seen, Spot, Walked, walk};
+use crate::record::{Record, Value, decode};
+use crate::snapshot::{RowValue, Snapshot, read_rows};
+
+/// What to do about commits and rows that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Stop and say which.
+    Refuse,
+    /// Leave them out: a row may then be missing or be an older one. A last resort, for a copy of the folder.
+    Accept,
+}
+
+/// An index made from nothing.
+pub(crate) struct Derived {
+    /// In memory, complete up to the end of the journal.
+    pub(crate) index: Index,
+    /// What it amounts to.
+    pub(crate) totals: Totals,
+    pub(crate) walked: Walked,
+    pub(crate) findings: Vec<Finding>,
+    /// Rows and commits that were left out.
+    pub(crate) given_up: (u64, u64),
+}
+
+/// Derives an index in memory.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when something cannot be read and loss is refused; [`StoreError::Io`].
+pub(crate) fn derive(dir: &Path, id: &StoreId, snapshot: &Snapshot, loss: Loss) -> Result<Derived, StoreError> {
+    let mut index = Index::in_memory(*id);
+    let mut totals = Totals { events: snapshot.totals.events, ..Totals::default() };
+    let mut given_up = (0, 0);
+    if snapshot.point.seq > 0 {
+        given_up.0 = load_snapshot(dir, id, snapshot, loss, &mut index, &mut totals)?;
+    }
+    let mut disagreed = None;
+    let walked = walk(dir, id, snapshot.point, &mut |seen| match seen {
+        Seen::Damage { first, last } if loss == Loss::Refuse && first <= last => {
+            Err(StoreError::Damaged { file: segment_name(first), offset: 0 })
+        }
+        Seen::Damage { first, last } => {
+            given_up.1 += (last + 1).saturating_sub(first);
+            Ok(())
+        }
+        Seen::Record(placed) => {
+            let record = read(&placed)?;
+            let after = replay(&mut index, &totals, &placed, &record).map_err(|failed| memory_failed(&failed))?;
+            disagreed = (after.census != record.after.census).then_some((record.after.census.rows, after.census.rows));
+            totals = after;
+            Ok(())
+        }
+    })?;
+    let disagree = |(expected, found)| Finding::RowsDisagree { expected, found };
+    let findings = disagreed.map(disagree).into_iter().collect();
+    Ok(Derived { index, totals, walked, findings, given_up })
+}
+
+/// Reads the snapshot's rows into an index. Returns how many had to be left out.
+fn load_snapshot(
+    dir: &Path,
+    id: &StoreId,
+    snapshot: &Snapshot,
+    loss: Loss,
+    index: &mut Index,
+    totals: &mut Totals,
+) -> Result<u64, StoreError> {
+    let back = read_rows(dir, id, snapshot, &mut |row| {
+        let entry = match row.value {
+            RowValue::Inline { at, bytes } => Entry::snapshotted(row.hash, bytes, at),
+            RowValue::Body { len } => Entry::body(row.hash, len),
+        };
+        totals.census.add(row.table, &row.key, entry.counted());
+        let mut edits = Edits::default();
+        edits.put(row.table, &row.key, &entry);
+        index.fill(edits).map_err(|failed| memory_failed(&failed))
+    })?;
+    let agrees = totals.census == snapshot.totals.census;
+    if loss == Loss::Refuse && !(back.whole && agrees) {
+        return Err(StoreError::Damaged { file: short_name(&snapshot.path(dir)), offset: 0 });
+    }
+    Ok(snapshot.totals.census.rows.saturating_sub(totals.census.rows))
+}
+
+/// Reads a record whose bytes the chain vouches for.
+///
+/// # Errors
+/// [`StoreError::Damaged`]: a record of another version of this program, which the format file should have refused.
+pub(crate) fn read<'a>(placed: &Placed<'a>) -> Result<Record<'a>, StoreError> {
+    let damaged = || StoreError::Damaged { file: segment_name(placed.spot.segment), offset: placed.spot.at };
+    decode(placed.payload).ok_or_else(damaged)
+}
+
+/// Applies one record to an index that holds everything before it. Returns what everything amounts to then; the record
+/// says what it should be.
+pub(crate) fn replay(
+    index: &mut Index,
+    before: &Totals,
+    placed: &Placed<'_>,
+    record: &Record<'_>,
+) -> Result<Totals, IndexFailed> {
+    let mut after = *before;
+    let mut edits = Edits::default();
+    let spot = |at: usize| Spot { at: placed.spot.at + at as u64, ..placed.spot };
+    for wrote in &record.puts {
+        if let Some(old) = index.row(wrote.table, &wrote.key)? {
+            after.census.remove(wrote.table, &wrote.key, old.counted());
+        }
+        let entry = match wrote.value {
+            Value::Inline { at, bytes } => Entry::journalled(digest(bytes), bytes, spot(at)),
+            Value::Body { hash, len } => Entry::body(hash, len),
+        };
+        after.census.add(wrote.table, &wrote.key, entry.counted());
+        edits.put(wrote.table, &wrote.key, &entry);
+    }
+    for (table, key) in &record.dels {
+        if let Some(old) = index.row(*table, key)? {
+            after.census.remove(*table, key, old.counted());
+            edits.del(*table, key);
+        }
+    }
+    for leaf in &record.events {
+        edits.event(leaf.index, &Entry::journalled(digest(leaf.bytes), leaf.bytes, spot(leaf.at)));
+        after.events = leaf.index.saturating_add(1);
+    }
+    index.apply(placed.seq, edits)?;
+    Ok(after)
+}
+
+/// An index in memory does not fail by itself; its one failure is an entry that does not decode.
+fn memory_failed(failed: &IndexFailed) -> StoreError {
+    StoreError::Damaged { file: failed.0.clone(), offset: 0 }
+}
+
+/// Reads the bytes an entry stands for and holds them against its digest.
+///
+/// # Errors
+/// [`StoreError::Damaged`] naming the file, or [`StoreError::Io`].
+pub(crate) fn fetch(dir: &Path, snapshot: &Snapshot, bodies: &Bodies, entry: &Entry) -> Result<Vec<u8>, StoreError> {
+    let (path, at, len) = match &entry.place {
+        Place::Small(value) => return Ok(value.clone()),
+        Place::Body { len } => return bodies.read(&entry.hash, *len),
+        Place::Journal { spot, len } => (dir.join(segment_name(spot.segment)), spot.at, *len),
+        Place::Snapshot { at, len } => (snapshot.path(dir), *at, *len),
+    };
+    let bytes = read_at(&path, at, len as usize).map_err(failed("reading", &path))?;
+    let whole = bytes.filter(|bytes| digest(bytes) == entry.hash);
+    whole.ok_or_else(|| StoreError::Damaged { file: short_name(&path), offset: at })
+}
+
+/// The file an entry's value lies in, for a finding.
+pub(crate) fn file_of(snapshot: &Snapshot, entry: &Entry) -> String {
+    match &entry.place {
+        Place::Small(_) => "the index".to_owned(),
+        Place::Body { .. } => Bodies::file(&entry.hash),
+        Place::Journal { spot, .. } => segment_name(spot.segment),
+        Place::Snapshot { .. } => crate::format::snapshot_name(snapshot.point.seq),
+    }
+}

@@ -1,0 +1,156 @@
+//! The few ways this room touches the file system, each leaving it durable. Refuses world-readable files.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::contract::StoreError;
+use crate::format::TEMPORARY;
+
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// Makes a folder that only its owner may enter, or tightens one that exists. Durable, its parent's entry included.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Ok(()) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            sync_folder(parent)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let meta = fs::metadata(path)?;
+            if !meta.is_dir() {
+                return Err(io::Error::from(io::ErrorKind::NotADirectory));
+            }
+            if meta.permissions().mode() & 0o077 != 0 {
+                fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes names created, renamed or removed in a folder durable.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Opens a file to write from the start, made private if it is new.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+}
+
+/// Writes a file under a temporary name, syncs it and gives it its name. The caller syncs the folder, so that several
+/// files cost one sync. Whatever fails, no file of that name appears, and a file that had it stays as it was.
+pub(crate) fn write_then_rename<T>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
+) -> io::Result<T> {
+    let temporary = temporary(path);
+    let written = (|| {
+        let mut out = BufWriter::with_capacity(1 << 18, create_private(&temporary)?);
+        let told = write(&mut out)?;
+        out.flush()?;
+        out.get_ref().sync_all()?;
+        fs::rename(&temporary, path)?;
+        Ok(told)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// The name a file has while it is written.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    PathBuf::from(name)
+}
+
+/// Reads `len` bytes at `offset`; `Ok(None)` when the file is missing or shorter.
+pub(crate) fn read_at(path: &Path, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = vec![0; len];
+    match File::open(path).and_then(|file| file.read_exact_at(&mut bytes, offset)) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The length of a file; `None` when there is none.
+pub(crate) fn length(path: &Path) -> io::Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(Some(meta.len())),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names in a folder, sorted; names that are not UTF-8 are none of ours and come out lossy.
+pub(crate) fn names(path: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The last part of a path, for an error or a finding.
+pub(crate) fn short_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Turns an error of the system into ours, naming the file.
+pub(crate) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let file = short_name(path);
+    move |source| StoreError::Io { doing, file, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_folders_are_for_their_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, open) = (dir.path().join("new"), dir.path().join("open"));
+        private_folder(&folder).unwrap();
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        private_folder(&open).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&open)), (0o700, 0o700));
+        write_then_rename(&folder.join("a"), |out| out.write_all(b"x")).unwrap();
+        assert_eq!(mode(&folder.join("a")), 0o600);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_then_rename(&path, |out| out.write_all(b"old")).unwrap();
+        let failed: io::Result<()> = write_then_rename(&path, |out| {
+            out.write_all(b"new")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(dir.path()).unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_short_or_missing_file_is_told_from_a_failing_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert_eq!(read_at(&path, 0, 1).unwrap(), None);
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_at(&path, 3, 2).unwrap().as_deref(), Some(&b"45"[..]));
+        assert_eq!(read_at(&path, 3, 3).unwrap(), None);
+        assert!(read_at(dir.path(), 0, 1).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The store of a simulation: the same contract, kept in memory.
+//!
+//! Cheap to clone, so that a simulation can keep the state a crash would leave and go back to it. Refuses nothing that
+//! the store on disk takes, and takes nothing that one refuses.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::census::{Census, Counted};
+use crate::changes::{Changes, EventLeaf, INLINE_MAX, Key, usable};
+use crate::contract::{CommitError, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Stats, Store, StoreError};
+use crate::finding::Finding;
+use crate::format::digest;
+
+/// A store in memory. A clone is a copy of what is durable at that moment.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    generation: u64,
+    rows: BTreeMap<(u8, Key), Arc<[u8]>>,
+    events: Vec<Arc<EventLeaf>>,
+    census: Census,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn expect(&self, changes: &Changes) -> Result<(), CommitError> {
+        changes.check()?;
+        if changes.generation != self.generation {
+            return Err(CommitError::WrongGeneration { store: self.generation, caller: changes.generation });
+        }
+        for (expected, event) in (self.event_count()..).zip(&changes.events) {
+            if event.index != expected {
+                return Err(CommitError::EventGap { expected, found: event.index });
+            }
+        }
+        let taken = changes.must_be_new.iter().find(|row| self.rows.contains_key(*row));
+        taken.map_or(Ok(()), |(table, key)| Err(CommitError::Conflict { table: *table, key: *key }))
+    }
+
+    fn remove(&mut self, table: u8, key: &Key) {
+        if let Some(old) = self.rows.remove(&(table, *key)) {
+            self.census.remove(table, key, counted(&old));
+        }
+    }
+}
+
+fn counted(value: &[u8]) -> Counted {
+    Counted { hash: digest(value), live: if value.len() > INLINE_MAX { 0 } else { value.len() as u64 } }
+}
+
+impl Store for MemoryStore {
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<u64, CommitError> {
+        self.expect(changes)?;
+        for (table, key) in &changes.dels {
+            self.remove(*table, key);
+        }
+        for put in &changes.puts {
+            self.remove(put.table, &put.key);
+            self.census.add(put.table, &put.key, counted(&put.value));
+            self.rows.insert((put.table, put.key), put.value.as_slice().into());
+        }
+        self.events.extend(changes.events.iter().cloned().map(Arc::new));
+        self.generation += 1;
+        Ok(self.generation)
+    }
+
+    fn get(&self, table: u8, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        usable(table)?;
+        Ok(self.rows.get(&(table, *key)).map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, table: u8, after: Option<Key>, limit: usize) -> Result<Page, StoreError> {
+        usable(table)?;
+        let limit = limit.clamp(1, PAGE_ROWS_MAX);
+        let from = after.map_or(Bound::Included((table, [0; 32])), |key| Bound::Excluded((table, key)));
+        let mut rest = self.rows.range((from, Bound::Included((table, [0xFF; 32])))).peekable();
+        let mut page = Page::default();
+        let mut bytes = 0;
+        while let Some(((_, key), value)) = rest.next() {
+            bytes += value.len();
+            page.rows.push((*key, value.to_vec()));
+            if page.rows.len() == limit || bytes >= PAGE_BYTES_MAX {
+                page.next = rest.peek().map(|_| *key);
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    fn event_count(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    fn events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let found = self.events.iter().skip(from).take(limit.min(PAGE_ROWS_MAX));
+        Ok(found.map(|event| EventLeaf::clone(event)).collect())
+    }
+
+    fn scrub(&mut self) -> Result<Vec<Finding>, StoreError> {
+        let mut census = Census::default();
+        for ((table, key), value) in &self.rows {
+            census.add(*table, key, counted(value));
+        }
+        let disagree = Finding::RowsDisagree { expected: self.census.rows, found: census.rows };
+        Ok(if census == self.census { Vec::new() } else { vec![disagree] })
+    }
+
+    fn compact(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            generation: self.generation,
+            rows: self.census.rows,
+            digest: self.census.digest(),
+            events: self.event_count(),
+            live_bytes: self.census.live,
+            free_bytes: u64::MAX,
+            ..Stats::default()
+        }
+    }
+}
