@@ -3,7 +3,9 @@
 //! A name is a way to find a code, never a statement on status. `XK` is user-assigned: the standard's list has no entry
 //! for Kosovo and people come from there (domain.md 1.1, trap 13). Refuses to guess: an unknown name has no code.
 
-use super::{Named, find_by_text};
+use std::sync::LazyLock;
+
+use super::{Index, Named};
 
 /// One country: the two codes a document may carry and the names a caseworker may have chosen.
 pub struct Country {
@@ -34,7 +36,7 @@ impl Named for Country {
 /// The alpha-2 code of a code (alpha-2 or alpha-3) or English name; `None` for anything else.
 #[must_use]
 pub fn country_from_label(text: &str) -> Option<&'static str> {
-    find_by_text(COUNTRIES, text)
+    INDEX.find(text)
 }
 
 /// Whether `code` is a country in the form that is sent: exactly an alpha-2 code, or `XK`.
@@ -48,6 +50,8 @@ pub fn is_country(code: &str) -> bool {
 pub fn country_name(alpha2: &str) -> Option<&'static str> {
     COUNTRIES.iter().find(|c| c.alpha2 == alpha2).map(|c| c.name)
 }
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| Index::of(COUNTRIES));
 
 const fn c(
     alpha2: &'static str,

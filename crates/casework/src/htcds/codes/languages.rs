@@ -4,7 +4,9 @@
 //! (`alb`, `mac`, `rum`) and the two-letter code find it. Refuses to guess: an unknown name has no code. The codes for
 //! "undetermined", "several" and "no language" are left out: a missing answer has its own reasons.
 
-use super::{Named, find_by_text};
+use std::sync::LazyLock;
+
+use super::{Index, Named};
 
 /// One language.
 pub struct Language {
@@ -37,7 +39,7 @@ impl Named for Language {
 /// The ISO 639-2 terminology code of any code or English name; `None` for anything else.
 #[must_use]
 pub fn language_from_label(text: &str) -> Option<&'static str> {
-    find_by_text(LANGUAGES, text)
+    INDEX.find(text)
 }
 
 /// Whether `code` is a language in the form that is sent: exactly an ISO 639-2 terminology code.
@@ -51,6 +53,8 @@ pub fn is_language(code: &str) -> bool {
 pub fn language_name(code: &str) -> Option<&'static str> {
     LANGUAGES.iter().find(|l| l.code == code).map(|l| l.name)
 }
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| Index::of(LANGUAGES));
 
 const fn l(
     code: &'static str,

@@ -3,6 +3,9 @@
 //! HTCDS codes stand here exactly as published, misspellings included (decision 15); ours follow in the same style.
 //! A text becomes a code only when it *is* a code, a label or a known alias; nothing here ever picks the nearest one.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 mod countries;
 mod htcds;
 mod languages;
@@ -195,7 +198,7 @@ pub fn find(list: List, code: &str) -> Option<&'static Code> {
 /// `None` when it is none of these, or when it could be two of them. Never the nearest.
 #[must_use]
 pub fn from_label(list: List, text: &str) -> Option<&'static str> {
-    find_by_text(list.codes(), text)
+    INDEXES.get(&list)?.find(text)
 }
 
 /// What a person reads for a code; `None` for a code the list does not hold.
@@ -247,22 +250,37 @@ impl Named for Code {
     }
 }
 
-/// The code of the one entry that `text` names; `None` for none and for two.
-fn find_by_text<T: Named>(table: &[T], text: &str) -> Option<&'static str> {
-    let exact = text.trim();
-    if exact.is_empty() {
-        return None;
+/// How texts find codes: spellings letter for letter, names in their plain form. `None` marks a text that two entries claim.
+struct Index {
+    spellings: BTreeMap<&'static str, &'static str>,
+    names: BTreeMap<String, Option<&'static str>>,
+}
+
+impl Index {
+    fn of<T: Named>(table: &[T]) -> Self {
+        let mut index = Self { spellings: BTreeMap::new(), names: BTreeMap::new() };
+        for entry in table {
+            index.spellings.extend(entry.spellings().map(|spelling| (spelling, entry.code())));
+            for name in entry.names() {
+                let claim = index.names.entry(plain(name)).or_insert(Some(entry.code()));
+                if *claim != Some(entry.code()) {
+                    *claim = None;
+                }
+            }
+        }
+        index
     }
-    if let Some(entry) = table.iter().find(|e| e.spellings().any(|s| s == exact)) {
-        return Some(entry.code());
-    }
-    let wanted = plain(text);
-    let mut hits = table.iter().filter(|e| e.names().any(|n| plain(n) == wanted));
-    match (hits.next(), hits.next()) {
-        (Some(only), None) => Some(only.code()),
-        _ => None,
+
+    /// The code of the one entry that `text` names; `None` for none and for two.
+    fn find(&self, text: &str) -> Option<&'static str> {
+        let exact = self.spellings.get(text.trim()).copied();
+        exact.or_else(|| self.names.get(&plain(text)).copied().flatten())
     }
 }
+
+/// One index a list. Built once: an import asks a hundred thousand times.
+static INDEXES: LazyLock<BTreeMap<List, Index>> =
+    LazyLock::new(|| List::ALL.iter().map(|list| (*list, Index::of(list.codes()))).collect());
 
 /// A published code.
 const fn code(code: &'static str, label: &'static str) -> Code {
@@ -291,7 +309,7 @@ const fn own_as(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
 

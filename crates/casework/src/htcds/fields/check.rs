@@ -103,7 +103,7 @@ fn check_one(kind: FieldType, value: &str) -> Result<(), FieldFault> {
     match kind {
         FieldType::Text | FieldType::Texts => clean_text(value, TEXT_MAX_CHARS, false),
         FieldType::LongText => clean_text(value, LONG_TEXT_MAX_CHARS, true),
-        FieldType::Date(_) => date(value).map(drop),
+        FieldType::Date(_) => parse_date(value).map(drop),
         FieldType::Number(max) => whole_number(value, max).map(drop),
         FieldType::Degrees(max) => degrees(value, max),
         FieldType::Checkbox => matches!(value, "true" | "false").then_some(()).ok_or(FieldFault::NotAFlag),
@@ -142,7 +142,7 @@ pub fn clean_text(text: &str, max_chars: usize, lines: bool) -> Result<(), Field
 }
 
 /// Reads `YYYY-MM-DD` within the years of a case.
-pub(crate) fn date(value: &str) -> Result<civil::Date, FieldFault> {
+pub(crate) fn parse_date(value: &str) -> Result<civil::Date, FieldFault> {
     let digits = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
     let mut parts = value.split('-');
     let (Some(year), Some(month), Some(day), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -165,7 +165,7 @@ pub(crate) fn day_of(year: i16, month: i16, day: i16) -> Result<civil::Date, Fie
 }
 
 /// Reads digits without sign or leading zeros.
-pub(crate) fn whole_number(value: &str, max: u32) -> Result<u32, FieldFault> {
+fn whole_number(value: &str, max: u32) -> Result<u32, FieldFault> {
     let digits = value.bytes().all(|b| b.is_ascii_digit()) && (value == "0" || !value.starts_with('0'));
     if value.is_empty() || !digits {
         return Err(FieldFault::NotANumber);

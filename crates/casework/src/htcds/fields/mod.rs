@@ -3,10 +3,14 @@
 //! One table says for every field its type, its limits, where it may travel and, for a victim profile, in which data
 //! class. What the table calls [`Sharing::Local`] never leaves the local case file: no consent unlocks it.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 mod check;
 mod table;
 
 pub use check::{FieldFault, check, clean_text};
+pub(crate) use check::{day_of, parse_date};
 pub use table::FIELDS;
 
 use super::codes::{List, plain};
@@ -272,16 +276,29 @@ pub fn find(name: &str) -> Option<&'static Field> {
 /// The field a column name means: its name or a known misspelling of it, whatever the case.
 #[must_use]
 pub fn by_name(text: &str) -> Option<&'static Field> {
-    let wanted = plain(text);
-    FIELDS.iter().find(|f| std::iter::once(&f.name).chain(f.aliases).any(|n| plain(n) == wanted))
+    BY_NAME.get(&plain(text)).copied()
 }
 
 /// The fields a column label can mean. Several for a label the standard gives twice, such as "Longitude".
 #[must_use]
-pub fn by_label(text: &str) -> Vec<&'static Field> {
-    let wanted = plain(text);
-    FIELDS.iter().filter(|f| f.labels.iter().any(|l| plain(l) == wanted)).collect()
+pub fn by_label(text: &str) -> &'static [&'static Field] {
+    BY_LABEL.get(&plain(text)).map_or(&[], Vec::as_slice)
 }
+
+static BY_NAME: LazyLock<BTreeMap<String, &'static Field>> = LazyLock::new(|| {
+    let names = |field: &'static Field| std::iter::once(&field.name).chain(field.aliases);
+    FIELDS.iter().flat_map(|field| names(field).map(move |name| (plain(name), field))).collect()
+});
+
+static BY_LABEL: LazyLock<BTreeMap<String, Vec<&'static Field>>> = LazyLock::new(|| {
+    let mut index: BTreeMap<String, Vec<&'static Field>> = BTreeMap::new();
+    for field in FIELDS {
+        for label in field.labels {
+            index.entry(plain(label)).or_default().push(field);
+        }
+    }
+    index
+});
 
 /// The profile part a field travels in; `None` when it is unknown, local, or travels elsewhere.
 #[must_use]
