@@ -253,7 +253,10 @@ impl DurableStore {
             return Ok(all.into_iter().skip(skip).take(limit).collect());
         }
         let mut events = Vec::new();
-        for (_, entry) in self.ask(|index| index.events(from, limit))? {
+        for (expected, (index, entry)) in (from..).zip(self.ask(|index| index.events(from, limit))?) {
+            if index != expected {
+                break;
+            }
             match self.event(&entry) {
                 Ok(event) => events.push(event),
                 Err(error) if events.is_empty() => return Err(error),

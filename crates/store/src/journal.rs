@@ -130,6 +130,10 @@ impl Walk<'_> {
     fn segment(&mut self, first: u64, last: bool) -> Result<(), StoreError> {
         let path = self.dir.join(segment_name(first));
         let (mut reader, found) = Reader::open(&path).map_err(failed("reading", &path))?;
+        if reader.len() < HEADING_LEN {
+            // Segments get their name when their heading is durable, so no crash leaves this.
+            return if last { Err(damaged(&path, reader.len())) } else { self.lose(&path, 0) };
+        }
         let mut trusted = self.enter(&path, first, &found)?;
         let start = self.found.end.chain;
         reader.starts_from(start);
@@ -210,11 +214,16 @@ impl Walk<'_> {
         (self.visit)(Seen::Damage { first, last })
     }
 
+    fn lose(&mut self, path: &Path, offset: u64) -> Result<(), StoreError> {
+        self.lost_from = Some((short_name(path), offset));
+        Ok(())
+    }
+
     /// Nothing whole follows in this file. In the last file that is a tail; in another it is a loss.
     fn give_up_rest(&mut self, path: &Path, first: u64, offset: u64, len: u64, last: bool) -> Result<(), StoreError> {
         let bytes = len - offset;
         if !last {
-            self.lost_from = Some((short_name(path), offset));
+            self.lose(path, offset)?;
         } else if bytes > RECORD_MAX {
             return Err(damaged(path, offset));
         } else {
@@ -437,3 +446,6 @@ pub(crate) fn remove_segments_until(dir: &Path, base: u64) -> io::Result<u64> {
     }
     Ok(removed)
 }
+
+#[cfg(test)]
+mod tests;
