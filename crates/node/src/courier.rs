@@ -177,7 +177,7 @@ async fn deposit(
     bytes: Vec<u8>,
     now: u64,
 ) -> Attempt {
-    let reply = match pool.deposit(address, mailbox, digest, bytes).await {
+    let reply = match send(pool, address, mailbox, digest, bytes).await {
         Ok(reply) => reply,
         Err(error) => return failed(&error),
     };
@@ -191,7 +191,7 @@ async fn deposit(
 }
 
 async fn ask(pool: &Pool, directory: &Directory, address: &Address, digest: Digest, now: u64) -> Attempt {
-    let reply = match pool.outcome(address, digest).await {
+    let reply = match question(pool, address, digest).await {
         Ok(reply) => reply,
         Err(error) => return failed(&error),
     };
@@ -211,6 +211,20 @@ async fn ask(pool: &Pool, directory: &Directory, address: &Address, digest: Dige
     }
 }
 
+async fn send(
+    pool: &Pool,
+    address: &Address,
+    mailbox: MailboxId,
+    digest: Digest,
+    bytes: Vec<u8>,
+) -> Result<wire::DepositReply, PeerError> {
+    pool.client(address).await?.deposit(mailbox, digest, bytes).await
+}
+
+async fn question(pool: &Pool, address: &Address, digest: Digest) -> Result<wire::OutcomeReply, PeerError> {
+    pool.client(address).await?.outcome(digest).await
+}
+
 fn keeper_key(directory: &Directory, keeper: NodeId, now: u64) -> Option<clearhouse_protocol::keys::VerifyKey> {
     directory.signing_key(directory.org_of(keeper)?, keeper, now).ok()
 }
@@ -219,8 +233,8 @@ fn failed(error: &PeerError) -> Attempt {
     match error {
         PeerError::Refused(refused) if refused.passes() => Attempt::Failed { fault: fault::REFUSED_FOR_NOW },
         PeerError::Refused(_) => Attempt::Failed { fault: fault::REFUSED },
-        PeerError::Unreachable(_) => Attempt::Failed { fault: fault::UNREACHABLE },
+        PeerError::Name | PeerError::Unreachable => Attempt::Failed { fault: fault::UNREACHABLE },
         PeerError::Tls(_) => Attempt::Failed { fault: fault::NOT_THAT_NODE },
-        PeerError::Deadline | PeerError::Protocol => Attempt::Unclear { fault: fault::BROKE_OFF },
+        PeerError::Deadline(_) | PeerError::Protocol => Attempt::Unclear { fault: fault::BROKE_OFF },
     }
 }

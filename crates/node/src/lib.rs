@@ -1,8 +1,20 @@
-//! node
+//! The shell of a node: sockets, TLS, time and tasks around the pure rooms. The only room that touches the world.
+//!
+//! Decides nothing about a message: it verifies beside the owner, lets the office decide, commits, and only then acts.
+//! Knows no cipher and no store by name beyond starting them.
 
+pub mod calls;
+pub mod clock;
 pub mod config;
 pub mod control;
+pub mod courier;
+pub mod door;
+pub mod handle;
 pub mod limits;
 pub mod listener;
+pub mod opener;
+pub mod owner;
 pub mod rpc;
+pub mod serve;
+pub mod setup;
 pub mod tls;

@@ -10,13 +10,22 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clearhouse_casework::body::versions;
+use clearhouse_casework::office::people::{Invitee, StaffFault};
+use clearhouse_casework::office::{Me, Now, Office};
+use clearhouse_casework::roles::Role;
 use clearhouse_protocol::ceremony::{self, Application, Presence};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::{Prekey, PrekeySecret, SigningKey};
 use clearhouse_protocol::limits::{LABEL_MAX, PREKEY_WEEKS, WEEK};
-use clearhouse_store::keyfile::{ContentKeys, DeviceSecret, KeyFile, KeyFileError, NewSlot, Opened, ServiceKeys};
+use clearhouse_store::DurableStore;
+use clearhouse_store::keyfile::{
+    ContentKeys, DeviceSecret, KdfCost, KeyFile, KeyFileError, NewSlot, Opened, ServiceKeys, Verifier,
+};
+use clearhouse_store::ledger::Ledger;
+use clearhouse_store::passphrase::Passphrase;
 use clearhouse_store::secret::SecretBytes;
+use clearhouse_store::vault::Vault;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
@@ -93,6 +102,12 @@ pub enum SetupError {
         /// Why.
         source: io::Error,
     },
+    /// The first account does not fit.
+    #[error("{0}")]
+    Staff(StaffFault),
+    /// The store could not be made.
+    #[error("{0}")]
+    Store(String),
     /// The generator gave a key that is not sound.
     #[error("key generation failed; nothing was made")]
     Generation,
@@ -114,12 +129,7 @@ pub struct Made {
 ///
 /// # Errors
 /// [`SetupError`]. A folder in which it failed half-way holds no configuration and can be given again after emptying.
-pub fn init(
-    plan: &Plan<'_>,
-    slots: &[NewSlot<'_>],
-    now: u64,
-    rng: &mut impl CryptoRng,
-) -> Result<Made, SetupError> {
+pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl CryptoRng) -> Result<Made, SetupError> {
     let directory = Directory::found(plan.genesis, plan.expected).map_err(SetupError::Genesis)?;
     check_plan(plan)?;
     let config = plan.folder.join(files::CONFIG);
@@ -178,6 +188,46 @@ pub fn init(
     Ok(Made { net, org, node, keys })
 }
 
+/// Creates the first account of a node just made, an administrator's, who invites everybody else. Works on the
+/// folder; the node must not run.
+///
+/// # Errors
+/// [`SetupError`]; [`SetupError::Staff`] for a login or name that does not fit.
+pub fn first_administrator(
+    folder: &Path,
+    made: &Made,
+    (login, label): (&str, &str),
+    (passphrase, cost): (&Passphrase, KdfCost),
+    now: u64,
+    rng: &mut impl CryptoRng,
+) -> Result<(), SetupError> {
+    let genesis = fs::read(folder.join(files::GENESIS)).ok().and_then(|b| wire::Signed::decode(b.as_slice()).ok());
+    let directory = genesis.and_then(|g| Directory::found(&g, Some(made.net)).ok()).ok_or(SetupError::Generation)?;
+    let me = Me {
+        net: made.net,
+        org: made.org,
+        node: made.node,
+        mailboxes: vec![],
+        generation: 1,
+        zone: clearhouse_casework::deadlines::Zone::utc(),
+    };
+    let (store, _) = DurableStore::open(&folder.join(files::STORE)).map_err(|e| SetupError::Store(e.to_string()))?;
+    let vault = Vault::new(made.keys.service(), made.keys.content()).map_err(|e| SetupError::Store(e.to_string()))?;
+    let mut ledger = Ledger::new(store, vault);
+    let mut office = Office::new(me, directory);
+    let key = SigningKey::from_seed(made.keys.service().node_seed.expose());
+    let mut now = Now { time: now, rng, key: &key };
+    let invitee = Invitee { login, label, role: Role::Administrator, code_hash: [0; 32] };
+    let (invited, person) = office.invite(None, &invitee, &mut now).map_err(SetupError::Staff)?;
+    office.take(&invited);
+    let verifier = Verifier::make(person, passphrase, cost, now.rng)?.to_bytes();
+    let accepted = office.accept_invitation(login, [0; 32], verifier, &mut now).map_err(SetupError::Staff)?.0;
+    let rows = [invited.rows, accepted.rows].concat();
+    let events = [invited.events, accepted.events].concat();
+    ledger.commit(&rows, &events, now.rng).map_err(|e| SetupError::Store(e.to_string()))?;
+    Ok(())
+}
+
 /// The message types this version reads, each with its highest version.
 #[must_use]
 pub fn readable() -> Vec<(u32, u32)> {
@@ -189,11 +239,7 @@ pub fn readable() -> Vec<(u32, u32)> {
 ///
 /// # Errors
 /// [`SetupError::Keys`] when content is locked or the key file cannot be rewritten.
-pub fn renew_prekeys(
-    keys: &mut Opened,
-    now: u64,
-    rng: &mut impl CryptoRng,
-) -> Result<Vec<(u64, Prekey)>, SetupError> {
+pub fn renew_prekeys(keys: &mut Opened, now: u64, rng: &mut impl CryptoRng) -> Result<Vec<(u64, Prekey)>, SetupError> {
     let weeks = now / WEEK..now / WEEK + PREKEY_WEEKS;
     let held = keys.content().ok_or(KeyFileError::ContentLocked)?.prekeys();
     let missing: Vec<u64> = weeks.clone().filter(|week| !held.contains_key(week)).collect();

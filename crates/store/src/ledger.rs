@@ -129,12 +129,7 @@ impl<S: Store> Ledger<S> {
     ///
     /// # Errors
     /// [`LedgerError`]: nothing was taken, unless the commit error is fatal.
-    pub fn commit(
-        &mut self,
-        rows: &[Row],
-        events: &[EventRow],
-        rng: &mut impl CryptoRng,
-    ) -> Result<u64, LedgerError> {
+    pub fn commit(&mut self, rows: &[Row], events: &[EventRow], rng: &mut impl CryptoRng) -> Result<u64, LedgerError> {
         let batch = Batch { generation: self.store.generation(), rows, events, erase: &[] };
         let (changes, ticket) = self.vault.seal(batch, &self.store, rng)?;
         match self.store.commit(&changes) {

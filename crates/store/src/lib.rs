@@ -28,6 +28,7 @@ pub mod heads;
 mod index;
 mod journal;
 pub mod keyfile;
+pub mod ledger;
 pub mod memory;
 mod opening;
 pub mod passphrase;

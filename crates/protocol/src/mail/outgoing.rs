@@ -179,6 +179,15 @@ impl Mailroom {
         self.open().filter(|(_, o)| due(o)).map(|(id, _)| id).collect()
     }
 
+    /// Rows that make everything under way due now, because a person asked for it.
+    #[must_use]
+    pub fn hurry(&self, now: u64) -> Vec<Row> {
+        let row = |(id, o): (MsgId, &Outgoing)| {
+            service_row(Table::Outbox, id.as_bytes(), Some(&Outgoing { next_try: now, ..o.clone() }))
+        };
+        self.open().map(row).collect()
+    }
+
     /// When the outbox next wants to be looked at, if ever.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {

@@ -1,0 +1,238 @@
+//! The directory through the local door, and this node's own presence in it: prekeys and descriptor kept fresh.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clearhouse_casework::office::records::Intake;
+use clearhouse_casework::roles::Actor;
+use clearhouse_protocol::ceremony::{Presence, describe};
+use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::limits::DAY;
+use clearhouse_store::Store;
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use super::{Answer, Handle, failure, lock, not_taken};
+use crate::clock::chance;
+use crate::control::ControlFailure;
+use crate::rpc::client::Address;
+use crate::setup::{readable, renew_prekeys};
+
+/// A descriptor is renewed when it is older than this, so that peers always hold a fresh one.
+const DESCRIPTOR_RENEW_SECS: u64 = DAY;
+
+impl<S: Store + 'static> Handle<S> {
+    pub(super) async fn directory_list(&self) -> Answer {
+        let now = self.clock.now();
+        let listed = self.owner.look(move |world| {
+            let directory = world.office.directory();
+            let row = |(id, org): (OrgId, &wire::OrgRecord)| {
+                let usable = directory.nodes_of(id).map(|node| directory.recipient(id, node, now)).next();
+                let state = match usable {
+                    Some(Ok(_)) => "reachable by record".to_owned(),
+                    Some(Err(fault)) => fault.to_string(),
+                    None => "no node".to_owned(),
+                };
+                json!({
+                    "org": id.to_string(), "label": org.label, "country": org.country, "roles": org.roles,
+                    "competences": org.competences, "state": state, "self": id == world.office.me().org,
+                })
+            };
+            let policy = directory.policy();
+            json!({
+                "schema": "ch.directory/1", "network": policy.label, "net": directory.net().to_string(),
+                "kind": if policy.kind() == wire::NetworkKind::Training { "training" } else { "live" },
+                "organisations": directory.orgs().map(row).collect::<Vec<_>>(),
+            })
+        });
+        listed.await.map_err(not_taken)
+    }
+
+    pub(super) async fn directory_show(&self, org: String) -> Answer {
+        let now = self.clock.now();
+        let shown = self.owner.look(move |world| {
+            let directory = world.office.directory();
+            let id = find_org(directory, &org)?;
+            let record = directory.org(id).ok_or(Missing)?;
+            let nodes: Vec<Value> = directory
+                .nodes_of(id)
+                .map(|node| {
+                    let d = directory.descriptor(node);
+                    let languages = d.map(|d| d.languages.clone()).unwrap_or_default();
+                    let mailboxes: Vec<&str> =
+                        d.map(|d| d.mailboxes.iter().map(|m| m.endpoint.as_str()).collect()).unwrap_or_default();
+                    let state = match directory.recipient(id, node, now) {
+                        Ok(_) => "usable now".to_owned(),
+                        Err(fault) => fault.to_string(),
+                    };
+                    json!({"node": node.to_string(), "endpoints": mailboxes, "languages": languages, "state": state})
+                })
+                .collect();
+            let bundle = directory.bundle(id);
+            let dsse = bundle.records.iter().find(|r| r.payload_type == clearhouse_protocol::labels::media::ORG);
+            Ok::<Value, Missing>(json!({
+                "schema": "ch.organisation/1", "org": id.to_string(), "label": record.label,
+                "country": record.country, "roles": record.roles, "competences": record.competences,
+                "version": record.version, "valid_until": record.valid_until, "nodes": nodes,
+                "fingerprint": fingerprint(&record.org_root_pk), "dsse": dsse.map(dsse_json),
+            }))
+        });
+        shown.await.map_err(not_taken)?.map_err(|Missing| no_org())
+    }
+
+    pub(super) async fn directory_export(&self, org: Option<String>) -> Answer {
+        let found = self.owner.look(move |world| {
+            let directory = world.office.directory();
+            let id = org.map_or(Ok(world.office.me().org), |o| find_org(directory, &o))?;
+            Ok::<Vec<u8>, Missing>(directory.bundle(id).encode_to_vec())
+        });
+        let bytes = found.await.map_err(not_taken)?.map_err(|Missing| no_org())?;
+        Ok(json!({"schema": "ch.bundle/1", "bundle": STANDARD.encode(bytes)}))
+    }
+
+    pub(super) async fn directory_import(&self, actor: &Actor, bundle: &str) -> Answer {
+        if !actor.role.administers() && !actor.role.handles_cases() {
+            return Err(failure("CH-R0106", "Not done: an auditor changes nothing."));
+        }
+        let unreadable = || failure("CH-U0104", "This is not a file of directory records. Nothing was taken.");
+        let bytes = STANDARD.decode(bundle).map_err(|_| unreadable())?;
+        let bundle = wire::RecordBundle::decode(bytes.as_slice()).map_err(|_| unreadable())?;
+        let intake = self.take_records(bundle).await?;
+        Ok(intake_json(&intake))
+    }
+
+    async fn take_records(&self, bundle: wire::RecordBundle) -> Result<Intake, ControlFailure> {
+        self.owner.decide(move |world, now| world.office.admit(&bundle, now)).await.map_err(not_taken)
+    }
+
+    pub(super) async fn directory_refresh(&self) -> Answer {
+        Ok(intake_json(&self.refresh_from_peers().await?))
+    }
+
+    /// Asks every other node that the directory lists for its own newest records. Unreachable ones are passed over.
+    ///
+    /// # Errors
+    /// [`ControlFailure`] only when this node itself cannot keep what came.
+    pub async fn refresh_from_peers(&self) -> Result<Intake, ControlFailure> {
+        let directory = self.owner.signals.directory.borrow().clone();
+        let own = self.owner.look(|world| world.office.me().node).await.map_err(not_taken)?;
+        let peers: Vec<NodeId> =
+            directory.orgs().flat_map(|(org, _)| directory.nodes_of(org)).filter(|node| *node != own).collect();
+        let mut all = Intake::default();
+        for node in peers {
+            let Some(descriptor) = directory.descriptor(node) else { continue };
+            let Some(mailbox) = descriptor.mailboxes.first() else { continue };
+            let tls_pks = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
+            let address = Address { node, endpoint: mailbox.endpoint.clone(), tls_pks };
+            let Ok(client) = self.pool.client(&address).await else { continue };
+            let Ok(bundle) = client.records(None).await else { continue };
+            let intake = self.take_records(bundle).await?;
+            all.new += intake.new;
+            all.known += intake.known;
+            all.refused.extend(intake.refused);
+        }
+        Ok(all)
+    }
+
+    /// Makes missing prekeys and a new descriptor when the old one ages; nothing while cases are locked.
+    pub async fn refresh_presence(&self) {
+        let now = self.clock.now();
+        let keys = Arc::clone(&self.keys);
+        let renewed = tokio::task::spawn_blocking(move || {
+            let mut keys = lock(&keys);
+            let prekeys = renew_prekeys(&mut keys, now, &mut chance()).ok()?;
+            let tls = SigningKey::from_seed(keys.service().tls_seed.expose()).public();
+            Some((prekeys, tls))
+        });
+        let Ok(Some((prekeys, tls))) = renewed.await else { return };
+        let (endpoint, languages) = (self.endpoint.clone(), self.languages.clone());
+        let decided = self.owner.decide(move |world, now| {
+            let me = world.office.me().clone();
+            let directory = world.office.directory();
+            let current = directory.descriptor(me.node);
+            let weeks: Vec<u64> = prekeys.iter().map(|(week, _)| *week).collect();
+            let fresh = current.is_some_and(|d| {
+                let same = d.prekeys.iter().map(|p| p.week).eq(weeks.iter().copied())
+                    && d.tls_pks.iter().any(|pk| *pk == tls)
+                    && d.mailboxes.first().is_some_and(|m| m.endpoint == endpoint);
+                same && d.serial * 3600 + DESCRIPTOR_RENEW_SECS > now.time
+            });
+            // Without an accreditation there is nothing to describe yet.
+            if fresh || directory.cert(me.node).is_none() {
+                return (Default::default(), false);
+            }
+            let mailboxes: Vec<(MailboxId, NodeId, String)> =
+                me.mailboxes.iter().map(|m| (*m, me.node, endpoint.clone())).collect();
+            let presence = Presence {
+                node: me.node,
+                tls_pks: &[tls],
+                mailboxes: &mailboxes,
+                prekeys: &prekeys,
+                languages: &languages,
+                reads: &readable(),
+            };
+            let bundle = wire::RecordBundle {
+                records: vec![describe(me.net, &presence, now.key, now.time)],
+                prekeys: prekeys
+                    .iter()
+                    .map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() })
+                    .collect(),
+            };
+            let (step, intake) = world.office.admit(&bundle, now);
+            (step, intake.refused.is_empty())
+        });
+        if let Ok(true) = decided.await {
+            let (keys, prekeys) = (Arc::clone(&self.keys), self.prekeys.clone());
+            let _ = tokio::task::spawn_blocking(move || lock(&keys).content().map(|c| prekeys.unlock(c))).await;
+        }
+    }
+}
+
+struct Missing;
+
+fn no_org() -> ControlFailure {
+    failure(
+        "CH-N0102",
+        "No organisation of that name or id is in the directory. `clearhouse directory list` shows all.",
+    )
+}
+
+/// An organisation by id, or by a label that only one has.
+pub(super) fn org_named(directory: &clearhouse_protocol::directory::Directory, text: &str) -> Option<OrgId> {
+    find_org(directory, text).ok()
+}
+
+fn find_org(directory: &clearhouse_protocol::directory::Directory, text: &str) -> Result<OrgId, Missing> {
+    if let Some(id) = OrgId::from_hex(text).filter(|id| directory.org(*id).is_some()) {
+        return Ok(id);
+    }
+    let mut named = directory.orgs().filter(|(_, org)| org.label == text).map(|(id, _)| id);
+    match (named.next(), named.next()) {
+        (Some(id), None) => Ok(id),
+        _ => Err(Missing),
+    }
+}
+
+fn intake_json(intake: &Intake) -> Value {
+    let refused: Vec<Value> =
+        intake.refused.iter().map(|(n, fault)| json!({"record": n + 1, "why": fault.to_string()})).collect();
+    json!({"schema": "ch.import/1", "new": intake.new, "known": intake.known, "refused": refused})
+}
+
+/// A record as DSSE JSON, for outside verifiers.
+fn dsse_json(signed: &wire::Signed) -> Value {
+    let signatures: Vec<Value> =
+        signed.signatures.iter().map(|s| json!({"keyid": hex(&s.key_id), "sig": STANDARD.encode(&s.sig)})).collect();
+    json!({
+        "payloadType": signed.payload_type, "payload": STANDARD.encode(&signed.payload), "signatures": signatures,
+    })
+}
+
+/// Groups of hex to compare by telephone.
+fn fingerprint(key: &[u8]) -> String {
+    let hash = clearhouse_protocol::pae::sha256(key);
+    hash[..12].chunks(2).map(hex).collect::<Vec<_>>().join(" ")
+}

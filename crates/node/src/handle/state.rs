@@ -1,0 +1,127 @@
+//! How the node is: the ten lines of `status` and the findings of `doctor`. Counts and times, nothing of a case.
+
+use clearhouse_casework::forms::show_time;
+use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::mail::Delivery;
+use clearhouse_store::{Store, Weight};
+use serde_json::{Value, json};
+
+use super::{Answer, Handle, lock, not_taken};
+
+impl<S: Store + 'static> Handle<S> {
+    pub(super) async fn status(&self) -> Answer {
+        let now = self.clock.now();
+        let (keep_open, training, started, endpoint) =
+            (self.keep_open, self.training, self.started, self.endpoint.clone());
+        let signed_in = lock(&self.sessions).len();
+        let state = self.owner.look(move |world| {
+            let (office, stats) = (&world.office, world.ledger.store().stats());
+            let me = office.me();
+            let own = office.directory().signing_key(me.org, me.node, now);
+            let mail = office.mail();
+            let waiting = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) == Delivery::Queued).count();
+            let stored = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) == Delivery::Stored).count();
+            json!({
+                "schema": "ch.status/1",
+                "network": office.directory().policy().label,
+                "kind": if training { "training" } else { "live" },
+                "organisation": office.directory().org(me.org).map(|o| o.label.clone()),
+                "org": me.org.to_string(),
+                "node": me.node.to_string(),
+                "endpoint": endpoint,
+                "running_since": show_time(started),
+                "accredited": own.is_ok(),
+                "accreditation": own.err().map_or_else(|| "valid".to_owned(), |fault| fault.to_string()),
+                "cases": if office.is_open() { "open" } else { "locked" },
+                "kept_open_by_policy": keep_open,
+                "signed_in": signed_in,
+                "sealed_letters": mail.unopened().len(),
+                "waiting_to_leave": waiting,
+                "stored_unanswered": stored,
+                "overdue_cases": office.due_times().overdue(now),
+                "organisations": office.directory().orgs().count(),
+                "events": office.event_count(),
+                "generation": stats.generation,
+                "rows": stats.rows,
+                "free_bytes": stats.free_bytes,
+                "low_on_space": stats.low_on_space,
+            })
+        });
+        state.await.map_err(not_taken)
+    }
+
+    pub(super) async fn doctor(&self) -> Answer {
+        let now = self.clock.now();
+        let keep_open = self.keep_open;
+        let mut findings: Vec<Value> = self
+            .findings
+            .iter()
+            .map(|f| {
+                finding(
+                    "CH-D0101",
+                    f.to_string(),
+                    "Ask the senders of damaged messages to send again; then `clearhouse doctor`.",
+                    f.weight() != Weight::Note,
+                )
+            })
+            .collect();
+        let seen = self.owner.look(move |world| {
+            let (office, stats) = (&world.office, world.ledger.store().stats());
+            let me = office.me();
+            let mut seen = Vec::new();
+            if let Err(fault) = office.directory().signing_key(me.org, me.node, now) {
+                let next = "Send application.record to your coordinators and import what comes back.";
+                seen.push(finding("CH-D0201", format!("This node is not accredited: {fault}."), next, true));
+            }
+            let policy = office.directory().policy();
+            if policy.not_after < now + 30 * DAY {
+                let text = format!("The network's policy ends on {}.", show_time(policy.not_after));
+                seen.push(finding("CH-D0202", text, "Import the next policy from a coordinator.", true));
+            }
+            if office.directory().orgs().count() < 2 {
+                let text = "No other organisation is in the directory.".to_owned();
+                seen.push(finding("CH-D0203", text, "Import their records: clearhouse directory import FILE", true));
+            }
+            if stats.low_on_space {
+                let text = format!("Only {} MiB are free on the disk.", stats.free_bytes >> 20);
+                seen.push(finding("CH-D0301", text, "Free some space: new messages are refused below the mark.", true));
+            }
+            if stats.index_in_memory {
+                let text = "The index on disk failed; the node runs from memory.".to_owned();
+                seen.push(finding("CH-D0302", text, "Stop the node, delete store/index, start it again.", true));
+            }
+            if office.cases().is_some_and(|c| c.damaged() > 0) {
+                let text = "Facts of cases cannot be read.".to_owned();
+                seen.push(finding(
+                    "CH-D0303",
+                    text,
+                    "Keep a copy of the folder and ask for help; nothing was deleted.",
+                    true,
+                ));
+            }
+            if office.staff().iter().filter(|(_, m)| m.is_active()).count() == 0 {
+                let text = "Nobody can sign in yet.".to_owned();
+                seen.push(finding(
+                    "CH-D0401",
+                    text,
+                    "Take up the first invitation: clearhouse user accept LOGIN",
+                    true,
+                ));
+            }
+            if keep_open {
+                let text = "Cases stay open while the node runs, by policy.".to_owned();
+                seen.push(finding("CH-D0402", text, "Set keep_content_open = false if people can unlock.", false));
+            }
+            seen
+        });
+        findings.extend(seen.await.map_err(not_taken)?);
+        let problems = findings.iter().filter(|f| f["problem"] == json!(true)).count();
+        let counters: serde_json::Map<String, Value> =
+            self.counters.read().into_iter().map(|(name, n)| (name.to_owned(), json!(n))).collect();
+        Ok(json!({"schema": "ch.doctor/1", "problems": problems, "findings": findings, "door": counters}))
+    }
+}
+
+fn finding(code: &str, text: String, next: &str, problem: bool) -> Value {
+    json!({"code": code, "text": text, "next": next, "problem": problem})
+}

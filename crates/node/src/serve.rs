@@ -1,0 +1,345 @@
+//! Starting a node, keeping it, stopping it. The order is the safety: folder taken, keys opened, store checked, memory
+//! read, and only then the doors opened; the other way round when it stops.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clearhouse_casework::deadlines::Zone;
+use clearhouse_casework::office::{Me, Office};
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Opened, SlotSecret};
+use clearhouse_store::ledger::Ledger;
+use clearhouse_store::passphrase::{Credential, Passphrase, PassphraseError};
+use clearhouse_store::vault::Vault;
+use clearhouse_store::{DurableStore, Store};
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use zeroize::Zeroizing;
+
+use crate::calls::Call;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, Unattended};
+use crate::control::{ControlError, ControlRequest, ControlSocket};
+use crate::courier::Courier;
+use crate::door::FrontDoor;
+use crate::handle::{Handle, Parts, failure};
+use crate::limits::Counters;
+use crate::listener::{ListenError, Listener};
+use crate::opener::{Opener, Prekeys};
+use crate::owner::{Owner, World};
+use crate::rpc::client::Pool;
+use crate::rpc::server::service;
+use crate::setup::{Identity as NodeIdentity, files};
+use crate::tls::{Identity, TlsError};
+
+/// How often time is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often this node's presence and the others' records are refreshed.
+const REFRESH: Duration = Duration::from_secs(3600);
+/// How often the store is asked whether it wants compaction.
+const COMPACT: Duration = Duration::from_secs(300);
+
+/// Why a node did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file of the node's folder.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The key file.
+    #[error("{0}")]
+    Keys(#[from] KeyFileError),
+    /// A pass phrase or credential file.
+    #[error("{0}")]
+    Passphrase(#[from] PassphraseError),
+    /// The store.
+    #[error("{0}")]
+    Store(String),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The public door.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The local door.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The store can no longer be trusted.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl ServeError {
+    /// Whether a pass phrase or key was missing or wrong.
+    #[must_use]
+    pub fn is_about_keys(&self) -> bool {
+        matches!(self, Self::Keys(_) | Self::Passphrase(_))
+    }
+
+    /// Whether something stored is not what was stored.
+    #[must_use]
+    pub fn is_about_integrity(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Fatal(_))
+    }
+}
+
+/// A node that is up, as its starter is told.
+pub struct Up {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The local socket.
+    pub socket: PathBuf,
+    /// Whether cases are open.
+    pub open: bool,
+    /// What the start found.
+    pub findings: Vec<String>,
+}
+
+/// Runs the node of a configuration until `stop`. `ask` is called for the node's pass phrase when the configuration
+/// names no file; `up` is told once both doors are open.
+///
+/// # Errors
+/// [`ServeError`], before or after it was up.
+pub async fn run(
+    config_file: &Path,
+    ask: impl FnOnce() -> Result<Option<Zeroizing<String>>, PassphraseError>,
+    up: impl FnOnce(&Up),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let config = Config::read(config_file)?;
+    harden();
+    let (identity, genesis) = read_identity(&config)?;
+    let directory = Directory::found(&genesis, Net::from_hex(&identity.net)).map_err(|fault| ServeError::File {
+        path: config.data.join(files::GENESIS),
+        why: format!("{fault}. Restore it from a coordinator"),
+    })?;
+    let kind = directory.policy().kind();
+    let check = config.check_for(kind);
+    check.map_err(|fault| ServeError::File { path: config_file.to_owned(), why: fault.to_string() })?;
+    let training = kind == wire::NetworkKind::Training;
+    let me = me(&identity)?;
+    let keys = open_keys(&config, &me, ask)?;
+    let (store, findings) =
+        DurableStore::open(&config.data.join(files::STORE)).map_err(|e| ServeError::Store(e.to_string()))?;
+    for finding in &findings {
+        tracing::warn!(finding = %finding, "the store");
+    }
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let vault = Vault::new(keys.service(), keys.content()).map_err(|e| ServeError::Store(e.to_string()))?;
+    let prekeys = Prekeys::default();
+    if let Some(content) = keys.content() {
+        prekeys.unlock(content);
+    }
+    let office = Office::new(me.clone(), directory);
+    let (world, loaded) =
+        World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
+    for (table, count) in &loaded.damaged {
+        tracing::warn!(?table, count, "values that do not open");
+    }
+    let open = world.office.is_open();
+    let sign = SigningKey::from_seed(keys.service().node_seed.expose());
+    let tls = Identity::from_seed(&Zeroizing::new(*keys.service().tls_seed.expose()))?;
+    let (owner, ended) = Owner::start(world, sign, Arc::clone(&clock));
+
+    let pins = {
+        let (signals, clock) = (Arc::clone(&owner.signals), Arc::clone(&clock));
+        Arc::new(move |pk: &[u8; 32]| signals.directory.borrow().peer(pk, clock.now()))
+    };
+    let counters = Arc::new(Counters::default());
+    let limits = config.limits.clone();
+    let listener =
+        Listener::bind(config.listen, &tls, Arc::clone(&pins) as _, limits.clone(), Arc::clone(&counters)).await?;
+    let socket = ControlSocket::bind(&config.control_socket)?;
+    let pool = Arc::new(Pool::new(tls, limits.clone()));
+    let door = Arc::new(FrontDoor {
+        owner: owner.clone(),
+        mailboxes: me.mailboxes.clone(),
+        org: me.org,
+        clock: Arc::clone(&clock),
+    });
+    let service = service(door, pins, &limits, Arc::clone(&counters), config.reflection && training)
+        .await
+        .map_err(|e| ServeError::Fatal(e.to_string()))?;
+    let health = service.health.clone();
+    let listen = listener.local_addr().map_err(|e| ServeError::Fatal(e.to_string()))?;
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let handle = Arc::new(Handle::new(Parts {
+        owner: owner.clone(),
+        keys,
+        prekeys: prekeys.clone(),
+        pool: Arc::clone(&pool),
+        clock: Arc::clone(&clock),
+        findings,
+        cost: if training { KdfCost::FLOOR } else { KdfCost::STANDARD },
+        training,
+        keep_open: config.keep_content_open,
+        counters: Arc::clone(&counters),
+        endpoint: config.endpoint.clone().unwrap_or_else(|| listen.to_string()),
+        languages: identity.languages.clone(),
+    }));
+
+    let (halt, halted) = tokio::sync::watch::channel(false);
+    let stopped = move || {
+        let mut halted = halted.clone();
+        async move { drop(halted.wait_for(|h| *h).await) }
+    };
+    let opener = Opener { owner: owner.clone(), prekeys, me: (me.org, me.node), clock: Arc::clone(&clock) };
+    let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(opener.run());
+    tasks.spawn(courier.run());
+    tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
+    let porch = Arc::clone(&handle);
+    let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());
+    let control = tokio::spawn(control);
+    let public = tokio::spawn(listener.serve(service, stopped()));
+
+    health.set(true).await;
+    up(&Up { listen, socket: config.control_socket.clone(), open, findings: told });
+    let fatal = tokio::select! {
+        () = stop => None,
+        why = ended => why.ok().flatten(),
+    };
+    health.set(false).await;
+    let _ = halt.send(true);
+    let _ = control.await;
+    let served = public.await;
+    tasks.shutdown().await;
+    drop((handle, owner));
+    match (fatal, served) {
+        (Some(why), _) => Err(ServeError::Fatal(why)),
+        (None, Ok(served)) => Ok(served?),
+        (None, Err(_)) => Err(ServeError::Fatal("the public door ended by an error of this program".into())),
+    }
+}
+
+async fn answer<S: Store + 'static>(handle: Arc<Handle<S>>, request: ControlRequest) -> crate::handle::Answer {
+    match serde_json::from_value::<Call>(request.call) {
+        Ok(call) => handle.ask(request.session.as_ref(), call).await,
+        // serde's text may repeat a value of the call; only the shape is told.
+        Err(_) => Err(failure(
+            "CH-U0101",
+            "The call is not one this node knows, or a field of its form is missing, unknown or of the wrong kind. `clearhouse config default --form NAME` prints a form that fits.",
+        )),
+    }
+}
+
+/// Ticks, idle lock, refresh of records, compaction.
+async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u64, keep_open: bool) {
+    let clock = handle.clock();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut refreshed, mut compacted) = (None, tokio::time::Instant::now());
+    loop {
+        tick.tick().await;
+        if handle.owner().decide(|world, now| (world.office.tick(now), ())).await
+            == Err(crate::owner::NotTaken::Stopping)
+        {
+            return;
+        }
+        let open = handle.owner().look(|world| world.office.is_open()).await.unwrap_or(false);
+        if open && !keep_open && clock.now().saturating_sub(handle.last_used()) >= idle_lock_secs {
+            tracing::info!("nobody has worked for a while: cases are locked");
+            let _ = handle.lock_cases(None).await;
+        }
+        if refreshed.is_none_or(|at: tokio::time::Instant| at.elapsed() >= REFRESH) {
+            refreshed = Some(tokio::time::Instant::now());
+            handle.refresh_presence().await;
+            let handle = Arc::clone(&handle);
+            tokio::spawn(async move { drop(handle.refresh_from_peers().await) });
+        }
+        if compacted.elapsed() >= COMPACT {
+            compacted = tokio::time::Instant::now();
+            let done = handle.owner().look(|world| {
+                let due = world.ledger.store().stats().compaction_due;
+                if due { world.ledger.store_mut().compact() } else { Ok(()) }
+            });
+            let done = done.await;
+            if let Ok(Err(error)) = done {
+                tracing::warn!(error = %error, "compaction failed; it is tried again");
+            }
+        }
+    }
+}
+
+fn read_identity(config: &Config) -> Result<(NodeIdentity, wire::Signed), ServeError> {
+    let read = |name: &str| {
+        let path = config.data.join(name);
+        let why = |e: std::io::Error| ServeError::File {
+            path: path.clone(),
+            why: format!("{e}. Is this a node's folder? `clearhouse init` makes one"),
+        };
+        std::fs::read(&path).map_err(why)
+    };
+    let damaged = |name: &str, why: &str| ServeError::File { path: config.data.join(name), why: why.to_owned() };
+    let identity = String::from_utf8(read(files::IDENTITY)?).map_err(|_| damaged(files::IDENTITY, "is not text"))?;
+    let identity =
+        toml::from_str(&identity).map_err(|_| damaged(files::IDENTITY, "is not what `init` wrote; restore it"))?;
+    let genesis = wire::Signed::decode(read(files::GENESIS)?.as_slice())
+        .map_err(|_| damaged(files::GENESIS, "is not a genesis record; restore it from a coordinator"))?;
+    Ok((identity, genesis))
+}
+
+fn me(identity: &NodeIdentity) -> Result<Me, ServeError> {
+    let wrong = || ServeError::File {
+        path: files::IDENTITY.into(),
+        why: "an identifier in it is not what `init` wrote; restore it".into(),
+    };
+    let zone = if identity.zone == "UTC" { Some(Zone::utc()) } else { None };
+    Ok(Me {
+        net: Net::from_hex(&identity.net).ok_or_else(wrong)?,
+        org: OrgId::from_hex(&identity.org).ok_or_else(wrong)?,
+        node: NodeId::from_hex(&identity.node).ok_or_else(wrong)?,
+        mailboxes: vec![MailboxId::from_hex(&identity.mailbox).ok_or_else(wrong)?],
+        generation: 1,
+        zone: zone.ok_or_else(|| ServeError::File {
+            path: files::IDENTITY.into(),
+            why: "only the zone UTC is known in this version".into(),
+        })?,
+    })
+}
+
+fn open_keys(
+    config: &Config,
+    me: &Me,
+    ask: impl FnOnce() -> Result<Option<Zeroizing<String>>, PassphraseError>,
+) -> Result<Opened, ServeError> {
+    let locked = KeyFile::open(&config.key_file)?;
+    locked.expect(me.net, me.node)?;
+    let device = DeviceSecret::open(&config.device_secret)?;
+    let opened = match &config.unattended {
+        Unattended::Passphrase(file) => {
+            locked.unlock(&SlotSecret::Passphrase(&Passphrase::from_file(file)?), &device)?
+        }
+        Unattended::Credential(file) => {
+            locked.unlock(&SlotSecret::Credential(&Credential::from_file(file)?), &device)?
+        }
+        Unattended::No => {
+            let given = ask()?.ok_or(KeyFileError::WrongPassphrase)?;
+            locked.unlock(&SlotSecret::Passphrase(&Passphrase::new(given)?), &device)?
+        }
+    };
+    Ok(opened)
+}
+
+/// No core dumps: a crash must not write keys or cases to a disk.
+fn harden() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if setrlimit(Resource::Core, none).is_err() || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
+        tracing::warn!("core dumps could not be turned off");
+    }
+}
