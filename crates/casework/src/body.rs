@@ -12,13 +12,13 @@ use clearhouse_wire::v1::{CaseBody, Consent, Extension, MessageType, ProfilePart
 use prost::Message as _;
 use zeroize::Zeroizing;
 
+pub mod answer;
 pub mod codes;
+pub mod notice;
 pub mod profile;
-pub(crate) mod shape;
+pub mod travel;
 
-mod answer;
-mod notice;
-mod travel;
+pub(crate) mod shape;
 mod wipe;
 
 pub use shape::{BodyFault, FaultKind};
@@ -339,4 +339,6 @@ fn check_extensions(extensions: &[Extension]) -> Checked {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

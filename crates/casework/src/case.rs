@@ -12,8 +12,6 @@
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::ids::{CaseId, ConversationId, MsgId, NodeId, OrgId};
-use clearhouse_wire::v1::case_body::What;
-use clearhouse_wire::v1::{Answer, Arrival, Departure, ReturnNotice};
 
 pub mod act;
 pub mod child;
@@ -23,6 +21,7 @@ pub mod timers;
 pub mod view;
 
 mod apply;
+mod derive;
 mod incoming;
 mod release;
 
@@ -33,11 +32,10 @@ pub use release::VisiblePart;
 pub use timers::{Timer, TimerState};
 pub use view::{View, Waiting};
 
-use crate::body::codes::{AnswerKind, ArrivalResult, Outcome, codes};
-use crate::body::{CheckedBody, Kind};
-use crate::consent::{Ledger, Purpose};
+use crate::body::Kind;
+use crate::body::codes::codes;
+use crate::consent::Ledger;
 use crate::deadlines::Rule;
-use crate::roles::Stakes;
 
 /// Most messages of one case, both directions. A withdrawal is taken beyond it.
 pub const LETTERS_MAX: usize = 512;
@@ -325,150 +323,6 @@ impl Case {
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.letters.iter().filter(|l| l.out).map(|l| l.seq).max().unwrap_or(0) + 1
-    }
-
-    fn derive(&self) -> State {
-        if self.has_stayed() {
-            return State::Stayed;
-        }
-        if self.ledger.core_withdrawn() {
-            return State::Withdrawn;
-        }
-        let Some(notice) = self.notice() else { return State::Draft };
-        if let Some(on_the_way) = self.journey_state() {
-            return on_the_way;
-        }
-        match self.answer_to(notice.id).and_then(Letter::answer_kind) {
-            Some(AnswerKind::Accepted) if self.profile_was_read() => State::Prepared,
-            Some(AnswerKind::Accepted) => State::Accepted,
-            Some(AnswerKind::AcceptedWithConditions) => State::AcceptedCond,
-            Some(AnswerKind::InfoRequested) => State::InfoRequested,
-            Some(AnswerKind::Declined) => State::Declined,
-            None if self.has_fired(&[Rule::NoticeExpires], notice.id) => State::Expired,
-            None if self.acknowledgement_of(notice.id).is_some() => State::Acknowledged,
-            None if !notice.out || notice.received.is_some() => State::Delivered,
-            None => State::Notified,
-        }
-    }
-
-    fn journey_state(&self) -> Option<State> {
-        let departure = self.journey()?;
-        if departure.departure()?.outcome != Outcome::Left.code() {
-            return None;
-        }
-        let arrival = self.arrival_of(departure.id).and_then(Letter::arrival);
-        Some(match arrival.and_then(|a| ArrivalResult::parse(&a.result)) {
-            Some(ArrivalResult::ArrivedMet) => State::Arrived,
-            Some(ArrivalResult::ArrivedNotMet) => State::ArrivedUnmet,
-            Some(ArrivalResult::NotArrived | ArrivalResult::Diverted | ArrivalResult::ReturnedByBorder) => State::NoShow,
-            Some(ArrivalResult::ChoseNotToTravel) => State::Stayed,
-            None if self.has_fired(&[Rule::ArrivalConfirm, Rule::ArrivalConfirmChild], departure.id) => State::NoShow,
-            None => State::InTransit,
-        })
-    }
-
-    /// True when somebody wrote down that she stays, at either end. A refused or recalled word of hers still counts.
-    fn has_stayed(&self) -> bool {
-        let said = |l: &Letter| l.body.as_ref().is_some_and(|b| b.act() == crate::roles::ActKind::Stay);
-        self.stayed_here.is_some() || self.letters.iter().any(said)
-    }
-
-    fn profile_was_read(&self) -> bool {
-        self.letters.iter().any(|l| l.kind() == Some(Kind::VictimProfile) && l.counts() && l.read.is_some() && self.is_usable(l))
-    }
-
-    fn has_fired(&self, rules: &[Rule], about: MsgId) -> bool {
-        self.fired.iter().any(|f| rules.contains(&f.rule) && f.about == Some(about))
-    }
-
-    /// The latest message of a kind that counts, by the sender's own numbering.
-    fn latest(&self, kind: Kind, which: impl Fn(&Letter) -> bool) -> Option<&Letter> {
-        self.letters.iter().filter(|l| l.kind() == Some(kind) && l.counts() && which(l)).max_by_key(|l| l.seq)
-    }
-
-    fn earliest(&self, kind: Kind, which: impl Fn(&Letter) -> bool) -> Option<&Letter> {
-        self.letters.iter().filter(|l| l.kind() == Some(kind) && l.counts() && which(l)).min_by_key(|l| l.seq)
-    }
-
-    fn answer_to(&self, notice: MsgId) -> Option<&Letter> {
-        self.latest(Kind::Answer, |l| l.replies_to(notice))
-    }
-
-    fn acknowledgement_of(&self, notice: MsgId) -> Option<&Letter> {
-        self.earliest(Kind::Acknowledgement, |l| l.replies_to(notice))
-    }
-
-    /// The last word on her leaving; "she stays" apart.
-    fn journey(&self) -> Option<&Letter> {
-        self.latest(Kind::Departure, |l| l.departure().is_some_and(|d| d.outcome != Outcome::ChoseNotToTravel.code()))
-    }
-
-    fn arrival_of(&self, departure: MsgId) -> Option<&Letter> {
-        self.latest(Kind::Arrival, |l| l.replies_to(departure))
-    }
-
-    fn has_asked(&self) -> bool {
-        self.latest(Kind::Answer, |l| l.answer_kind() == Some(AnswerKind::InfoRequested)).is_some()
-    }
-
-    /// True when the receiver ever answered "accepted" to the notice in force.
-    fn was_accepted(&self) -> bool {
-        let Some(notice) = self.notice() else { return false };
-        let yes = |l: &Letter| l.replies_to(notice.id) && l.answer_kind() == Some(AnswerKind::Accepted);
-        self.latest(Kind::Answer, yes).is_some()
-    }
-
-    /// What about this case, or the notice about to be sent, changes who may act.
-    fn stakes(&self, sending: Option<&CheckedBody>) -> Stakes {
-        let fresh = sending.and_then(|b| match b.what() {
-            Some(What::ReturnNotice(n)) => Some(n),
-            _ => None,
-        });
-        let notice = fresh.or_else(|| self.notice().and_then(Letter::notice));
-        Stakes {
-            child: self.child || notice.is_some_and(child::is_child),
-            high_risk: notice.is_some_and(|n| n.risk_level == crate::body::codes::RiskLevel::High.code()),
-        }
-    }
-
-    /// True when at least one part of a profile still rests on a consent nobody withdrew.
-    fn is_usable(&self, letter: &Letter) -> bool {
-        let Some(body) = &letter.body else { return false };
-        body.needs().into_iter().any(|(purpose, class)| {
-            let named = |c: &&clearhouse_wire::v1::Consent| {
-                Purpose::parse(&c.purpose) == Some(purpose)
-                    && class.is_none_or(|class| c.data_classes.iter().any(|d| d == class.code()))
-            };
-            body.consents().filter(named).any(|c| !self.ledger.is_withdrawn(c, class))
-        })
-    }
-}
-
-/// Reads one payload out of a body.
-macro_rules! payload {
-    ($($name:ident: $variant:ident -> $type:ty;)+) => {
-        impl Letter {
-            $(pub(crate) fn $name(&self) -> Option<&$type> {
-                match self.body.as_ref()?.what()? {
-                    What::$variant(payload) => Some(payload),
-                    #[expect(clippy::wildcard_enum_match_arm, reason = "one payload out of many; the others are not it")]
-                    _ => None,
-                }
-            })+
-        }
-    };
-}
-
-payload! {
-    notice: ReturnNotice -> ReturnNotice;
-    answer: Answer -> Answer;
-    departure: Departure -> Departure;
-    arrival: Arrival -> Arrival;
-}
-
-impl Letter {
-    pub(crate) fn answer_kind(&self) -> Option<AnswerKind> {
-        AnswerKind::parse(&self.answer()?.answer)
     }
 }
 

@@ -95,6 +95,10 @@ rules! {
         "From a declined high-risk notice to another receiver.";
     DeclineReroute = "decline-reroute", Elapsed(3 * DAY), DAY, 10 * DAY, BothAndCoordinator,
         "From a declined notice to another receiver.";
+    NoticeLeadChild = "notice-lead-child", WorkingDays(20), DAY, 60 * DAY, Sender,
+        "From a child's notice to the first possible day of travel; less is marked as short notice.";
+    NoticeLead = "notice-lead", WorkingDays(10), DAY, 30 * DAY, Sender,
+        "From a notice to the first possible day of travel; less is marked as short notice.";
     ProfileLead = "profile-lead", WorkingDays(5), DAY, 20 * DAY, Sender,
         "From the profile to the departure; a journey with less is marked unprepared.";
     ArrivalConfirmChild = "arrival-confirm-child", Elapsed(2 * HOUR), 15 * MINUTE, 6 * HOUR, BothAndCoordinator,
@@ -400,9 +404,8 @@ mod tests {
 
     #[test]
     fn a_policy_changes_a_clock_only_between_floor_and_ceiling() {
-        let policy = |id: &str, secs, training| {
-            Deadlines::with_overrides(&BTreeMap::from([(id.to_owned(), secs)]), training)
-        };
+        let policy =
+            |id: &str, secs, training| Deadlines::with_overrides(&BTreeMap::from([(id.to_owned(), secs)]), training);
         assert_eq!(policy("answer", 2 * DAY, false).unwrap().span(Rule::Answer), Span::WorkingDays(2));
         assert_eq!(policy("answer", 30 * HOUR, false).unwrap().span(Rule::Answer), Span::Elapsed(30 * HOUR));
         assert_eq!(policy("acknowledge", HOUR, false).unwrap().span(Rule::Acknowledge), Span::Elapsed(HOUR));
@@ -419,7 +422,8 @@ mod tests {
         for name in ["UTC", "Europe/Sofia", "America/Argentina/Buenos_Aires", "Etc/GMT+2"] {
             assert!(is_zone_name(name), "{name}");
         }
-        for name in ["", "Maria", "Europe/", "Europe/../etc", "Europe/a b", "europe/Sofia", "Europe/A/B/C", "Mars/Base"] {
+        for name in ["", "Maria", "Europe/", "Europe/../etc", "Europe/a b", "europe/Sofia", "Europe/A/B/C", "Mars/Base"]
+        {
             assert!(!is_zone_name(name), "{name}");
         }
     }

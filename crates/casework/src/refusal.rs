@@ -261,7 +261,9 @@ pub fn sentence_of(code: RefusalCode, peer: &str) -> String {
         RefusalCode::ChildPath => {
             ("a rule that protects children forbids it", "Bring in a child officer; do not send it as an adult's.")
         }
-        RefusalCode::Malformed => ("it breaks the rules of its type", "Tell your system administrator: software differs."),
+        RefusalCode::Malformed => {
+            ("it breaks the rules of its type", "Tell your system administrator: software differs.")
+        }
         RefusalCode::TooOld => ("it was too old when it came", "Write it anew if it is still true."),
         RefusalCode::Extension => ("it demands something their version does not know", "Ask them to update."),
         RefusalCode::Unspecified => ("no reason was given", "Phone their named contact."),
@@ -281,7 +283,10 @@ mod tests {
         let codes: BTreeSet<_> = all.iter().map(Refusal::code).collect();
         assert_eq!(codes.len(), all.len());
         for code in codes {
-            assert!(code.len() == 8 && code.starts_with("CH-C") && code[4..].bytes().all(|b| b.is_ascii_digit()), "{code}");
+            assert!(
+                code.len() == 8 && code.starts_with("CH-C") && code[4..].bytes().all(|b| b.is_ascii_digit()),
+                "{code}"
+            );
         }
     }
 
@@ -302,11 +307,8 @@ mod tests {
 
     #[test]
     fn a_consent_refusal_names_receiver_purpose_and_class() {
-        let subject = Subject {
-            purpose: Purpose::ShareHealth,
-            class: Some(DataClass::Health),
-            receiver: OrgId([0; 16]),
-        };
+        let subject =
+            Subject { purpose: Purpose::ShareHealth, class: Some(DataClass::Health), receiver: OrgId([0; 16]) };
         for &fault in ConsentFault::ALL {
             let text = Refusal::Consent(fault, subject).sentence(Moment::Act, "Casa Nova");
             assert!(text.contains("Casa Nova") && text.contains("Health"), "{text}");

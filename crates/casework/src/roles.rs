@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn a_childs_notice_and_answer_belong_to_a_child_officer() {
         let child = Stakes { child: true, high_risk: true };
-        for act in [ActKind::SendNotice, ActKind::SupersedeNotice, ActKind::Acknowledge, ActKind::AskInfo, ActKind::Answer]
+        for act in
+            [ActKind::SendNotice, ActKind::SupersedeNotice, ActKind::Acknowledge, ActKind::AskInfo, ActKind::Answer]
         {
             assert_eq!(may(Role::ChildOfficer, act, child), Ok(()), "{act:?}");
             assert_eq!(may(Role::Caseworker, act, child), Err(Refusal::ChildOfficerOnly), "{act:?}");
@@ -228,7 +229,8 @@ mod tests {
         for &role in Role::ALL {
             assert!(!(role.handles_cases() && role.administers()), "{role:?}");
             for act in ActKind::ALL {
-                let allowed = may(role, act, Stakes::default()).is_ok() || may(role, act, Stakes { child: true, high_risk: false }).is_ok();
+                let allowed = may(role, act, Stakes::default()).is_ok()
+                    || may(role, act, Stakes { child: true, high_risk: false }).is_ok();
                 assert!(!allowed || role.handles_cases(), "{role:?} {act:?}");
             }
         }
@@ -242,7 +244,9 @@ mod tests {
             assert!(is_label(label), "{label}");
         }
         let long = "a".repeat(41);
-        for label in ["", " ", "Ana  P.", " Ana", "Ana P. 0888123", "a@b.c", "Ana\u{202e}P", "a b c d e", ".", &long, "Ana\nP"] {
+        for label in
+            ["", " ", "Ana  P.", " Ana", "Ana P. 0888123", "a@b.c", "Ana\u{202e}P", "a b c d e", ".", &long, "Ana\nP"]
+        {
             assert!(!is_label(label), "{label:?}");
         }
     }

@@ -32,7 +32,11 @@ pub(super) fn check(a: &Answer) -> Checked {
         AnswerKind::AcceptedWithConditions => {
             check_acceptance(a)?;
             hold(!a.conditions.is_empty(), FaultKind::Missing, "answer.conditions")?;
-            hold(a.conditions.len() <= CONDITIONS_MAX && no_doubles(&a.conditions), FaultKind::Count, "answer.conditions")?;
+            hold(
+                a.conditions.len() <= CONDITIONS_MAX && no_doubles(&a.conditions),
+                FaultKind::Count,
+                "answer.conditions",
+            )?;
             a.conditions.iter().try_for_each(|c| text(c, CONDITION_MAX, "answer.conditions"))
         }
         AnswerKind::InfoRequested => {

@@ -4,7 +4,9 @@
 use clearhouse_protocol::ids::MsgId;
 use clearhouse_protocol::limits::{DAY, SKEW_SECS};
 use clearhouse_wire::v1::case_body::What;
-use clearhouse_wire::v1::{Acknowledgement, Answer, Arrival, Consent, Departure, ReturnNotice, VictimProfile, Withdrawal};
+use clearhouse_wire::v1::{
+    Acknowledgement, Answer, Arrival, Consent, Departure, ReturnNotice, VictimProfile, Withdrawal,
+};
 
 use super::{Case, Direction, Fate, Letter, State, child};
 use crate::body::codes::{AnswerKind, ArrivalResult, Outcome};
@@ -273,10 +275,11 @@ impl Case {
             return Err(Refusal::NotForReading);
         }
         let body = letter.body().ok_or(Refusal::NoSuchMessage)?;
-        if let Some(What::VictimProfile(profile)) = body.what() {
-            if profile.for_worker != actor.label && actor.role != Role::Manager {
-                return Err(Refusal::ProfileForAnother);
-            }
+        if let Some(What::VictimProfile(profile)) = body.what()
+            && profile.for_worker != actor.label
+            && actor.role != Role::Manager
+        {
+            return Err(Refusal::ProfileForAnother);
         }
         match letter.kind() {
             Some(Kind::VictimProfile) => self.guard_any_part(body, now),

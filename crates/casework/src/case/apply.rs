@@ -62,10 +62,9 @@ impl Case {
         let body = body::restore(f.msg_type, &f.body);
         // Whoever answers a message has it, whatever became of the receipt.
         let signed = Light { at: f.sent_at, node, org: Some(org), label: String::new() };
-        if let Some(answered) = body.as_ref().and_then(CheckedBody::in_reply_to) {
-            if let Some(ours) = self.letters.iter_mut().find(|l| l.out && l.id == answered) {
-                ours.received.get_or_insert(signed);
-            }
+        let answered = body.as_ref().and_then(CheckedBody::in_reply_to);
+        if let Some(ours) = self.letters.iter_mut().find(|l| l.out && Some(l.id) == answered) {
+            ours.received.get_or_insert(signed);
         }
         let mut letter = letter(id(&f.msg_id)?, false, f.seq, f.sent_at, (org, node), body);
         letter.received =
@@ -170,13 +169,14 @@ impl Case {
 
     /// Takes one number out of the gaps; a number in the middle leaves two.
     fn close_gap(&mut self, seq: u64) {
-        self.gaps = std::mem::take(&mut self.gaps)
-            .into_iter()
-            .flat_map(|(from, to)| {
-                if (from..=to).contains(&seq) { [(from, seq - 1), (seq + 1, to)] } else { [(from, to), (1, 0)] }
-            })
-            .filter(|(from, to)| from <= to)
-            .collect();
+        self.gaps =
+            std::mem::take(&mut self.gaps)
+                .into_iter()
+                .flat_map(|(from, to)| {
+                    if (from..=to).contains(&seq) { [(from, seq - 1), (seq + 1, to)] } else { [(from, to), (1, 0)] }
+                })
+                .filter(|(from, to)| from <= to)
+                .collect();
     }
 }
 

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_childs_consent_is_the_guardians_with_the_childs_view() {
-        let consent = |by: &str, view: &str| Consent { given_by: by.into(), child_view: view.into(), ..Consent::default() };
+        let consent =
+            |by: &str, view: &str| Consent { given_by: by.into(), child_view: view.into(), ..Consent::default() };
         let table = [
             ("Guardian", "Agrees", Ok(())),
             ("PersonWithGuardian", "TooYoung", Ok(())),

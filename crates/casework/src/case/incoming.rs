@@ -3,13 +3,13 @@
 //! at neither end. Withdrawal and "she stays" are always taken.
 
 use clearhouse_protocol::ids::{MsgId, OrgId};
-use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::ReturnNotice;
+use clearhouse_wire::v1::case_body::What;
 
 use super::act::{has_happened, left, side_of};
-use super::{Case, Direction, Kind, LETTERS_MAX, Letter, State, child};
-use crate::body::CheckedBody;
+use super::{Case, Direction, LETTERS_MAX, Letter, State, child};
 use crate::body::codes::AnswerKind;
+use crate::body::{CheckedBody, Kind};
 use crate::refusal::Refusal;
 use crate::roles::{self, ActKind};
 

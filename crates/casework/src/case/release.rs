@@ -62,9 +62,8 @@ impl Case {
     /// Messages that wait here and may no longer leave: after a withdrawal, "she stays", or a changed answer.
     #[must_use]
     pub fn to_recall(&self, now: u64) -> Vec<MsgId> {
-        let stopped = |l: &&Letter| {
-            l.out && l.fate() == Fate::Waiting && self.release_still_allowed(l.id, now).is_err()
-        };
+        let stopped =
+            |l: &&Letter| l.out && l.fate() == Fate::Waiting && self.release_still_allowed(l.id, now).is_err();
         self.letters.iter().filter(stopped).map(|l| l.id).collect()
     }
 

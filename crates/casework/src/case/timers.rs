@@ -6,8 +6,9 @@ use clearhouse_wire::v1::Due;
 use clearhouse_wire::v1::case_body::What;
 
 use super::fact::{Fact, TimerFired};
-use super::{AnswerKind, ArrivalResult, Case, Direction, Kind, Letter};
-use crate::body::codes::RiskLevel;
+use super::{Case, Direction, Letter};
+use crate::body::Kind;
+use crate::body::codes::{AnswerKind, ArrivalResult, RiskLevel};
 use crate::consent::{Purpose, Status};
 use crate::deadlines::{Alert, Deadlines, Rule};
 

@@ -6,8 +6,9 @@ use clearhouse_protocol::limits::DAY;
 use clearhouse_wire::v1::RefusalCode;
 
 use super::act::left;
-use super::{AnswerKind, ArrivalResult, Case, Direction, Fate, Kind, Letter, Light, State};
-use crate::body::codes::Outcome;
+use super::{Case, Direction, Fate, Letter, Light, State};
+use crate::body::Kind;
+use crate::body::codes::{AnswerKind, ArrivalResult, Outcome};
 use crate::consent::{DataClass, Purpose};
 use crate::deadlines::{Deadlines, Rule};
 
@@ -140,6 +141,8 @@ pub struct View {
     pub risk_annex_missing: bool,
     /// She left with less than the agreed time between profile and departure, or without a profile.
     pub unprepared: bool,
+    /// The notice came later before the journey than agreed, an emergency for instance. Shown and counted, not refused.
+    pub short_notice: bool,
     /// Positions of their messages that are missing, from and to.
     pub gaps: Vec<(u64, u64)>,
     /// What was withdrawn: purpose and classes; no classes means all of that purpose.
@@ -149,7 +152,7 @@ pub struct View {
 }
 
 impl Case {
-    /// The lights and what is waited for. `deadlines` judges only whether she left unprepared.
+    /// The lights and what is waited for. `deadlines` judges only whether notice and profile came early enough.
     #[must_use]
     pub fn facts_view(&self, deadlines: &Deadlines) -> View {
         let notice = self.notice().or_else(|| self.last_tried());
@@ -164,6 +167,7 @@ impl Case {
             their_node_locked: self.letters.iter().any(|l| l.out && l.fate() == Fate::Stored { locked: true }),
             risk_annex_missing: accepted.is_some(),
             unprepared: self.is_unprepared(deadlines),
+            short_notice: self.is_short_notice(deadlines),
             gaps: self.gaps.clone(),
             withdrawn: self.withdrawn(),
             waiting: self.waiting(),
@@ -197,6 +201,13 @@ impl Case {
         let Some(profile) = self.earliest(Kind::VictimProfile, |_| true) else { return true };
         let departed = journey.departure().map_or(0, |d| d.at);
         departed < deadlines.shared(Rule::ProfileLead, profile.at).at
+    }
+
+    fn is_short_notice(&self, deadlines: &Deadlines) -> bool {
+        let rule = if self.child { Rule::NoticeLeadChild } else { Rule::NoticeLead };
+        let Some(letter) = self.earliest(Kind::ReturnNotice, |_| true) else { return false };
+        let first_day = letter.notice().map_or(0, |n| u64::from(n.window_from_day));
+        first_day < deadlines.shared(rule, letter.at).at / DAY
     }
 
     fn withdrawn(&self) -> Vec<(Purpose, Vec<DataClass>)> {
@@ -270,9 +281,7 @@ impl Case {
     fn waiting_by_delivery(&self, list: &mut Vec<Waiting>) {
         let ours = || self.letters.iter().filter(|l| l.out);
         list.extend(ours().any(|l| l.fate() == Fate::Waiting).then_some(Waiting::NotLeftHere));
-        list.extend(
-            ours().any(|l| l.fate() == Fate::Stored { locked: false }).then_some(Waiting::StoredUnopened),
-        );
+        list.extend(ours().any(|l| l.fate() == Fate::Stored { locked: false }).then_some(Waiting::StoredUnopened));
         list.extend(ours().any(|l| l.fate() == Fate::Stored { locked: true }).then_some(Waiting::StoredLocked));
         let unread = |l: &Letter| l.kind() == Some(Kind::Withdrawal) && l.counts() && l.read.is_none();
         list.extend(self.letters.iter().any(unread).then_some(Waiting::WithdrawalNotRead));
@@ -290,7 +299,8 @@ impl Case {
     #[must_use]
     pub fn expected_day(&self) -> Option<u64> {
         let journey = self.journey()?.departure()?;
-        let under_way = matches!(self.state, State::InTransit | State::NoShow) && journey.outcome == Outcome::Left.code();
+        let under_way =
+            matches!(self.state, State::InTransit | State::NoShow) && journey.outcome == Outcome::Left.code();
         under_way.then_some(journey.planned_arrival / DAY)
     }
 
