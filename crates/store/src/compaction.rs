@@ -266,3 +266,6 @@ fn refused(error: CommitError, dir: &Path) -> StoreError {
         | CommitError::Fatal { .. } => StoreError::Stopped,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -381,3 +381,6 @@ impl Store for DurableStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

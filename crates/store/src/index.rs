@@ -137,6 +137,12 @@ impl Index {
         }
     }
 
+    /// Makes it fail from now on.
+    #[cfg(test)]
+    pub(crate) fn break_it(&mut self) {
+        self.shelf = Shelf::Sled(Open(None));
+    }
+
     /// Whether it is kept in memory only.
     pub(crate) fn is_in_memory(&self) -> bool {
         matches!(self.shelf, Shelf::Memory(_))

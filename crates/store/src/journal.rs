@@ -448,4 +448,4 @@ pub(crate) fn remove_segments_until(dir: &Path, base: u64) -> io::Result<u64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
