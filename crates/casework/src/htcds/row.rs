@@ -17,8 +17,9 @@ use super::fields::{DataClass, FIELDS, FieldFault, Sharing, check, find, parse_d
 pub const ADULT_AGE: u32 = 18;
 /// The channels of `xsc_Channel` that make a phone number usable.
 const PHONE_CHANNELS: [&str; 2] = ["Phone", "Text"];
-/// What must be said before a phone number leaves: how, when, with which word, and whether the caller may say who calls.
-const SAFE_CONTACT: [&str; 4] = ["xsc_Channel", "xsc_SafeTimes", "xsc_CodeWord", "xsc_CallerMayNameNGO"];
+/// What must be said before a phone number leaves: how, when, and what a caller may leave and name. A profile that lacks
+/// one of them is refused by the body check too; "not asked" is no rule.
+const SAFE_CONTACT: [&str; 4] = ["xsc_Channel", "xsc_SafeTimes", "xsc_MayLeaveMessage", "xsc_CallerMayNameNGO"];
 
 /// The values of one field of one case.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -266,12 +267,9 @@ impl CaseRow {
     }
 
     fn has_safe_contact(&self) -> bool {
-        let answered = SAFE_CONTACT.iter().all(|field| self.values.contains_key(field));
-        let by_phone = self
-            .values
-            .get("xsc_Channel")
-            .is_some_and(|channel| channel.values.iter().any(|value| PHONE_CHANNELS.contains(&value.as_str())));
-        answered && by_phone
+        let given = |field: &str| self.values.get(field).map_or(&[][..], CellValue::values);
+        let by_phone = given("xsc_Channel").iter().any(|channel| PHONE_CHANNELS.contains(&channel.as_str()));
+        by_phone && SAFE_CONTACT.iter().all(|field| !given(field).is_empty())
     }
 
     /// The code of a list field, as the table has it and not as a copy of what was typed.
@@ -380,7 +378,7 @@ mod tests {
         let needs = LeftOut { field: "prs_MobilePhone", why: WhyLeftOut::NeedsSafeContact };
         assert_eq!(case.to_profile_parts().left_out, [needs]);
         for (field, value) in
-            [("xsc_SafeTimes", "10-12"), ("xsc_CodeWord", "library"), ("xsc_CallerMayNameNGO", "false")]
+            [("xsc_SafeTimes", "10-12"), ("xsc_MayLeaveMessage", "false"), ("xsc_CallerMayNameNGO", "false")]
         {
             case.set(field, vec![value.to_owned()]).unwrap();
         }

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use zeroize::Zeroizing;
+
 mod countries;
 mod htcds;
 mod languages;
@@ -223,7 +225,15 @@ pub fn published(list: List, code: &str) -> Option<&'static str> {
 /// Blanks are Unicode's, so the no-break space after "Feminine" in the standard's own file goes too.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('\u{2019}', "'").to_lowercase()
+    let mut out = String::with_capacity(2 * text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        // A typographic apostrophe is what some spreadsheets make of a plain one.
+        out.extend(word.chars().map(|c| if c == '\u{2019}' { '\'' } else { c }).flat_map(char::to_lowercase));
+    }
+    out
 }
 
 /// Something with a code and several names: a list value, a country, a language.
@@ -274,7 +284,7 @@ impl Index {
     /// The code of the one entry that `text` names; `None` for none and for two.
     fn find(&self, text: &str) -> Option<&'static str> {
         let exact = self.spellings.get(text.trim()).copied();
-        exact.or_else(|| self.names.get(&plain(text)).copied().flatten())
+        exact.or_else(|| self.names.get(Zeroizing::new(plain(text)).as_str()).copied().flatten())
     }
 }
 

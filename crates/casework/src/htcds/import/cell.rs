@@ -5,10 +5,10 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::report::Kind;
-use super::sheet::Cell;
+use super::sheet::{Cell, Value};
 use crate::htcds::codes::{self, List};
 use crate::htcds::fields::{
     Field, FieldFault, FieldType, LONG_TEXT_MAX_CHARS, TEXT_MAX_CHARS, VALUES_MAX, When, check, day_of, parse_date,
@@ -39,6 +39,12 @@ pub(super) struct Taken {
     pub(super) notes: Vec<Kind>,
 }
 
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.values.zeroize();
+    }
+}
+
 impl Taken {
     fn one(value: String) -> Self {
         Self { values: vec![value], null_reason: None, notes: Vec::new() }
@@ -55,32 +61,30 @@ impl Taken {
 /// # Errors
 /// The [`Kind`] of finding that says why nothing was taken.
 pub(super) fn take(field: &'static Field, cell: &Cell, context: Context) -> Result<Taken, Kind> {
-    match cell {
+    let value = match cell {
+        Cell::Value(value) => value,
         Cell::Formula => return Err(Kind::Formula),
         Cell::Error => return Err(Kind::ErrorCell),
         Cell::TooLong => {
             let max = if field.kind == FieldType::LongText { LONG_TEXT_MAX_CHARS } else { TEXT_MAX_CHARS };
             return Err(Kind::Refused(FieldFault::TooLong { max }));
         }
-        Cell::Text(text) => {
-            if let Some(reason) = null_reason(field, text) {
-                return Ok(Taken { values: Vec::new(), null_reason: Some(reason), notes: Vec::new() });
-            }
-        }
-        Cell::Number(_) | Cell::Date(_) | Cell::IsoDate(_) | Cell::Flag(_) => {}
+    };
+    if let Some(reason) = cell.text().and_then(|text| null_reason(field, text)) {
+        return Ok(Taken { values: Vec::new(), null_reason: Some(reason), notes: Vec::new() });
     }
     let taken = match field.kind {
-        FieldType::Text | FieldType::LongText => words(cell)?,
-        FieldType::Texts => several_words(cell)?,
-        FieldType::Date(when) => date(cell, when, context)?,
-        FieldType::Number(max) => whole_number(cell, max)?,
-        FieldType::Degrees(_) => decimal(cell)?,
-        FieldType::Checkbox => flag(cell)?,
-        FieldType::Picklist(list) | FieldType::Multi(list) => choices(cell, &|text| codes::from_label(list, text))?,
-        FieldType::Country | FieldType::Countries => choices(cell, &codes::country_from_label)?,
-        FieldType::Language => choices(cell, &codes::language_from_label)?,
-        FieldType::Phone => phone(cell)?,
-        FieldType::Email => words_only(cell).map(|text| Taken::one(text.to_owned()))?,
+        FieldType::Text | FieldType::LongText => words(value)?,
+        FieldType::Texts => several_words(value)?,
+        FieldType::Date(when) => date(value, when, context)?,
+        FieldType::Number(max) => whole_number(value, max)?,
+        FieldType::Degrees(_) => decimal(value)?,
+        FieldType::Checkbox => flag(value)?,
+        FieldType::Picklist(list) | FieldType::Multi(list) => choices(value, &|text| codes::from_label(list, text))?,
+        FieldType::Country | FieldType::Countries => choices(value, &codes::country_from_label)?,
+        FieldType::Language => choices(value, &codes::language_from_label)?,
+        FieldType::Phone => phone(value)?,
+        FieldType::Email => Taken::one(words_only(value)?.to_owned()),
     };
     check(field.name, &taken.values).map_err(Kind::Refused)?;
     Ok(taken)
@@ -88,98 +92,92 @@ pub(super) fn take(field: &'static Field, cell: &Cell, context: Context) -> Resu
 
 /// "Not asked" and its like, where no word of the person can stand: someone may be called Null, nobody is born Refused.
 fn null_reason(field: &Field, text: &str) -> Option<&'static str> {
-    let worded = field.kind.is_text() || matches!(field.kind, FieldType::Email | FieldType::Phone);
-    let in_list = match field.kind {
-        FieldType::Picklist(list) | FieldType::Multi(list) => codes::from_label(list, text).is_some(),
-        _ => false,
-    };
-    if worded || in_list { None } else { codes::from_label(List::NullReason, text) }
-}
-
-fn words_only(cell: &Cell) -> Result<&str, Kind> {
-    match cell {
-        Cell::Text(text) => Ok(text),
-        _ => Err(Kind::WrongCellType),
+    match field.kind {
+        FieldType::Text | FieldType::Texts | FieldType::LongText | FieldType::Phone | FieldType::Email => None,
+        FieldType::Picklist(list) | FieldType::Multi(list) if codes::from_label(list, text).is_some() => None,
+        FieldType::Picklist(_)
+        | FieldType::Multi(_)
+        | FieldType::Date(_)
+        | FieldType::Number(_)
+        | FieldType::Degrees(_)
+        | FieldType::Checkbox
+        | FieldType::Country
+        | FieldType::Countries
+        | FieldType::Language => codes::from_label(List::NullReason, text),
     }
 }
 
-fn words(cell: &Cell) -> Result<Taken, Kind> {
-    match cell {
-        Cell::Text(text) => Ok(Taken::one(text.as_str().to_owned())),
-        Cell::Number(n) => digits(*n).map(|text| Taken::one(text).noting(Kind::DigitsFromNumber)),
-        _ => Err(Kind::WrongCellType),
+fn words_only(value: &Value) -> Result<&str, Kind> {
+    match value {
+        Value::Text(text) => Ok(text),
+        Value::Number(_) | Value::Date(_) | Value::IsoDate(_) | Value::Flag(_) => Err(Kind::WrongCellType),
     }
 }
 
-fn several_words(cell: &Cell) -> Result<Taken, Kind> {
-    let pieces = words_only(cell)?.split([';', '\n']).map(str::trim).filter(|piece| !piece.is_empty());
+fn words(value: &Value) -> Result<Taken, Kind> {
+    if let Value::Number(n) = value {
+        return digits(*n).map(|text| Taken::one(text).noting(Kind::DigitsFromNumber));
+    }
+    words_only(value).map(|text| Taken::one(text.to_owned()))
+}
+
+fn several_words(value: &Value) -> Result<Taken, Kind> {
+    let pieces = words_only(value)?.split([';', '\n']).map(str::trim).filter(|piece| !piece.is_empty());
     Ok(Taken { values: pieces.map(str::to_owned).collect(), null_reason: None, notes: Vec::new() })
 }
 
 /// The digits of a whole number a spreadsheet can hold exactly.
 fn digits(number: f64) -> Result<String, Kind> {
-    let exact = number.is_finite() && number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&number);
+    let exact = number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&number);
     if exact { Ok(format!("{number:.0}")) } else { Err(Kind::WrongCellType) }
 }
 
-fn whole_number(cell: &Cell, max: u32) -> Result<Taken, Kind> {
-    match cell {
-        Cell::Number(n) if n.fract() == 0.0 && (0.0..=EXACT_MAX).contains(n) => Ok(Taken::one(format!("{n:.0}"))),
-        Cell::Number(n) if n.fract() == 0.0 => {
-            Err(Kind::Refused(FieldFault::OutOfRange { min: 0, max: i64::from(max) }))
-        }
-        Cell::Number(_) => Err(Kind::Refused(FieldFault::NotANumber)),
-        Cell::Text(text) => Ok(Taken::one(text.as_str().to_owned())),
-        _ => Err(Kind::WrongCellType),
-    }
+fn whole_number(value: &Value, max: u32) -> Result<Taken, Kind> {
+    let Value::Number(n) = value else { return words_only(value).map(|text| Taken::one(text.to_owned())) };
+    let fault =
+        if n.fract() == 0.0 { FieldFault::OutOfRange { min: 0, max: i64::from(max) } } else { FieldFault::NotANumber };
+    digits(*n).map(Taken::one).map_err(|_| Kind::Refused(fault))
 }
 
-fn decimal(cell: &Cell) -> Result<Taken, Kind> {
-    match cell {
-        Cell::Number(n) if n.is_finite() => Ok(Taken::one(n.to_string())),
-        Cell::Text(text) => Ok(Taken::one(text.as_str().to_owned())),
-        _ => Err(Kind::WrongCellType),
-    }
+fn decimal(value: &Value) -> Result<Taken, Kind> {
+    let Value::Number(n) = value else { return words_only(value).map(|text| Taken::one(text.to_owned())) };
+    Ok(Taken::one(n.to_string()))
 }
 
-fn flag(cell: &Cell) -> Result<Taken, Kind> {
-    let value = match cell {
-        Cell::Flag(flag) => *flag,
-        Cell::Number(n) if *n == 0.0 || *n == 1.0 => *n == 1.0,
-        Cell::Text(text) => match codes::plain(text).as_str() {
-            "yes" | "true" | "1" => true,
-            "no" | "false" | "0" => false,
-            _ => return Err(Kind::Refused(FieldFault::NotAFlag)),
+fn flag(value: &Value) -> Result<Taken, Kind> {
+    let flag = match value {
+        Value::Flag(flag) => Some(*flag),
+        Value::Number(n) if *n == 1.0 => Some(true),
+        Value::Number(n) if *n == 0.0 => Some(false),
+        Value::Number(_) => None,
+        Value::Text(_) | Value::Date(_) | Value::IsoDate(_) => match codes::plain(words_only(value)?).as_str() {
+            "yes" | "true" | "1" => Some(true),
+            "no" | "false" | "0" => Some(false),
+            _ => None,
         },
-        _ => return Err(Kind::WrongCellType),
     };
-    Ok(Taken::one(value.to_string()))
+    flag.map(|flag| Taken::one(flag.to_string())).ok_or(Kind::Refused(FieldFault::NotAFlag))
 }
 
 /// Takes blanks and the usual signs out of a phone number; `00` in front is the `+` it stands for.
-fn phone(cell: &Cell) -> Result<Taken, Kind> {
-    match cell {
-        Cell::Number(n) => digits(*n).map(|text| Taken::one(text).noting(Kind::DigitsFromNumber)),
-        Cell::Text(text) => {
-            let bare: Zeroizing<String> =
-                Zeroizing::new(text.chars().filter(|c| !c.is_whitespace() && !"-./()".contains(*c)).collect());
-            let tidy = match bare.strip_prefix("00") {
-                Some(rest) => format!("+{rest}"),
-                None => bare.as_str().to_owned(),
-            };
-            let changed = tidy != text.as_str();
-            let taken = Taken::one(tidy);
-            Ok(if changed { taken.noting(Kind::PhoneTidied) } else { taken })
-        }
-        _ => Err(Kind::WrongCellType),
+fn phone(value: &Value) -> Result<Taken, Kind> {
+    if let Value::Number(n) = value {
+        return digits(*n).map(|text| Taken::one(text).noting(Kind::DigitsFromNumber));
     }
+    let text = words_only(value)?;
+    let kept = text.chars().filter(|c| !c.is_whitespace() && !"-./()".contains(*c));
+    let bare: Zeroizing<String> = Zeroizing::new(kept.collect());
+    let tidy = bare.strip_prefix("00").map_or_else(|| bare.as_str().to_owned(), |rest| format!("+{rest}"));
+    let changed = tidy != text;
+    let taken = Taken::one(tidy);
+    Ok(if changed { taken.noting(Kind::PhoneTidied) } else { taken })
 }
 
 /// The values a cell of a list names: the whole cell as one, else its parts between `;`, else codes between blanks.
 ///
 /// Labels may hold a `;` themselves, so every way to cut the cell into known values is tried; two ways are one too many.
-fn choices(cell: &Cell, known: &dyn Fn(&str) -> Option<&'static str>) -> Result<Taken, Kind> {
-    let text = words_only(cell)?;
+fn choices(value: &Value, known: &dyn Fn(&str) -> Option<&'static str>) -> Result<Taken, Kind> {
+    let text = words_only(value)?;
     let found = match known(text) {
         Some(code) => vec![code],
         None => cut(text, known)?,
@@ -228,32 +226,32 @@ fn cut(text: &str, known: &dyn Fn(&str) -> Option<&'static str>) -> Result<Vec<&
 /// Most pieces between `;` that one label has.
 const LABEL_PIECES_MAX: usize = 4;
 
-fn date(cell: &Cell, when: When, context: Context) -> Result<Taken, Kind> {
-    let (day, note) = match cell {
-        Cell::Date(serial) => (of_serial(*serial, context.from_1904)?, None),
-        Cell::Number(n) if (SERIAL_MIN..=SERIAL_MAX).contains(n) => {
+fn date(value: &Value, when: When, context: Context) -> Result<Taken, Kind> {
+    let (day, note) = match value {
+        Value::Date(serial) => (of_serial(*serial, context.from_1904)?, None),
+        Value::Number(n) if (SERIAL_MIN..=SERIAL_MAX).contains(n) => {
             (of_serial(*n, context.from_1904)?, Some(Kind::DateFromNumber))
         }
-        Cell::Number(n) if looks_like_year(*n) => return Err(Kind::YearOnly),
-        Cell::Number(_) => return Err(Kind::Refused(FieldFault::NotADate)),
-        Cell::IsoDate(text) => (parse_date(text.get(..10).unwrap_or(text)).map_err(Kind::Refused)?, None),
-        Cell::Text(text) => of_text(text)?,
-        Cell::Flag(_) | Cell::Formula | Cell::Error | Cell::TooLong => return Err(Kind::WrongCellType),
+        Value::Number(n) if looks_like_year(*n) => return Err(Kind::YearOnly),
+        Value::Number(_) => return Err(Kind::Refused(FieldFault::NotADate)),
+        Value::IsoDate(text) => (parse_date(text.get(..10).unwrap_or(text)).map_err(Kind::Refused)?, None),
+        Value::Text(text) => of_text(text)?,
+        Value::Flag(_) => return Err(Kind::WrongCellType),
     };
     if when == When::Past && day > context.today {
         return Err(Kind::FutureDate);
     }
     let mut taken = Taken::one(day.to_string());
     taken.notes.extend(note);
-    taken.notes.extend(has_time(cell).then_some(Kind::TimeLeftOut));
+    taken.notes.extend(has_time(value).then_some(Kind::TimeLeftOut));
     Ok(taken)
 }
 
-fn has_time(cell: &Cell) -> bool {
-    match cell {
-        Cell::Date(serial) | Cell::Number(serial) => serial.fract() != 0.0,
-        Cell::IsoDate(text) => text.get(10..).is_some_and(|time| time.bytes().any(|b| (b'1'..=b'9').contains(&b))),
-        Cell::Text(_) | Cell::Flag(_) | Cell::Formula | Cell::Error | Cell::TooLong => false,
+fn has_time(value: &Value) -> bool {
+    match value {
+        Value::Date(serial) | Value::Number(serial) => serial.fract() != 0.0,
+        Value::IsoDate(text) => text.get(10..).is_some_and(|time| time.bytes().any(|b| (b'1'..=b'9').contains(&b))),
+        Value::Text(_) | Value::Flag(_) => false,
     }
 }
 
@@ -317,11 +315,12 @@ mod tests {
     const TODAY: Date = jiff::civil::date(2026, 11, 21);
 
     fn text(value: &str) -> Cell {
-        Cell::Text(Zeroizing::new(value.to_owned()))
+        Cell::Value(Value::Text(Zeroizing::new(value.to_owned())))
     }
 
     fn read_with(field: &str, cell: &Cell, from_1904: bool) -> Result<(Vec<String>, Vec<Kind>), Kind> {
-        take(find(field).unwrap(), cell, Context { today: TODAY, from_1904 }).map(|t| (t.values, t.notes))
+        take(find(field).unwrap(), cell, Context { today: TODAY, from_1904 })
+            .map(|t| (t.values.clone(), t.notes.clone()))
     }
 
     fn read(field: &str, cell: &Cell) -> Result<(Vec<String>, Vec<Kind>), Kind> {
@@ -341,23 +340,30 @@ mod tests {
             (36267.0, "1999-04-17"),
             (41344.0, "2013-03-11"),
         ] {
-            assert_eq!(day(&Cell::Date(serial)), Ok(shown.to_owned()));
+            assert_eq!(day(&Cell::Value(Value::Date(serial))), Ok(shown.to_owned()));
         }
-        assert_eq!(read_with("prs_Birthdate", &Cell::Date(34805.0), true), Ok((vec!["1999-04-17".to_owned()], vec![])));
+        assert_eq!(
+            read_with("prs_Birthdate", &Cell::Value(Value::Date(34805.0)), true),
+            Ok((vec!["1999-04-17".to_owned()], vec![]))
+        );
         for impossible in [60.0, 0.0, 0.5, -1.0, 3e6, 1e300, f64::NAN, f64::INFINITY] {
-            assert_eq!(day(&Cell::Date(impossible)), Err(Kind::Refused(FieldFault::NotADate)), "{impossible}");
+            assert_eq!(
+                day(&Cell::Value(Value::Date(impossible))),
+                Err(Kind::Refused(FieldFault::NotADate)),
+                "{impossible}"
+            );
         }
-        assert_eq!(read("prs_Birthdate", &Cell::Date(36267.25)).unwrap().1, [Kind::TimeLeftOut]);
+        assert_eq!(read("prs_Birthdate", &Cell::Value(Value::Date(36267.25))).unwrap().1, [Kind::TimeLeftOut]);
     }
 
     #[test]
     fn a_plain_number_is_a_date_only_where_it_cannot_be_a_year() {
-        assert_eq!(read("prs_Birthdate", &Cell::Number(36267.0)).unwrap().1, [Kind::DateFromNumber]);
-        assert_eq!(day(&Cell::Number(1999.0)), Err(Kind::YearOnly));
-        assert_eq!(day(&Cell::Date(1999.0)), Err(Kind::YearOnly));
-        assert_eq!(day(&Cell::Number(13.0)), Err(Kind::Refused(FieldFault::NotADate)));
-        assert_eq!(day(&Cell::Date(60000.0)), Err(Kind::FutureDate));
-        assert_eq!(day(&Cell::Date(90000.0)), Err(Kind::Refused(FieldFault::YearOutOfRange)));
+        assert_eq!(read("prs_Birthdate", &Cell::Value(Value::Number(36267.0))).unwrap().1, [Kind::DateFromNumber]);
+        assert_eq!(day(&Cell::Value(Value::Number(1999.0))), Err(Kind::YearOnly));
+        assert_eq!(day(&Cell::Value(Value::Date(1999.0))), Err(Kind::YearOnly));
+        assert_eq!(day(&Cell::Value(Value::Number(13.0))), Err(Kind::Refused(FieldFault::NotADate)));
+        assert_eq!(day(&Cell::Value(Value::Date(60000.0))), Err(Kind::FutureDate));
+        assert_eq!(day(&Cell::Value(Value::Date(90000.0))), Err(Kind::Refused(FieldFault::YearOutOfRange)));
     }
 
     #[test]
@@ -427,32 +433,41 @@ mod tests {
         );
         assert_eq!(read("prs_Citizenship", &text("Moldova, Republic of; Romania")).unwrap().0, ["MD", "RO"]);
         assert_eq!(read("prs_Gender", &text("female")), Err(Kind::UnknownChoice));
-        assert_eq!(read("prs_Gender", &Cell::Number(1.0)), Err(Kind::WrongCellType));
+        assert_eq!(read("prs_Gender", &Cell::Value(Value::Number(1.0))), Err(Kind::WrongCellType));
     }
 
     #[test]
     fn numbers_flags_and_phones_are_exact_or_refused() {
         let out = FieldFault::OutOfRange { min: 0, max: 120 };
-        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Number(13.0)).unwrap().0, ["13"]);
-        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Number(-1.0)), Err(Kind::Refused(out)));
-        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Number(200.0)), Err(Kind::Refused(out)));
-        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Number(13.5)), Err(Kind::Refused(FieldFault::NotANumber)));
-        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Number(f64::NAN)), Err(Kind::Refused(FieldFault::NotANumber)));
+        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Value(Value::Number(13.0))).unwrap().0, ["13"]);
+        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Value(Value::Number(-1.0))), Err(Kind::Refused(out)));
+        assert_eq!(read("vic_AgeWhenTrafficked", &Cell::Value(Value::Number(200.0))), Err(Kind::Refused(out)));
+        assert_eq!(
+            read("vic_AgeWhenTrafficked", &Cell::Value(Value::Number(13.5))),
+            Err(Kind::Refused(FieldFault::NotANumber))
+        );
+        assert_eq!(
+            read("vic_AgeWhenTrafficked", &Cell::Value(Value::Number(f64::NAN))),
+            Err(Kind::Refused(FieldFault::NotANumber))
+        );
         assert_eq!(read("prs_Deceased", &text("No")).unwrap().0, ["false"]);
-        assert_eq!(read("prs_Deceased", &Cell::Flag(true)).unwrap().0, ["true"]);
+        assert_eq!(read("prs_Deceased", &Cell::Value(Value::Flag(true))).unwrap().0, ["true"]);
         assert_eq!(read("prs_Deceased", &text("maybe")), Err(Kind::Refused(FieldFault::NotAFlag)));
         assert_eq!(
             read("prs_MobilePhone", &text("00373 (600) 00-101")),
             Ok((vec!["+37360000101".to_owned()], vec![Kind::PhoneTidied]))
         );
-        assert_eq!(read("prs_MobilePhone", &Cell::Number(37_360_000_101.0)).unwrap().1, [Kind::DigitsFromNumber]);
+        assert_eq!(
+            read("prs_MobilePhone", &Cell::Value(Value::Number(37_360_000_101.0))).unwrap().1,
+            [Kind::DigitsFromNumber]
+        );
         assert_eq!(read("prs_MobilePhone", &text("069 123 456")), Err(Kind::Refused(FieldFault::NotAPhone)));
         assert_eq!(
-            read("prs_MailingPostalCode", &Cell::Number(3600.0)),
+            read("prs_MailingPostalCode", &Cell::Value(Value::Number(3600.0))),
             Ok((vec!["3600".to_owned()], vec![Kind::DigitsFromNumber]))
         );
-        assert_eq!(read("prs_FirstName", &Cell::Number(1e300)), Err(Kind::WrongCellType));
-        assert_eq!(read("prs_FirstName", &Cell::Flag(true)), Err(Kind::WrongCellType));
+        assert_eq!(read("prs_FirstName", &Cell::Value(Value::Number(1e300))), Err(Kind::WrongCellType));
+        assert_eq!(read("prs_FirstName", &Cell::Value(Value::Flag(true))), Err(Kind::WrongCellType));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Reading;
 use super::report::{Finding, Kind, Report};
-use super::sheet::{Cell, Sheet};
+use super::sheet::{Cell, Sheet, Value};
 use crate::htcds::fields::{Field, by_label, by_name};
 
 /// Headings are looked for in this many filled rows.
@@ -71,7 +71,7 @@ fn known(sheet: &Sheet, row: u32, of: &dyn Fn(&str) -> Vec<&'static Field>) -> B
 /// Somebody typed under those words. Taken for a case they would become a person called "Name".
 fn unknown_labels(sheet: &Sheet, names: u32, near: &[u32]) -> Option<u32> {
     let first = near.iter().find(|row| **row > names && !sheet.hidden.rows.contains(*row))?;
-    let worded = sheet.row(*first).all(|(_, cell)| matches!(cell, Cell::Text(_)));
+    let worded = sheet.row(*first).all(|(_, cell)| cell.text().is_some());
     let wide = 2 * sheet.row(*first).count() >= sheet.row(names).count();
     (sheet.hidden.rows.contains(&names) && worded && wide).then_some(*first)
 }
@@ -174,7 +174,7 @@ fn only(fields: &[&'static Field]) -> Option<&'static Field> {
 fn only_counts(cells: &[&Cell]) -> bool {
     let mut last: Option<f64> = None;
     cells.iter().all(|cell| match cell {
-        Cell::Number(n) => {
+        Cell::Value(Value::Number(n)) => {
             let follows = n.fract() == 0.0 && last.is_none_or(|last| *n == last + 1.0);
             last = Some(*n);
             follows
@@ -183,7 +183,8 @@ fn only_counts(cells: &[&Cell]) -> bool {
             last = last.map(|last| last + 1.0);
             last.is_some()
         }
-        Cell::Text(_) | Cell::Date(_) | Cell::IsoDate(_) | Cell::Flag(_) | Cell::Error | Cell::TooLong => false,
+        Cell::Value(Value::Text(_) | Value::Date(_) | Value::IsoDate(_) | Value::Flag(_)) => false,
+        Cell::Error | Cell::TooLong => false,
     })
 }
 

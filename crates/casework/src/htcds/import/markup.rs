@@ -53,14 +53,14 @@ pub(super) fn tags(text: &str) -> impl Iterator<Item = Tag<'_>> {
 /// Where the tag that starts `text` ends: the first `>` outside quotes.
 fn tag_end(text: &str) -> Option<usize> {
     let mut quote = None;
-    text.char_indices().find_map(|(at, c)| {
-        match (quote, c) {
-            (None, '>') => return Some(at),
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), c) if c == open => quote = None,
+    text.bytes().position(|byte| {
+        match (quote, byte) {
+            (None, b'>') => return true,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (Some(open), byte) if byte == open => quote = None,
             _ => {}
         }
-        None
+        false
     })
 }
 

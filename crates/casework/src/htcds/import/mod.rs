@@ -100,8 +100,24 @@ pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Import, ImportFault> 
     report_above(sheet, headings, &columns, &mut report);
     let context = Context { today: options.today, from_1904: sheet.from_1904 };
     let rows = read_rows(sheet, headings, &columns, context, &mut report)?;
+    report_repeated(&rows, &mut report);
     Ok(Import { rows, report, sheet: sheet.number })
 }
+
+/// Two rows with the same names and the same date of birth may be one person typed twice. A remark, never a merge.
+fn report_repeated(rows: &[CaseRow], report: &mut Report) {
+    let mut seen: BTreeMap<[&str; 3], u32> = BTreeMap::new();
+    for row in rows {
+        let [Some(first), Some(second), Some(born)] = SAME_PERSON.map(|field| row.value(field)) else { continue };
+        let earlier = *seen.entry([first, second, born]).or_insert(row.row_number());
+        if earlier != row.row_number() {
+            report.add(Finding::of_row(row.row_number().saturating_sub(1), Kind::LikeEarlierRow { row: earlier }));
+        }
+    }
+}
+
+/// What two rows share when they look like one person.
+const SAME_PERSON: [&str; 3] = ["prs_FirstName", "prs_SecondName", "prs_Birthdate"];
 
 /// The sheet with the cases: the one asked for, else the only one; one with names goes before those with labels only.
 fn case_sheet(sheets: &[Sheet], wanted: Option<usize>) -> Result<(&Sheet, Headings), ImportFault> {
@@ -174,14 +190,14 @@ fn read_cell(
 ) {
     let finding = |kind| Finding::of_cell(at.0, at.1, field, kind);
     match take(field, cell, context) {
-        Ok(taken) => {
-            taken.notes.into_iter().for_each(|kind| report.add(finding(kind)));
-            case.put(field.name, CellValue::new(taken.values, taken.null_reason, Some(at)));
+        Ok(mut taken) => {
+            taken.notes.iter().for_each(|kind| report.add(finding(*kind)));
+            let values = std::mem::take(&mut taken.values);
+            case.put(field.name, CellValue::new(values, taken.null_reason, Some(at)));
         }
-        Err(kind) => report.add(match cell {
-            Cell::Text(text) => finding(kind).quoting(text),
-            Cell::Number(_) | Cell::Date(_) | Cell::IsoDate(_) | Cell::Flag(_) => finding(kind),
-            Cell::Formula | Cell::Error | Cell::TooLong => finding(kind),
+        Err(kind) => report.add(match cell.text() {
+            Some(text) => finding(kind).quoting(text),
+            None => finding(kind),
         }),
     }
 }

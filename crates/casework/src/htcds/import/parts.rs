@@ -170,16 +170,16 @@ fn hidden_of(sheet: &str) -> Hidden {
     let mut hidden = Hidden::default();
     let mut row: u32 = 0;
     let number = |tag: &Tag<'_>, name: &str| tag.attr(name).and_then(|n| n.parse::<u32>().ok());
+    let concealed = |tag: &Tag<'_>| tag.attr("hidden").is_some_and(|h| matches!(h, "1" | "true"));
     for tag in tags(sheet) {
-        let concealed = tag.attr("hidden").is_some_and(|h| matches!(h, "1" | "true"));
         match tag.name {
             "row" => {
                 row = number(&tag, "r").unwrap_or(row.saturating_add(1));
-                if concealed {
+                if concealed(&tag) {
                     hidden.rows.insert(row.saturating_sub(1));
                 }
             }
-            "col" if concealed => {
+            "col" if concealed(&tag) => {
                 let (first, last) = (number(&tag, "min").unwrap_or(0), number(&tag, "max").unwrap_or(0));
                 let last = last.min(super::COLUMNS_MAX);
                 hidden.columns.extend((first..=last).map(|column| column.saturating_sub(1)));

@@ -46,6 +46,11 @@ pub enum Kind {
     CaseAboveTable,
     /// A row is hidden in the file; its values were taken.
     HiddenRow,
+    /// A row has the names and the date of birth of an earlier one. Both were taken.
+    LikeEarlierRow {
+        /// The earlier row, from 1.
+        row: u32,
+    },
     /// A column is hidden in the file; its values were taken.
     HiddenColumn,
     /// Name and label of a column mean two fields.
@@ -122,6 +127,7 @@ impl Kind {
             | Self::OtherSheetIgnored { .. }
             | Self::RowAboveTable
             | Self::HiddenRow
+            | Self::LikeEarlierRow { .. }
             | Self::HiddenColumn
             | Self::NameLabelConflict { .. }
             | Self::NumberingColumn
@@ -166,6 +172,7 @@ impl fmt::Display for Kind {
                 f.write_str("this row looks like a case but stands above the headings: move it below")
             }
             Self::HiddenRow => f.write_str("this row is hidden in the file; its values were taken"),
+            Self::LikeEarlierRow { row } => write!(f, "this case looks like the one in row {row}: send it once only"),
             Self::HiddenColumn => f.write_str("this column is hidden in the file; its values were taken"),
             Self::NameLabelConflict { by_name, by_label, by_name_chosen } => {
                 let chosen = if *by_name_chosen { "the hidden name was followed" } else { "the label was followed" };

@@ -20,6 +20,17 @@ const SHEET_ROWS: u32 = 1 << 20;
 
 /// One filled cell.
 pub(super) enum Cell {
+    Value(Value),
+    /// Computed: the stored value is somebody's arithmetic, not an answer.
+    Formula,
+    /// An error such as #REF!.
+    Error,
+    /// More text than any field holds; not kept.
+    TooLong,
+}
+
+/// What somebody typed into a cell.
+pub(super) enum Value {
     Text(Zeroizing<String>),
     Number(f64),
     /// A number shown as a date, counted in days by the workbook's calendar.
@@ -27,10 +38,17 @@ pub(super) enum Cell {
     /// A date the file itself writes as text, in ISO 8601.
     IsoDate(Zeroizing<String>),
     Flag(bool),
-    Formula,
-    Error,
-    /// More text than any field holds; not kept.
-    TooLong,
+}
+
+impl Cell {
+    /// The text of the cell, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Value(Value::Text(text)) => Some(text),
+            Self::Value(Value::Number(_) | Value::Date(_) | Value::IsoDate(_) | Value::Flag(_)) => None,
+            Self::Formula | Self::Error | Self::TooLong => None,
+        }
+    }
 }
 
 /// The filled cells of one sheet; rows and columns count from 0.
@@ -48,11 +66,7 @@ pub(super) struct Sheet {
 impl Sheet {
     /// The text of a cell, if it is one.
     pub(super) fn text(&self, row: u32, column: u32) -> Option<&str> {
-        match self.cells.get(&(row, column))? {
-            Cell::Text(text) => Some(text),
-            Cell::Number(_) | Cell::Date(_) | Cell::IsoDate(_) | Cell::Flag(_) => None,
-            Cell::Formula | Cell::Error | Cell::TooLong => None,
-        }
+        self.cells.get(&(row, column))?.text()
     }
 
     /// The filled rows, in order.
@@ -106,8 +120,9 @@ struct Budget {
 impl Budget {
     fn spend(&mut self, cell: &Cell) -> Result<(), ImportFault> {
         let text = match cell {
-            Cell::Text(text) | Cell::IsoDate(text) => text.len(),
-            Cell::Number(_) | Cell::Date(_) | Cell::Flag(_) | Cell::Formula | Cell::Error | Cell::TooLong => 0,
+            Cell::Value(Value::Text(text) | Value::IsoDate(text)) => text.len(),
+            Cell::Value(Value::Number(_) | Value::Date(_) | Value::Flag(_)) => 0,
+            Cell::Formula | Cell::Error | Cell::TooLong => 0,
         };
         self.cells = self.cells.checked_sub(1).ok_or(ImportFault::TooManyCells)?;
         self.text = self.text.checked_sub(text).ok_or(ImportFault::TooManyCells)?;
@@ -140,26 +155,27 @@ fn read_cells(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, left: &mut Budget) -> 
 
 /// What a cell holds; `None` for an empty one and one of blanks.
 fn cell_of(value: DataRef<'_>) -> Option<Cell> {
-    let text = |text: &str| match text.trim() {
+    let value = match value {
+        DataRef::Empty => return None,
+        DataRef::Error(_) => return Some(Cell::Error),
+        DataRef::String(owned) => return text_cell(&Zeroizing::new(owned)),
+        DataRef::SharedString(shared) => return text_cell(shared),
+        DataRef::DateTimeIso(iso) | DataRef::DurationIso(iso) => Value::IsoDate(Zeroizing::new(iso)),
+        #[expect(clippy::cast_precision_loss, reason = "numbers of a case sheet are small; larger ones fit no field")]
+        DataRef::Int(number) => Value::Number(number as f64),
+        DataRef::Float(number) => Value::Number(number),
+        DataRef::DateTime(date) if date.is_datetime() => Value::Date(date.as_f64()),
+        DataRef::DateTime(duration) => Value::Number(duration.as_f64()),
+        DataRef::Bool(flag) => Value::Flag(flag),
+    };
+    Some(Cell::Value(value))
+}
+
+fn text_cell(text: &str) -> Option<Cell> {
+    match text.trim() {
         "" => None,
         trimmed if trimmed.len() > CELL_TEXT_MAX => Some(Cell::TooLong),
-        trimmed => Some(Cell::Text(Zeroizing::new(trimmed.to_owned()))),
-    };
-    match value {
-        DataRef::Empty => None,
-        DataRef::String(owned) => text(&Zeroizing::new(owned)),
-        DataRef::SharedString(shared) => text(shared),
-        DataRef::DateTimeIso(iso) | DataRef::DurationIso(iso) => Some(Cell::IsoDate(Zeroizing::new(iso))),
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "whole numbers of a case sheet are small; larger ones fit no field"
-        )]
-        DataRef::Int(number) => Some(Cell::Number(number as f64)),
-        DataRef::Float(number) => Some(Cell::Number(number)),
-        DataRef::DateTime(date) if date.is_datetime() => Some(Cell::Date(date.as_f64())),
-        DataRef::DateTime(duration) => Some(Cell::Number(duration.as_f64())),
-        DataRef::Bool(flag) => Some(Cell::Flag(flag)),
-        DataRef::Error(_) => Some(Cell::Error),
+        trimmed => Some(Cell::Value(Value::Text(Zeroizing::new(trimmed.to_owned())))),
     }
 }
 
