@@ -175,6 +175,9 @@ impl Case {
         if body.in_reply_to() != Some(notice.id) {
             return Err(Refusal::NotThisNotice);
         }
+        if self.acknowledgement_of(notice.id).is_none() {
+            return Err(Refusal::NotAcknowledged);
+        }
         if self.journey_state().is_some() {
             return Err(Refusal::AnsweredAlready);
         }
@@ -184,9 +187,6 @@ impl Case {
     /// What must be true of an answer to `notice` at both ends.
     pub(super) fn guard_answer(&self, answer: &Answer, notice: &Letter) -> Result<(), Refusal> {
         use AnswerKind::{Accepted, AcceptedWithConditions, Declined, InfoRequested};
-        if self.acknowledgement_of(notice.id).is_none() {
-            return Err(Refusal::NotAcknowledged);
-        }
         let kind = AnswerKind::parse(&answer.answer).ok_or(Refusal::AnsweredAlready)?;
         match (self.answer_to(notice.id).and_then(Letter::answer_kind), kind) {
             (_, InfoRequested) if self.has_asked() => return Err(Refusal::AskedAlready),

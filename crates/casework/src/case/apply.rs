@@ -9,6 +9,7 @@ use super::letter::{Letter, Light};
 use super::{Case, Fired, GAPS_MAX, NotTaken, child};
 use crate::body::{self, CheckedBody};
 use crate::deadlines::Rule;
+use crate::roles::is_label;
 
 fn id(bytes: &[u8]) -> Option<MsgId> {
     MsgId::try_from(bytes).ok()
@@ -43,6 +44,11 @@ impl Case {
         }
     }
 
+    /// The other organisation of this case; a fact about any other has no place here.
+    fn peer(&self, org: &[u8]) -> Option<OrgId> {
+        (org == self.peer_org.as_bytes()).then_some(self.peer_org)
+    }
+
     fn change(&mut self, msg_id: &[u8], change: impl FnOnce(&mut Letter)) -> Option<()> {
         let msg_id = id(msg_id)?;
         let letter = self.letters.iter_mut().find(|l| l.out && l.id == msg_id)?;
@@ -57,7 +63,7 @@ impl Case {
     }
 
     fn message_in(&mut self, f: &fact::MessageIn) -> Option<()> {
-        let org = OrgId::try_from(f.org.as_slice()).ok()?;
+        let org = self.peer(&f.org)?;
         let node = NodeId::try_from(f.node.as_slice()).ok()?;
         let body = body::restore(f.msg_type, &f.body);
         // Whoever answers a message has it, whatever became of the receipt.
@@ -112,7 +118,9 @@ impl Case {
     fn receipt_in(&mut self, f: &fact::ReceiptIn) -> Option<()> {
         let stage = Stage::try_from(f.stage).ok()?;
         let node = NodeId::try_from(f.node.as_slice()).ok()?;
-        let org = Some(OrgId::try_from(f.org.as_slice()).ok()?);
+        let org = Some(self.peer(&f.org)?);
+        // The other node chose the label; on a screen here it is a name or nothing.
+        let label = if is_label(&f.actor_label) { f.actor_label.as_str() } else { "" };
         let light = |label: &str| Light { at: f.at, node, org, label: label.to_owned() };
         self.change(&f.msg_id, |l| match stage {
             Stage::Received => drop(l.received.get_or_insert_with(|| light(""))),
@@ -120,7 +128,7 @@ impl Case {
             Stage::Opened | Stage::Met | Stage::NotMet => {
                 l.received.get_or_insert_with(|| light(""));
                 if stage == Stage::Opened {
-                    l.read.get_or_insert_with(|| light(&f.actor_label));
+                    l.read.get_or_insert_with(|| light(label));
                 }
             }
             Stage::Refused => l.refused = Some(RefusalCode::try_from(f.refusal).unwrap_or(RefusalCode::Unspecified)),

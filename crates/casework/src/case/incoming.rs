@@ -1,6 +1,7 @@
-//! What a peer may send into a case. Messages cross, so a peer is judged by what it could have known: its own messages
-//! come in order, ours may not have reached it yet. What is refused here goes back as a signed refusal and then counts
-//! at neither end. Withdrawal and "she stays" are always taken.
+//! What a peer may send into a case. Messages cross and overtake one another, so a peer is judged by what it could have
+//! known: ours may not have reached it yet, and an earlier one of its own may still be on its way (an answer is taken
+//! before its acknowledgement: whoever answers has read). What is refused here goes back as a signed refusal and then
+//! counts at neither end. Withdrawal and "she stays" are always taken.
 
 use clearhouse_protocol::ids::{MsgId, OrgId};
 use clearhouse_wire::v1::ReturnNotice;
@@ -16,8 +17,7 @@ use crate::roles::{self, ActKind};
 impl Case {
     /// Whether a verified message from `sender` is taken into the case now (unix seconds).
     ///
-    /// Called after the inner signature was verified and before anything is shown to a person. The node calls it in the
-    /// sender's order: a message that came before an earlier one waits (`Gap`).
+    /// Called after the inner signature was verified and before anything is shown to a person.
     ///
     /// # Errors
     /// [`Refusal`]; its [`Refusal::wire`] code goes back in a signed receipt.

@@ -1,4 +1,4 @@
-//! Two ends of one case, joined by a wire that keeps the order of each direction: what the tests of this room act on.
+//! Two ends of one case, joined by a wire that delays, and overtakes where a test asks for it.
 
 use std::collections::VecDeque;
 
@@ -159,7 +159,13 @@ impl Pair {
 
     /// Carries the next load of one direction; false when there is none.
     pub(super) fn carry(&mut self, to_o: bool) -> bool {
-        let load = if to_o { self.to_o.pop_front() } else { self.to_d.pop_front() };
+        self.carry_nth(to_o, 0)
+    }
+
+    /// Carries the n-th load of one direction, past those before it.
+    pub(super) fn carry_nth(&mut self, to_o: bool, n: usize) -> bool {
+        let queue = if to_o { &mut self.to_o } else { &mut self.to_d };
+        let load = queue.remove(n.min(queue.len().saturating_sub(1)));
         match load {
             None => return false,
             Some(Load::Receipt { id, stage, refusal, at, label }) => {

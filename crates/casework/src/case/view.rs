@@ -147,7 +147,7 @@ pub struct View {
     pub gaps: Vec<(u64, u64)>,
     /// What was withdrawn: purpose and classes; no classes means all of that purpose.
     pub withdrawn: Vec<(Purpose, Vec<DataClass>)>,
-    /// What is waited for, most urgent last.
+    /// What is waited for: the next step first, then what has not arrived, then what is odd.
     pub waiting: Vec<Waiting>,
 }
 

@@ -131,8 +131,9 @@ fn play(seed: u64, seen: &mut BTreeSet<State>) -> (Pair, [u64; 2]) {
     for step in 1..=STEPS {
         match dice.roll(10) {
             0..=4 => tally[usize::from(act(&mut pair, &mut dice).is_err())] += 1,
-            5 | 6 => drop(pair.carry(true)),
-            7 | 8 => drop(pair.carry(false)),
+            // Mostly in order; now and then one message overtakes another.
+            5 | 6 => drop(pair.carry_nth(true, dice.roll(9).saturating_sub(6) as usize)),
+            7 | 8 => drop(pair.carry_nth(false, dice.roll(9).saturating_sub(6) as usize)),
             _ => {
                 let days = dice.roll(3);
                 pair.now += dice.roll(6 * HOUR) + if days == 0 { dice.roll(4 * DAY) } else { 0 };

@@ -23,7 +23,6 @@ fn a_message_is_refused_unless_the_case_is_at_that_step() {
         (State::Stayed, false, "left", Refusal::CaseEnded),
         (State::Draft, true, "acknowledgement", Refusal::NotThisNotice),
         (State::Acknowledged, true, "acknowledgement", Refusal::NothingToAcknowledge),
-        (State::Delivered, true, "accepted", Refusal::NotAcknowledged),
         (State::Accepted, true, "accepted", Refusal::AnsweredAlready),
         (State::InfoRequested, true, "question", Refusal::AskedAlready),
         (State::Accepted, true, "met", Refusal::NotOnTheWay),
@@ -302,6 +301,42 @@ fn release_is_asked_again_and_nothing_overtakes_her_word() {
         withdrawn.d.case.release_still_allowed(id, NOW),
         Err(Refusal::Consent(ConsentFault::Withdrawn, _))
     ));
+}
+
+#[test]
+fn an_answer_that_overtakes_its_acknowledgement_is_taken() {
+    let mut pair = pair_in(State::Delivered);
+    let to = pair.notice_id();
+    pair.send(false, &bodies::acknowledgement(to.as_bytes())).unwrap();
+    pair.send(false, &bodies::answer("Accepted", to.as_bytes())).unwrap();
+    pair.to_d.swap(0, 1);
+    assert!(pair.carry(false));
+    assert_eq!(pair.d.case.state(), State::Accepted);
+    pair.settle();
+    pair.both_are(State::Accepted);
+    assert_eq!(pair.d.case.not_taken().count(), 0);
+}
+
+#[test]
+fn a_receipt_or_message_of_a_third_organisation_lights_nothing() {
+    let mut pair = pair_in(State::Notified);
+    let receipt = |org: OrgId, label: &str| {
+        Fact::ReceiptIn(ReceiptIn {
+            msg_id: pair.notice_id().to_vec(),
+            stage: Stage::Opened.into(),
+            at: NOW,
+            node: vec![7; 16],
+            org: org.to_vec(),
+            actor_label: label.into(),
+            refusal: 0,
+        })
+    };
+    let (foreign, shouted) = (receipt(OrgId([9; 16]), "Ana P."), receipt(ORG_O, "\u{1b}[2J phone 112"));
+    pair.d.note(foreign);
+    assert_eq!((pair.d.case.state(), pair.d.case.unreadable()), (State::Notified, 1));
+    pair.d.note(shouted);
+    assert_eq!(pair.d.case.state(), State::Delivered);
+    assert!(pair.d.case.facts_view(&Deadlines::default()).read.is_none(), "no name, no light");
 }
 
 #[test]
