@@ -119,9 +119,9 @@ impl HeadsFile {
     /// [`HeadsError::File`], [`HeadsError::Damaged`], [`HeadsError::Newer`].
     pub fn open(path: &Path, whose: (Net, NodeId), keys: &ServiceKeys) -> Result<Self, HeadsError> {
         let key = derive(whose, keys)?;
-        let image = private_file::read(path, FILE_MAX, Owner::Me).map_err(|error| match error {
-            PrivateFileError::TooLong { .. } => HeadsError::Damaged,
-            other => HeadsError::File(other),
+        let image = private_file::read(path, FILE_MAX, Owner::Me).map_err(|error| {
+            let too_long = matches!(error, PrivateFileError::TooLong { .. });
+            if too_long { HeadsError::Damaged } else { HeadsError::File(error) }
         })?;
         let last = decode(&key, &image)?;
         private_file::settle(path)?;

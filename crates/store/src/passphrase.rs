@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::private_file::{self, Owner, PrivateFileError};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, never};
 
 /// Longest pass phrase, in bytes.
 pub const PASSPHRASE_MAX: usize = 1024;
@@ -44,12 +44,8 @@ pub enum PassphraseError {
 }
 
 /// A pass phrase. Zeroized when dropped; has no `Debug` and no `Clone`.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::passphrase::Passphrase>();
-/// ```
 pub struct Passphrase(Zeroizing<Vec<u8>>);
+never!(Passphrase: std::fmt::Debug, Clone);
 
 impl Passphrase {
     /// Takes a pass phrase as typed.
@@ -67,9 +63,9 @@ impl Passphrase {
     /// # Errors
     /// As [`Passphrase::new`], and [`PassphraseError::File`].
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
-        let mut bytes = private_file::read(path, PASSPHRASE_MAX + 2, Owner::MeOrRoot).map_err(|error| match error {
-            PrivateFileError::TooLong { .. } => PassphraseError::TooLong,
-            other => PassphraseError::File(other),
+        let mut bytes = private_file::read(path, PASSPHRASE_MAX + 2, Owner::MeOrRoot).map_err(|error| {
+            let too_long = matches!(error, PrivateFileError::TooLong { .. });
+            if too_long { PassphraseError::TooLong } else { PassphraseError::File(error) }
         })?;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
@@ -110,6 +106,7 @@ impl Passphrase {
 /// Thirty-two random bytes that stand for a pass phrase where nobody is there to type one: a service, a test.
 /// Zeroized when dropped; has no `Debug` and no `Clone`.
 pub struct Credential(pub(crate) SecretBytes);
+never!(Credential: std::fmt::Debug, Clone);
 
 impl Credential {
     /// Reads a credential: a file of exactly 32 bytes, mode 0600 or 0400, of this user or of root.

@@ -1,8 +1,8 @@
 //! Small files that only this user may read: how they are read, made, replaced and destroyed.
 //!
 //! Refuses a file others can read, a file of another user, a link where a file should be, and to replace a file that
-//! changed since it was read. A crash at any step of [`replace`] leaves the old file or the new one, never neither;
-//! [`settle`] clears what the crash left (reliability section 5, row 28).
+//! changed since it was read. A crash at any step of a replacement leaves the old file or the new one, never neither;
+//! the next start clears what the crash left (reliability section 5, row 28).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -236,11 +236,7 @@ fn open_checked(path: &Path, owner: Owner) -> Result<File, PrivateFileError> {
         Owner::MeOrRoot => OFlags::NONBLOCK,
     };
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let file = opened.map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => PrivateFileError::Missing { path: path.to_owned() },
-        _ if path.is_symlink() => PrivateFileError::NotPlain { path: path.to_owned() },
-        _ => PrivateFileError::Io { what: "open", path: path.to_owned(), source },
-    })?;
+    let file = opened.map_err(|source| if path.is_symlink() { not_plain(path) } else { unopened(path, source) })?;
     check(&file, path, owner)?;
     Ok(file)
 }
@@ -248,7 +244,7 @@ fn open_checked(path: &Path, owner: Owner) -> Result<File, PrivateFileError> {
 fn check(file: &File, path: &Path, owner: Owner) -> Result<(), PrivateFileError> {
     let meta = file.metadata().map_err(io("inspect", path))?;
     if !meta.is_file() {
-        return Err(PrivateFileError::NotPlain { path: path.to_owned() });
+        return Err(not_plain(path));
     }
     let me = rustix::process::geteuid().as_raw();
     let handed_over = owner == Owner::MeOrRoot && meta.uid() == 0;
@@ -300,12 +296,8 @@ const LOCK_TRIES: u32 = 16;
 
 fn open_to_write(path: &Path) -> Result<File, PrivateFileError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    OpenOptions::new().read(true).write(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(|source| {
-        match source.kind() {
-            io::ErrorKind::NotFound => PrivateFileError::Missing { path: path.to_owned() },
-            _ => PrivateFileError::Io { what: "open", path: path.to_owned(), source },
-        }
-    })
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(flags.bits().cast_signed()).open(path);
+    opened.map_err(|source| unopened(path, source))
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
@@ -374,6 +366,17 @@ fn prove(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
         Ok(_) | Err(PrivateFileError::TooLong { .. }) => Err(PrivateFileError::NotProven { path: path.to_owned() }),
         Err(other) => Err(other),
     }
+}
+
+fn unopened(path: &Path, source: io::Error) -> PrivateFileError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return PrivateFileError::Missing { path: path.to_owned() };
+    }
+    PrivateFileError::Io { what: "open", path: path.to_owned(), source }
+}
+
+fn not_plain(path: &Path) -> PrivateFileError {
+    PrivateFileError::NotPlain { path: path.to_owned() }
 }
 
 fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrivateFileError {

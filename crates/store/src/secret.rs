@@ -5,16 +5,26 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// A key or a seed of 32 bytes, on the heap so that moving it leaves no copy behind. Zeroized when dropped; has no
 /// `Debug`, no `Clone` and no `PartialEq`.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::secret::SecretBytes>();
-/// ```
-/// ```compile_fail
-/// fn copyable<T: Clone>() {}
-/// copyable::<clearhouse_store::secret::SecretBytes>();
-/// ```
 pub struct SecretBytes(Box<[u8; 32]>);
+
+/// Does not compile when a type has one of the traits: the promise that a secret is never printed or copied by
+/// mistake is kept by the compiler. (With the trait there are two candidates for `probe`, and the choice is ambiguous.)
+macro_rules! never {
+    ($type:ty: $($trait:path),+) => {
+        $(const _: fn() = || {
+            struct WithTrait;
+            trait Probe<Candidate> {
+                fn probe() {}
+            }
+            impl<T: ?Sized> Probe<()> for T {}
+            impl<T: ?Sized + $trait> Probe<WithTrait> for T {}
+            let _ = <$type as Probe<_>>::probe;
+        };)+
+    };
+}
+pub(crate) use never;
+
+never!(SecretBytes: std::fmt::Debug, Clone, PartialEq);
 
 impl SecretBytes {
     /// Bytes it has.

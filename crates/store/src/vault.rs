@@ -30,23 +30,19 @@ use crate::aead;
 use crate::changes::{Changes, EventLeaf, Key, Put};
 use crate::contract::{Store, StoreError};
 use crate::keyfile::{ContentKeys, ServiceKeys};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, never};
 use deks::{Deks, Lent};
 use value::{Handle, Kind, Place, Tag};
 
 /// Seals and opens rows. Shared by reference between tasks; holds its own copies of the keys it needs and wipes them
 /// when dropped or locked. No `Debug`, no `Clone`.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::vault::Vault>();
-/// ```
 pub struct Vault {
     data: SecretBytes,
     evidence: SecretBytes,
     index: SecretBytes,
     deks: Mutex<Deks>,
 }
+never!(Vault: std::fmt::Debug, Clone);
 
 /// Where the vault looks for a wrapped key before it makes a new one. Every [`Store`] is one.
 pub trait WrapSource {

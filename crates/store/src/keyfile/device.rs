@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::keyfile::error::KeyFileError;
 use crate::private_file::{self, Owner, Previous, PrivateFileError};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, never};
 
 /// Bytes of the file.
 const FILE_LEN: usize = 64;
@@ -20,17 +20,13 @@ const FILE_LEN: usize = 64;
 const NEXT: &str = ".next";
 
 /// A device secret and where it lives. Zeroized when dropped; has no `Debug` and no `Clone`.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::keyfile::DeviceSecret>();
-/// ```
 pub struct DeviceSecret {
     path: PathBuf,
     fixed: SecretBytes,
     turn: SecretBytes,
     next: Option<SecretBytes>,
 }
+never!(DeviceSecret: std::fmt::Debug, Clone);
 
 impl DeviceSecret {
     /// Makes a random device secret and its file of mode 0600. An existing file is refused.

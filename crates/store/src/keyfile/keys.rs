@@ -9,14 +9,9 @@ use rand_core::CryptoRng;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::keyfile::PREKEYS_MAX;
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, never};
 
 /// The keys a node needs to receive at night and to be believed: open while the process runs.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::keyfile::ServiceKeys>();
-/// ```
 pub struct ServiceKeys {
     /// Seed of the Ed25519 key that signs inner messages, receipts and descriptors.
     pub node_seed: SecretBytes,
@@ -36,16 +31,17 @@ pub struct ServiceKeys {
 }
 
 /// The keys of the cases and the prekey seeds: open while a person works, dropped by lock.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::keyfile::ContentKeys>();
-/// ```
 pub struct ContentKeys {
     pub(crate) nmk: SecretBytes,
     pub(crate) epoch: u32,
     pub(crate) prekeys: BTreeMap<u64, SecretBytes>,
 }
+
+never!(ServiceKeys: std::fmt::Debug, Clone);
+never!(ContentKeys: std::fmt::Debug, Clone);
+never!(ServiceRecord: std::fmt::Debug, Clone);
+never!(ContentRecord: std::fmt::Debug, Clone);
+never!(PrekeyRecord: std::fmt::Debug, Clone);
 
 /// Seeds of the service compartment that may be renewed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,7 +15,7 @@ use crate::keyfile::keys::{ContentKeys, Seed, ServiceKeys};
 use crate::keyfile::slot::{self, NewSlot, SlotSecret};
 use crate::keyfile::{Compartment, Locked, PREKEYS_MAX, Sealing, SlotInfo, slots};
 use crate::private_file::{self, Previous, Step};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, never};
 
 /// An open key file. The service keys are there; the content keys while it is unlocked. Everything is wiped when it is
 /// dropped; it has no `Debug` and no `Clone`.
@@ -23,11 +23,6 @@ use crate::secret::SecretBytes;
 /// Every change is written at once: to a new file, synced, renamed over the old, read back, and only then are the old
 /// blocks overwritten. When a change fails on the way, what is on disk may be old or new, and the value refuses
 /// further changes with [`KeyFileError::Unfinished`] until it is opened again.
-///
-/// ```compile_fail
-/// fn printable<T: std::fmt::Debug>() {}
-/// printable::<clearhouse_store::keyfile::Opened>();
-/// ```
 pub struct Opened {
     path: PathBuf,
     image: Vec<u8>,
@@ -38,12 +33,15 @@ pub struct Opened {
     content: Option<ContentKeys>,
     unfinished: bool,
 }
+never!(Opened: std::fmt::Debug, Clone);
 
 /// The keys of the next epoch, not yet in any file: what survives an erasure is wrapped under them first.
 pub struct NextEpoch {
     service: ServiceKeys,
     content: ContentKeys,
 }
+
+never!(NextEpoch: std::fmt::Debug, Clone);
 
 struct Boxes {
     service: SecretBytes,

@@ -221,6 +221,27 @@ fn a_flipped_bit_anywhere_is_refused_whether_or_not_the_checksum_is_mended() {
 }
 
 #[test]
+fn a_second_encoding_of_the_same_file_is_refused() {
+    let (world, _) = World::new(22);
+    let original = world.bytes();
+    let with_body = |body: &[u8]| {
+        let mut bytes = original[..24].to_vec();
+        bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(body);
+        bytes.extend_from_slice(&[0; 32]);
+        resum(bytes)
+    };
+    let body = &original[28..original.len() - 32];
+    assert!(Body::from_file(&with_body(body)).is_ok());
+    let unknown_field = [body, &[0x7a, 0x01, 0x00]].concat();
+    let empty_field_twice = [body, &[0x3a, 0x00]].concat();
+    let epoch_again = [body, &[0x18, 0x01]].concat();
+    for other in [unknown_field, empty_field_twice, epoch_again] {
+        assert!(matches!(Body::from_file(&with_body(&other)), Err(KeyFileError::Damaged)));
+    }
+}
+
+#[test]
 fn parts_of_an_older_file_cannot_be_brought_back() {
     let (mut world, mut opened) = World::new(8);
     let old = Body::from_file(&world.bytes()).unwrap();

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::aead::{self, NONCE_LEN};
 use crate::changes::{Key, VALUE_MAX};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, never};
 use crate::vault::error::VaultError;
 
 /// Longest logical key.
@@ -79,6 +79,7 @@ pub struct Plain {
     /// The value.
     pub value: Zeroizing<Vec<u8>>,
 }
+never!(Plain: std::fmt::Debug, Clone);
 
 /// A sealed value taken apart.
 pub(super) struct Parsed<'a> {
@@ -98,7 +99,7 @@ pub(super) fn seal(
     let table = place.table;
     let key_len = u16::try_from(key.len()).ok().filter(|len| usize::from(*len) <= KEY_MAX);
     let key_len = key_len.ok_or(VaultError::KeyTooLong { table })?;
-    if PREFIX_LEN + value.len() + key.len() + 2 + aead::TAG_LEN > VALUE_MAX {
+    if sealed_len(key.len(), value.len()) > VALUE_MAX {
         return Err(VaultError::ValueTooLong { table });
     }
     let nonce = aead::nonce(rng);
@@ -106,6 +107,11 @@ pub(super) fn seal(
     prefix[1..=UNDER_LEN].copy_from_slice(&masked(index, &nonce, tag.bytes()));
     prefix[1 + UNDER_LEN..].copy_from_slice(&nonce);
     Ok(aead::seal_after(&prefix, dek, &nonce, &aad(place, tag), &[value, key, &key_len.to_be_bytes()])?)
+}
+
+/// How long a sealed value is.
+pub(super) fn sealed_len(key: usize, value: usize) -> usize {
+    PREFIX_LEN.saturating_add(value).saturating_add(key + 2 + aead::TAG_LEN)
 }
 
 /// Takes a sealed value apart without opening it.
