@@ -10,6 +10,8 @@
 
 mod aead;
 mod archive;
+#[cfg(test)]
+mod at_rest;
 mod bodies;
 mod census;
 pub mod changes;

@@ -1,0 +1,187 @@
+//! Compaction stopped at every step, refused, repeated; and that nothing old is left on disk.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::changes::{Changes, Put};
+use crate::contract::Store;
+use crate::finding::Weight;
+use crate::format::snapshot_name;
+use crate::journal::tests::folder;
+
+const STEPS: [Step; 5] = [Step::Archives, Step::Segment, Step::Rows, Step::Snapshot, Step::Done];
+
+fn commit(store: &mut DurableStore, n: u64) {
+    let row = |key: u8, len: usize| Put { table: 1 + key % 3, key: [key; 32], value: marked(n, len) };
+    let changes = Changes {
+        generation: store.generation(),
+        puts: vec![row(n as u8 % 7, 100), row(10 + n as u8 % 5, 3000), row(20 + n as u8 % 3, 70_000)],
+        dels: vec![(1, [30 + n as u8 % 4; 32])],
+        events: vec![EventLeaf { index: store.event_count(), commitment: [n as u8; 32], sealed: marked(n, 300) }],
+        ..Changes::default()
+    };
+    store.commit(&changes).unwrap();
+}
+
+/// Bytes that say which commit they are of, all the way through.
+fn marked(n: u64, len: usize) -> Vec<u8> {
+    format!("<commit {n:08}>").bytes().cycle().take(len).collect()
+}
+
+fn opened(dir: &Path) -> DurableStore {
+    let (store, findings) = DurableStore::open(dir).unwrap();
+    assert!(findings.iter().all(|finding| finding.weight() == Weight::Note), "{findings:?}");
+    store
+}
+
+/// Everything that can be read.
+fn read(store: &DurableStore) -> impl PartialEq + use<> {
+    let mut rows = Vec::new();
+    for table in 1..=3 {
+        let page = store.scan(table, None, 1000).unwrap();
+        assert!(page.next.is_none() && page.damaged.is_empty());
+        rows.push(page.rows);
+    }
+    let mut events = Vec::new();
+    while (events.len() as u64) < store.event_count() {
+        events.extend(store.events(events.len() as u64, 1000).unwrap());
+    }
+    (store.generation(), store.stats().digest, rows, events)
+}
+
+fn all_bytes(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(all_bytes(&path));
+        } else {
+            found.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    found
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn a_stop_at_any_step_leaves_the_old_store_or_the_new_one() {
+    for step in STEPS {
+        let root = folder();
+        let dir = root.path().join("store");
+        let mut store = opened(&dir);
+        (0..20).for_each(|n| commit(&mut store, n));
+        compact(&mut store, Loss::Refuse).unwrap();
+        (20..40).for_each(|n| commit(&mut store, n));
+        let before = read(&store);
+        compact_until(&mut store, Loss::Refuse, step).unwrap();
+        drop(store);
+        let mut store = opened(&dir);
+        assert!(read(&store) == before, "{step:?}");
+        assert_eq!(store.scrub().unwrap(), [], "{step:?}");
+        // And life goes on: commits, another compaction, another start.
+        commit(&mut store, 40);
+        compact(&mut store, Loss::Refuse).unwrap();
+        commit(&mut store, 41);
+        let before = read(&store);
+        drop(store);
+        assert!(read(&opened(&dir)) == before, "{step:?}, later");
+    }
+}
+
+#[test]
+fn a_compaction_stopped_at_a_step_can_be_repeated_without_a_restart() {
+    for step in [Step::Archives, Step::Segment, Step::Rows] {
+        let root = folder();
+        let mut store = opened(root.path());
+        (0..20).for_each(|n| commit(&mut store, n));
+        let before = read(&store);
+        compact_until(&mut store, Loss::Refuse, step).unwrap();
+        assert!(read(&store) == before, "{step:?}");
+        commit(&mut store, 20);
+        let before = read(&store);
+        compact(&mut store, Loss::Refuse).unwrap();
+        assert!(read(&store) == before, "{step:?}");
+        drop(store);
+        assert!(read(&opened(root.path())) == before, "{step:?}");
+    }
+}
+
+#[test]
+fn after_a_compaction_no_file_holds_what_was_overwritten_or_removed() {
+    let root = folder();
+    let mut store = opened(root.path());
+    (0..40).for_each(|n| commit(&mut store, n));
+    let dels = (0..255).flat_map(|key| [(1, [key; 32]), (2, [key; 32]), (3, [key; 32])]).collect();
+    let generation = store.generation();
+    store.commit(&Changes { generation, dels, ..Changes::default() }).unwrap();
+    // Events stay for ever; what is looked for are rows, so their marks must not be in events.
+    let last_row = |n: u64| marked(n, 16);
+    let old = String::from_utf8(last_row(5)).unwrap();
+    let holders = |old: &str| {
+        let found = all_bytes(root.path()).into_iter().filter(|(_, bytes)| holds(bytes, old));
+        found.map(|(path, _)| path).filter(|path| !path.to_str().unwrap().contains("events-")).collect::<Vec<_>>()
+    };
+    assert!(!holders(&old).is_empty(), "the test looks for the wrong thing");
+    store.compact().unwrap();
+    for n in 0..40 {
+        let old = String::from_utf8(last_row(n)).unwrap();
+        assert_eq!(holders(&old), Vec::<PathBuf>::new(), "commit {n}");
+    }
+    drop(store);
+    opened(root.path());
+    assert_eq!(holders(&old), Vec::<PathBuf>::new(), "a restart brought it back");
+}
+
+#[test]
+fn events_are_kept_in_few_files_over_many_compactions() {
+    let root = folder();
+    let mut store = opened(root.path());
+    for n in 0..30 {
+        commit(&mut store, n);
+        store.compact().unwrap();
+    }
+    let archives = fs::read_dir(root.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("events-"));
+    assert_eq!(archives.count(), 1);
+    let events = store.events(0, 100).unwrap();
+    assert!((0..30).all(|n| events[n as usize].sealed == marked(n, 300)));
+}
+
+#[test]
+fn a_compaction_that_cannot_be_written_leaves_the_store_in_service() {
+    let root = folder();
+    let mut store = opened(root.path());
+    (0..10).for_each(|n| commit(&mut store, n));
+    let before = read(&store);
+    // A folder where the snapshot should go: the rename fails, as it would on a full disk.
+    let in_the_way = root.path().join(snapshot_name(10));
+    fs::create_dir(&in_the_way).unwrap();
+    assert!(matches!(store.compact(), Err(StoreError::Io { .. })));
+    assert!(read(&store) == before);
+    commit(&mut store, 10);
+    fs::remove_dir(&in_the_way).unwrap();
+    let before = read(&store);
+    store.compact().unwrap();
+    assert!(read(&store) == before);
+    drop(store);
+    assert!(read(&opened(root.path())) == before);
+}
+
+#[test]
+fn compacting_twice_does_nothing_the_second_time() {
+    let root = folder();
+    let mut store = opened(root.path());
+    (0..10).for_each(|n| commit(&mut store, n));
+    store.compact().unwrap();
+    let name = |(path, _): &(PathBuf, Vec<u8>)| path.clone();
+    let files: Vec<PathBuf> = all_bytes(root.path()).iter().map(name).collect();
+    let journal = store.stats().journal_bytes;
+    assert!(journal < 200, "an empty journal is {journal} bytes long");
+    store.compact().unwrap();
+    assert_eq!(all_bytes(root.path()).iter().map(name).collect::<Vec<_>>(), files);
+}

@@ -1,0 +1,250 @@
+//! The store on disk when the disk, or sled, does not do what it should.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::changes::Put;
+use crate::files::names;
+use crate::finding::Weight;
+use crate::format::{BALLAST_FILE, BODIES_DIR, index_name};
+use crate::journal::tests::{Script, folder, through};
+
+fn put(n: u8, len: usize) -> Put {
+    Put { table: 1, key: [n; 32], value: vec![n; len] }
+}
+
+fn batch(store: &DurableStore, puts: Vec<Put>) -> Changes {
+    let event = EventLeaf { index: store.event_count(), commitment: [9; 32], sealed: vec![9; 300] };
+    Changes { generation: store.generation(), puts, events: vec![event], ..Changes::default() }
+}
+
+fn commit(store: &mut DurableStore, puts: Vec<Put>) -> Result<u64, CommitError> {
+    let changes = batch(store, puts);
+    store.commit(&changes)
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    script: Arc<Mutex<Script>>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { dir: folder(), script: Arc::default() }
+    }
+
+    fn open(&self) -> (DurableStore, Vec<Finding>) {
+        DurableStore::open_through(self.dir.path(), || through(&self.script)).unwrap()
+    }
+
+    fn bodies(&self) -> usize {
+        names(&self.dir.path().join(BODIES_DIR)).unwrap().len()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+#[test]
+fn a_full_disk_takes_nothing_says_so_and_the_store_goes_on() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 70_000)]).unwrap();
+    stage.script.lock().unwrap().fail_append_after = Some(40);
+    assert!(matches!(commit(&mut store, vec![put(1, 11), put(3, 80_000)]), Err(CommitError::Full)));
+    assert_eq!(stage.bodies(), 1, "the body of a batch that was not taken was left behind");
+    assert_eq!((store.generation(), store.event_count()), (1, 1));
+    assert_eq!(store.get(1, &[1; 32]).unwrap().unwrap().len(), 10);
+    assert_eq!(commit(&mut store, vec![put(1, 12)]).unwrap(), 2);
+    drop(store);
+    let (store, findings) = stage.open();
+    assert_eq!(findings, []);
+    assert_eq!(store.get(1, &[1; 32]).unwrap().unwrap().len(), 12);
+}
+
+#[test]
+fn after_a_failed_sync_every_call_says_stop_and_the_next_start_tells() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10)]).unwrap();
+    stage.script.lock().unwrap().fail_sync = true;
+    assert!(commit(&mut store, vec![put(1, 11), put(2, 70_000)]).unwrap_err().is_fatal());
+    stage.script.lock().unwrap().fail_sync = false;
+    assert!(commit(&mut store, vec![put(1, 12)]).unwrap_err().is_fatal());
+    assert!(matches!(store.get(1, &[1; 32]), Err(StoreError::Stopped)));
+    assert!(matches!(store.scan(1, None, 1), Err(StoreError::Stopped)));
+    assert!(matches!(store.scrub(), Err(StoreError::Stopped)));
+    assert!(matches!(store.compact(), Err(StoreError::Stopped)));
+    assert!(matches!(store.events(0, 1), Err(StoreError::Stopped)));
+    drop(store);
+    // The bytes reached the file, so this restart finds the commit. Its body must be there then.
+    let (store, findings) = stage.open();
+    assert!(findings.iter().all(|finding| finding.weight() < Weight::Loss), "{findings:?}");
+    assert_eq!(store.generation(), 2);
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap().len(), 70_000);
+}
+
+#[test]
+fn when_sled_fails_reads_and_commits_go_on_from_memory() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 5000)]).unwrap();
+    store.compact().unwrap();
+    commit(&mut store, vec![put(3, 5000)]).unwrap();
+    store.view.get_mut().index.break_it();
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
+    assert!(store.stats().index_in_memory);
+    commit(&mut store, vec![put(4, 5000)]).unwrap();
+    assert_eq!(store.events(0, 10).unwrap().len(), 3);
+    let findings = store.scrub().unwrap();
+    assert!(matches!(findings[..], [Finding::IndexInMemory { .. }]), "{findings:?}");
+    assert_eq!(store.scrub().unwrap(), [], "it was said once");
+    drop(store);
+    let (store, _) = stage.open();
+    assert!(!store.stats().index_in_memory);
+    assert_eq!(store.get(1, &[4; 32]).unwrap().unwrap(), vec![4; 5000]);
+}
+
+#[test]
+fn a_commit_during_which_sled_fails_is_a_commit() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10)]).unwrap();
+    let changes = batch(&store, vec![put(2, 5000)]);
+    let staged = store.stage(&changes).unwrap();
+    let mut places = Places::default();
+    let fill = |out: &mut Vec<u8>| places = record::encode(out, &changes, &staged.hashes, &staged.after);
+    let spot = store.journal.append(fill).unwrap();
+    store.view.get_mut().index.break_it();
+    store.enter(&changes, &staged, &places, spot).unwrap();
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
+    assert_eq!(store.stats().rows, 2);
+}
+
+#[test]
+fn a_compaction_brings_an_index_in_memory_back_to_disk() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10)]).unwrap();
+    store.view.get_mut().index.break_it();
+    commit(&mut store, vec![put(2, 10)]).unwrap();
+    assert!(store.stats().index_in_memory);
+    store.compact().unwrap();
+    assert!(!store.stats().index_in_memory);
+    assert_eq!(store.stats().rows, 2);
+}
+
+/// Makes the index forget a row, as rot in sled does, without a word.
+fn forget(store: &mut DurableStore, n: u8) {
+    let mut edits = Edits::default();
+    edits.del(1, &[n; 32]);
+    let seq = store.generation();
+    store.view.get_mut().index.apply(seq, edits).unwrap();
+}
+
+#[test]
+fn a_row_the_index_lost_silently_is_found_by_a_scrub() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 5000)]).unwrap();
+    forget(&mut store, 2);
+    assert_eq!(store.get(1, &[2; 32]).unwrap(), None, "this is how it looks until then");
+    let findings = store.scrub().unwrap();
+    assert!(findings.contains(&Finding::RowsDisagree { expected: 2, found: 1 }), "{findings:?}");
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
+    assert_eq!(store.scrub().unwrap(), []);
+    commit(&mut store, vec![put(3, 1)]).unwrap();
+    drop(store);
+    assert_eq!(stage.open().1, []);
+}
+
+#[test]
+fn a_row_the_index_lost_silently_is_found_at_the_next_start() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 5000)]).unwrap();
+    forget(&mut store, 1);
+    drop(store);
+    let (store, findings) = stage.open();
+    assert!(matches!(findings[..], [Finding::IndexRebuilt { .. }]), "{findings:?}");
+    assert_eq!(store.get(1, &[1; 32]).unwrap().unwrap(), vec![1; 10]);
+}
+
+#[test]
+fn commits_misled_by_a_forgetful_index_are_put_right_once_and_for_all() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 10)]).unwrap();
+    forget(&mut store, 1);
+    // Overwrites a row the index does not know of: from here on the journal counts one row too many.
+    commit(&mut store, vec![put(1, 20)]).unwrap();
+    assert_eq!(store.stats().rows, 3);
+    drop(store);
+    let (store, findings) = stage.open();
+    assert!(findings.contains(&Finding::RowsDisagree { expected: 3, found: 2 }), "{findings:?}");
+    assert_eq!(store.stats().rows, 2);
+    drop(store);
+    let (store, findings) = stage.open();
+    assert_eq!(findings, []);
+    assert_eq!((store.stats().rows, store.get(1, &[1; 32]).unwrap().unwrap().len()), (2, 20));
+}
+
+#[test]
+fn a_compaction_counts_before_it_writes() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 5000)]).unwrap();
+    forget(&mut store, 2);
+    store.compact().unwrap();
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
+    assert_eq!(store.stats().rows, 2);
+}
+
+#[test]
+fn a_body_is_durable_before_the_record_that_names_it_and_gone_after_the_one_that_drops_it() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 70_000), put(2, 70_000)]).unwrap();
+    commit(&mut store, vec![put(2, 70_000)]).unwrap();
+    assert_eq!(stage.bodies(), 2);
+    commit(&mut store, vec![put(2, 5)]).unwrap();
+    assert_eq!(stage.bodies(), 1);
+    // The same bytes in two rows are one file, and stay until the last row lets go.
+    let twice = Put { key: [3; 32], ..put(1, 70_000) };
+    commit(&mut store, vec![twice]).unwrap();
+    let dels = |n: u8| vec![(1, [n; 32])];
+    store.commit(&Changes { generation: 4, dels: dels(1), ..Changes::default() }).unwrap();
+    assert_eq!(store.get(1, &[3; 32]).unwrap().unwrap(), vec![1; 70_000]);
+    store.commit(&Changes { generation: 5, dels: dels(3), ..Changes::default() }).unwrap();
+    assert_eq!(stage.bodies(), 0);
+}
+
+#[test]
+fn what_a_crash_leaves_in_the_folder_is_collected_and_strangers_are_left_alone() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 70_000)]).unwrap();
+    drop(store);
+    fs::write(stage.path(BODIES_DIR).join("ab".repeat(32)), b"orphan").unwrap();
+    fs::write(stage.path("snapshot-00000000000000000001.snap.tmp"), b"half").unwrap();
+    fs::write(stage.path("notes.txt"), b"mine").unwrap();
+    fs::create_dir(stage.path(&index_name(77))).unwrap();
+    let (_, findings) = stage.open();
+    assert!(findings.contains(&Finding::UnknownFile { file: "notes.txt".to_owned() }), "{findings:?}");
+    assert!(findings.contains(&Finding::LeftoversRemoved { files: 3 }), "{findings:?}");
+    assert_eq!(stage.bodies(), 1);
+    assert!(stage.path("notes.txt").exists() && !stage.path(&index_name(77)).exists());
+}
+
+#[test]
+fn a_missing_reserve_is_made_again() {
+    let stage = Stage::new();
+    drop(stage.open());
+    fs::remove_file(stage.path(BALLAST_FILE)).unwrap();
+    let (_, findings) = stage.open();
+    assert_eq!(findings, []);
+    assert!(stage.path(BALLAST_FILE).exists());
+}
