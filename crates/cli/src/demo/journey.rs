@@ -1,0 +1,362 @@
+//! The journey itself, step by step. Each step does the real thing, looks at the real result, and says one sentence.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clearhouse_casework::forms::{
+    AcknowledgeForm, AnswerForm, ArrivalForm, ContactForm, DepartureForm, ProfileForm, ServiceForm, show_day, show_time,
+};
+use clearhouse_node::calls::Call;
+use clearhouse_node::clock::{Clock as _, SystemClock, chance};
+use clearhouse_node::limits::Limits;
+use clearhouse_node::rpc::client::Client;
+use clearhouse_node::tls::Identity;
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::envelope::{Letter, seal};
+use clearhouse_protocol::ids::{ConversationId, MsgId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::{labels, receipt};
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::person::Person;
+use super::region::{Member, Region};
+use super::{Failure, Teller};
+
+/// How long a step waits for the other side's signed word.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The receiver's worker, as the sender reads her.
+const WORKER: &str = "Ana P.";
+
+pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
+    directory(region, teller).await?;
+    let case = refusal(region, teller).await?;
+    notice(region, person, &case, teller).await?;
+    receipts(region, &case, teller).await?;
+    acceptance(region, &case, teller).await?;
+    profile(region, person, &case, teller).await?;
+    power_cut(region, &case, teller).await?;
+    arrival(region, &case, teller).await?;
+    coordinator(region, person, teller)?;
+    tamper(region, teller).await
+}
+
+async fn directory(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let records = region.records.clone();
+    let (d, o, c) = (&mut region.destination, &mut region.origin, &mut region.coordinator);
+    tokio::try_join!(d.start(), o.start(), c.start())?;
+    let employed = async {
+        let elena = async {
+            d.learn(&records).await?;
+            d.employ("elena", "Elena R.", "Caseworker").await
+        };
+        let ana = async {
+            o.learn(&records).await?;
+            o.employ("ana", WORKER, "Manager").await
+        };
+        let looking_on = async { c.learn(&records).await };
+        tokio::try_join!(elena, ana, looking_on)
+    };
+    employed.await?;
+    let known = region.destination.ask(Call::DirectoryList).await?;
+    let organisations = known["organisations"].as_array().map_or(0, Vec::len);
+    let text = format!("{organisations} organisations, each accredited by three coordinators of two countries");
+    teller.step("Directory", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+/// Opens the case and shows that nothing leaves without consent.
+async fn refusal(region: &mut Region, teller: &mut Teller) -> Result<String, Failure> {
+    let opened = region.destination.ask(Call::CaseOpen { to: "Casa Nova".to_owned() }).await?;
+    let case = opened["case"].as_str().unwrap_or_default().to_owned();
+    let form = Person::invented(0, SystemClock.now()).notice;
+    match region.destination.ask(Call::NoticeSend { case: case.clone(), form: Box::new(form) }).await {
+        Err(refused) if refused.code.starts_with("CH-C03") || refused.text.contains("onsent") => {
+            teller.step("No consent", &format!("the notice is refused, as it must be: {}", refused.text), None);
+            Ok(case)
+        }
+        Err(other) => Err(other.into()),
+        Ok(_) => Err(Failure::new("CH-E0301", "A notice left without consent.")),
+    }
+}
+
+async fn notice(region: &mut Region, person: &Person, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let d = &region.destination;
+    let consent = |purpose: &str, classes: Vec<String>| Call::ConsentRecord {
+        case: case.to_owned(),
+        form: person.consent(purpose, classes),
+    };
+    d.ask(consent("ShareNotice", vec![])).await?;
+    let began = Instant::now();
+    d.ask(Call::NoticeSend { case: case.to_owned(), form: Box::new(person.notice.clone()) }).await?;
+    wait(d, case, "received").await?;
+    let text = format!("{case} is at Casa Nova's node: an age band, a region, needs; no name in it");
+    teller.step("Notice", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+async fn receipts(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    region.origin.ask(Call::Open { case: case.to_owned(), message: None }).await?;
+    let contact = || ContactForm { label: WORKER.to_owned(), role: "Manager".to_owned() };
+    let form = AcknowledgeForm {
+        contact: contact(),
+        alternate: ContactForm { label: "Ion C.".to_owned(), role: "Caseworker".to_owned() },
+        expected_answer: show_day(SystemClock.now() / DAY + 1),
+    };
+    region.origin.ask(Call::Acknowledge { case: case.to_owned(), form }).await?;
+    let seen = wait(&region.destination, case, "read").await?;
+    let by = seen["facts"]["read"]["for"].as_str().unwrap_or_default();
+    let text = format!("stored, received by their node, and read by {by}: three signed facts, three times");
+    teller.step("Receipts", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+async fn acceptance(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let form = AnswerForm {
+        answer: "Accepted".to_owned(),
+        decline_reason: String::new(),
+        services: vec![ServiceForm {
+            service: "Shelter".to_owned(),
+            start: show_day(SystemClock.now() / DAY + 14),
+            days: 90,
+            paid_by: "Receiver".to_owned(),
+        }],
+        conditions: vec![],
+        info_requested: vec![],
+        conflict_check_done: true,
+        language: "ron".to_owned(),
+        child_place: false,
+        contact: Some(ContactForm { label: WORKER.to_owned(), role: "Manager".to_owned() }),
+        alternate: Some(ContactForm { label: "Ion C.".to_owned(), role: "Caseworker".to_owned() }),
+    };
+    region.origin.ask(Call::Answer { case: case.to_owned(), form }).await?;
+    let seen = wait(&region.destination, case, "accepted").await?;
+    let annex = if seen["risk_annex_missing"] == Value::Bool(true) { "; shown beside it: risk annex missing" } else { "" };
+    teller.step("Accepted", &format!("by {WORKER}, with a place from the first day{annex}"), Some(began.elapsed()));
+    Ok(())
+}
+
+async fn profile(region: &mut Region, person: &Person, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let d = &region.destination;
+    let classes = person.classes();
+    let shared: Vec<String> = classes.iter().filter(|c| *c != "Health" && *c != "Travel").cloned().collect();
+    let apart = |class: &str| classes.iter().filter(|c| *c == class).cloned().collect::<Vec<_>>();
+    for (purpose, covered) in
+        [("ShareProfile", shared), ("ShareHealth", apart("Health")), ("ShareTravel", vec!["Travel".to_owned()])]
+    {
+        if !covered.is_empty() {
+            d.ask(Call::ConsentRecord { case: case.to_owned(), form: person.consent(purpose, covered) }).await?;
+        }
+    }
+    let form = ProfileForm { for_worker: String::new(), parts: person.parts.clone() };
+    let sent = d.ask(Call::ProfileSend { case: case.to_owned(), form, attachments: vec![] }).await?;
+    let message = sent["message"].as_str().unwrap_or_default().to_owned();
+    wait_for(d, case, |shown| fate_of(shown, &message).is_some_and(|f| f.starts_with("received"))).await?;
+    let shown = region.origin.ask(Call::ProfileShow { case: case.to_owned() }).await?;
+    let parts = shown["parts"].as_array().map_or(0, Vec::len);
+    let text = shown["parts"].to_string();
+    // What was typed in the destination's script reads the same at the origin, letter for letter.
+    let first = |field: &str| {
+        person.parts.iter().flat_map(|p| &p.fields).find(|f| f.field == field).and_then(|f| f.values.first())
+    };
+    let whole = ["prs_FirstName", "prs_SecondName"].iter().filter_map(|f| first(f)).all(|v| text.contains(v.as_str()));
+    if parts != person.parts.len() || !whole {
+        return Err(Failure::new("CH-E0302", "The profile did not arrive as it was written."));
+    }
+    let text = format!("only now, with her consent class by class: {parts} parts, opened by {WORKER} alone");
+    teller.step("Profile", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+async fn power_cut(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    region.origin.kill();
+    let form = DepartureForm {
+        outcome: "Left".to_owned(),
+        at: None,
+        planned_arrival: Some(show_time(SystemClock.now() + 6 * 3600)),
+    };
+    let sent = region.destination.ask(Call::Depart { case: case.to_owned(), form }).await?;
+    let message = sent["message"].as_str().unwrap_or_default().to_owned();
+    wait_for(&region.destination, case, |shown| fate_of(shown, &message).is_some_and(|f| f == "waiting here")).await?;
+    let outbox = region.destination.ask(Call::Outbox).await?;
+    let waits = outbox["messages"].as_array().map_or(0, Vec::len);
+    let began = Instant::now();
+    region.origin.start().await?;
+    region.destination.ask(Call::OutboxRetry).await?;
+    wait_for(&region.destination, case, |shown| fate_of(shown, &message).is_some_and(|f| f.starts_with("received")))
+        .await?;
+    let text = format!(
+        "Casa Nova's node lost power: the departure waited ({waits} in the outbox), came back with all it had, delivered"
+    );
+    teller.step("Power cut", &text, Some(began.elapsed()));
+    // The process is new, so is the session of whoever works there.
+    let passphrase = super::region::demo_passphrase("ana").as_str().to_owned();
+    let session = region.origin.ask(Call::SignIn { login: "ana".to_owned(), passphrase }).await?;
+    region.origin.session =
+        session["token"].as_str().map(|t| clearhouse_node::control::SessionToken::new(t.to_owned()));
+    Ok(())
+}
+
+async fn arrival(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    region.origin.ask(Call::Open { case: case.to_owned(), message: None }).await?;
+    let form = ArrivalForm {
+        result: "ArrivedMet".to_owned(),
+        at: None,
+        needs_now: "Shelter".to_owned(),
+        met_by: Some(ContactForm { label: WORKER.to_owned(), role: "Manager".to_owned() }),
+    };
+    region.origin.ask(Call::Arrive { case: case.to_owned(), form }).await?;
+    let shown = wait(&region.destination, case, "met").await?;
+    let times = ["stored", "received", "read", "accepted", "met"];
+    let lit = times.iter().filter(|f| !shown["facts"][**f].is_null()).count();
+    let text = format!("she was met by {WORKER}; the sender holds {lit} of 5 facts, each signed: {}", times.join(", "));
+    teller.step("Arrival", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+/// Searches every byte the coordinator has, and what the two NGOs have on disk, for the person.
+fn coordinator(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
+    let folders = [&region.coordinator.folder, &region.destination.folder, &region.origin.folder];
+    let mut found = [0usize; 3];
+    let mut bytes = [0u64; 3];
+    for (i, folder) in folders.iter().enumerate() {
+        search(folder, &person.canaries, &mut found[i], &mut bytes[i])
+            .map_err(|e| Failure::new("CH-E0303", format!("A folder could not be searched: {e}.")))?;
+    }
+    if found.iter().any(|n| *n > 0) {
+        return Err(Failure::new("CH-E0304", "A name was found on a disk in clear."));
+    }
+    let text = format!(
+        "its disk ({} KiB) was searched for {} names and dates of the case: {} found; the same on both NGOs' disks: {}",
+        bytes[0] / 1024,
+        person.canaries.len(),
+        found[0],
+        found[1] + found[2]
+    );
+    teller.step("Coordinator", &text, None);
+    Ok(())
+}
+
+fn search(folder: &Path, canaries: &[String], found: &mut usize, bytes: &mut u64) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            search(&entry.path(), canaries, found, bytes)?;
+        } else if kind.is_file() {
+            // A file of the index may go away while it is looked at; its content is in the others.
+            let Ok(content) = std::fs::read(entry.path()) else { continue };
+            *bytes += content.len() as u64;
+            *found += canaries.iter().filter(|c| memchr::memmem::find(&content, c.as_bytes()).is_some()).count();
+        }
+    }
+    Ok(())
+}
+
+/// Deposits a sealed message with one byte changed, as an accredited member could, and looks at what becomes of it.
+async fn tamper(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let failed = |what: &str| Failure::new("CH-E0305", format!("The tampered message could not be tried: {what}."));
+    let now = SystemClock.now();
+    let genesis = std::fs::read(region.coordinator.folder.join(clearhouse_node::setup::files::GENESIS))
+        .ok()
+        .and_then(|b| wire::Signed::decode(b.as_slice()).ok())
+        .ok_or_else(|| failed("genesis"))?;
+    let mut known = Directory::found(&genesis, Some(region.net)).map_err(|e| failed(&e.to_string()))?;
+    for record in &region.records.records {
+        if let Ok(Some(checked)) = known.check(record, now) {
+            known.insert(checked);
+        }
+    }
+    for prekey in &region.records.prekeys {
+        if let Ok(Some(checked)) = known.check_prekey(prekey.week, &prekey.pk) {
+            known.insert(checked);
+        }
+    }
+    let (to, from) = (&region.origin.made, &region.coordinator.made);
+    let recipient = known.recipient(to.org, to.node, now).map_err(|e| failed(&e.to_string()))?;
+    let letter = Letter {
+        net: region.net,
+        msg_type: wire::MessageType::ReturnNotice as u32,
+        body_version: 1,
+        msg_id: MsgId([9; 16]),
+        sender: (from.org, from.node),
+        conversation: ConversationId([9; 32]),
+        seq: 1,
+        prev_digest: None,
+        created: now,
+        expires: now + DAY,
+        actor: None,
+        body: b"tampered on the way",
+        attachments: &[],
+    };
+    let sign = SigningKey::from_seed(from.keys.service().node_seed.expose());
+    let sealed = seal(&letter, &recipient, 0, &sign, &mut chance()).map_err(|e| failed(&e.to_string()))?;
+    let mut envelope = wire::Envelope::decode(sealed.bytes.as_slice()).map_err(|e| failed(&e.to_string()))?;
+    if let Some(byte) = envelope.content.get_mut(1000) {
+        *byte ^= 1;
+    }
+    let bytes = envelope.encode_to_vec();
+    let outside = clearhouse_protocol::envelope::Outside::parse(&bytes).map_err(|e| failed(&e.to_string()))?;
+    let tls = Identity::from_seed(&Zeroizing::new(*from.keys.service().tls_seed.expose()))
+        .map_err(|e| failed(&e.to_string()))?;
+    let descriptor = known.descriptor(to.node).ok_or_else(|| failed("descriptor"))?;
+    let pins: Vec<[u8; 32]> = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
+    let endpoint = &descriptor.mailboxes.first().ok_or_else(|| failed("mailbox"))?.endpoint;
+    let client =
+        Client::connect(endpoint, &pins, &tls, &Limits::HARD).await.map_err(|e| failed(&e.to_string()))?;
+    client
+        .deposit(outside.mailbox, outside.digest, bytes)
+        .await
+        .map_err(|e| failed(&e.to_string()))?;
+    let key = known.signing_key(to.org, to.node, now).map_err(|e| failed(&e.to_string()))?;
+    let deadline = Instant::now() + WAIT_MAX;
+    while Instant::now() < deadline {
+        let outcome = client.outcome(outside.digest).await.map_err(|e| failed(&e.to_string()))?;
+        if let (wire::MailboxState::Unopenable, Some(statement)) = (outcome.state(), &outcome.not_opened) {
+            receipt::check_not_opened(statement, region.net, to.node, outside.digest, &key)
+                .map_err(|e| failed(&e.to_string()))?;
+            debug_assert_eq!(statement.payload_type, labels::media::NOT_OPENED);
+            let text = "one byte of a sealed message changed on the way: not opened, and Casa Nova's node signed that";
+            teller.step("Tamper", text, Some(began.elapsed()));
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Err(Failure::new("CH-E0306", "A changed message was not refused."))
+}
+
+fn fate_of(shown: &Value, message: &str) -> Option<String> {
+    let messages = shown["messages"].as_array()?;
+    let found = messages.iter().find(|m| m["message"] == message)?;
+    Some(found["fate"].as_str()?.to_owned())
+}
+
+/// Waits until one of the five facts is there, and returns the case as shown.
+async fn wait(member: &Member, case: &str, fact: &str) -> Result<Value, Failure> {
+    wait_for(member, case, |shown| !shown["facts"][fact].is_null()).await
+}
+
+async fn wait_for(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        let shown = member.ask(Call::CaseShow { case: case.to_owned() }).await?;
+        if done(&shown) {
+            return Ok(shown);
+        }
+        if Instant::now() > deadline {
+            let waiting = shown["waiting"].to_string();
+            return Err(Failure::new("CH-E0307", format!("The other side's word did not come: {waiting}.")));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

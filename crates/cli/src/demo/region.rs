@@ -1,0 +1,308 @@
+//! The demo's region: a training network founded by three coordinators of two countries, and three real nodes of it
+//! as processes of this very program, on loopback, in one private folder that is gone afterwards.
+
+use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clearhouse_node::calls::Call;
+use clearhouse_node::clock::{Chance, chance};
+use clearhouse_node::control::{ControlFailure, ControlRequest, SessionToken, call_control};
+use clearhouse_node::setup::{self, Made, Plan, files};
+use clearhouse_protocol::ceremony::{self, Founder, Thresholds};
+use clearhouse_protocol::ids::{Net, NodeId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, NewSlot, Opens};
+use clearhouse_store::passphrase::{Credential, Passphrase};
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::Failure;
+
+/// How long a node may take to answer.
+const START_MAX: Duration = Duration::from_secs(20);
+/// Between two looks at whether it answers.
+const LOOK_EVERY: Duration = Duration::from_millis(15);
+/// How long one call may take.
+const CALL_MAX: Duration = Duration::from_secs(30);
+
+/// One organisation of the demo.
+pub(super) struct Member {
+    pub(super) name: &'static str,
+    pub(super) folder: PathBuf,
+    pub(super) made: Made,
+    process: Option<Child>,
+    /// Session of the person who acts there.
+    pub(super) session: Option<SessionToken>,
+}
+
+/// Three members and their coordinators' keys.
+pub(super) struct Region {
+    pub(super) folder: PathBuf,
+    pub(super) net: Net,
+    pub(super) destination: Member,
+    pub(super) origin: Member,
+    pub(super) coordinator: Member,
+    pub(super) records: wire::RecordBundle,
+    keep: bool,
+}
+
+struct Role {
+    key: &'static str,
+    name: &'static str,
+    country: &'static str,
+    roles: &'static [&'static str],
+    competences: &'static [&'static str],
+    language: &'static str,
+}
+
+const ROLES: [Role; 3] = [
+    Role {
+        key: "destination",
+        name: "Porto Sicuro",
+        country: "IT",
+        roles: &["Destination"],
+        competences: &["Shelter", "LegalAid"],
+        language: "ita",
+    },
+    Role {
+        key: "origin",
+        name: "Casa Nova",
+        country: "MD",
+        roles: &["Origin"],
+        competences: &["Shelter", "ChildProtection"],
+        language: "ron",
+    },
+    Role {
+        key: "coordinator",
+        name: "Regional coordinator",
+        country: "RO",
+        roles: &["Coordinator"],
+        competences: &[],
+        language: "ron",
+    },
+];
+
+impl Region {
+    /// Founds the network and makes the three nodes. Nothing runs yet.
+    pub(super) fn found(keep: bool, now: u64) -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("clearhouse-demo-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| {
+            Failure::new("CH-E0201", format!("The temporary folder {} cannot be made: {e}.", folder.display()))
+        })?;
+        let guard = Sweep { folder: folder.clone(), armed: true };
+        let mut rng = chance();
+        let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
+        let founders: Vec<Founder<'_>> = keys
+            .iter()
+            .zip(["RO", "RO", "IT"])
+            .zip(1u8..)
+            .map(|((key, country), n)| Founder { id: [n; 16], country, key, node: NodeId([0; 16]) })
+            .collect();
+        let k = Thresholds { accredit: 3, revoke: 2, root: 3, f: 0 };
+        let (genesis, net) =
+            ceremony::genesis(wire::NetworkKind::Training, "clearhouse demo (training)", &founders, k, now);
+        let mut records = wire::RecordBundle::default();
+        let mut members = Vec::new();
+        for role in &ROLES {
+            let (member, mut bundle) = make(&folder, role, &genesis, net, now, &mut rng)?;
+            if let Some(application) = bundle.records.first_mut() {
+                keys.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
+            }
+            records.records.append(&mut bundle.records);
+            records.prekeys.append(&mut bundle.prekeys);
+            members.push(member);
+        }
+        let mut members = members.into_iter();
+        let mut next = || members.next().ok_or_else(|| Failure::bug("three members"));
+        let (destination, origin, coordinator) = (next()?, next()?, next()?);
+        guard.disarm();
+        Ok(Self { folder, net, destination, origin, coordinator, records, keep })
+    }
+
+    /// All three, in order.
+    pub(super) fn members(&mut self) -> [&mut Member; 3] {
+        [&mut self.destination, &mut self.origin, &mut self.coordinator]
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        for member in self.members() {
+            member.kill();
+        }
+        if !self.keep {
+            sweep(&self.folder);
+        }
+    }
+}
+
+struct Sweep {
+    folder: PathBuf,
+    armed: bool,
+}
+
+impl Sweep {
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        if self.armed {
+            sweep(&self.folder);
+        }
+    }
+}
+
+/// Destroys the keys first: what stays on the disk after that opens for nobody.
+fn sweep(folder: &Path) {
+    for role in &ROLES {
+        let member = folder.join(role.key);
+        let _ = KeyFile::destroy(&member.join(files::KEYS));
+        let _ = DeviceSecret::destroy(&member.join(files::DEVICE));
+        let _ = std::fs::remove_file(member.join("credential"));
+    }
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+fn make(
+    region: &Path,
+    role: &Role,
+    genesis: &wire::Signed,
+    net: Net,
+    now: u64,
+    rng: &mut Chance,
+) -> Result<(Member, wire::RecordBundle), Failure> {
+    let folder = region.join(role.key);
+    let failed = |e: &dyn std::fmt::Display| Failure::new("CH-E0202", format!("{} could not be made: {e}.", role.name));
+    std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| failed(&e))?;
+    let credential = Credential::create(&folder.join("credential"), rng).map_err(|e| failed(&e))?;
+    // A port that was free a moment ago: the demo's own nodes are the only ones that take it.
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| failed(&e))?;
+    let plan = Plan {
+        folder: &folder,
+        genesis,
+        expected: Some(net),
+        label: role.name,
+        country: role.country,
+        roles: role.roles,
+        competences: role.competences,
+        languages: &[role.language.to_owned()],
+        listen: port,
+        endpoint: &port.to_string(),
+        config_lines: "credential_file = \"credential\"\nkeep_content_open = true\nlog_level = \"debug\"\n",
+    };
+    let slots = [NewSlot::Credential { secret: &credential, opens: Opens::Both }];
+    let mut made = setup::init(&plan, &slots, now, rng).map_err(|e| failed(&e))?;
+    let passphrase = Passphrase::new(demo_passphrase("admin")).map_err(|e| failed(&e))?;
+    setup::first_administrator(
+        &folder,
+        &mut made,
+        ("admin", "Office A."),
+        (&passphrase, KdfCost::FLOOR),
+        now,
+        rng,
+    )
+    .map_err(|e| failed(&e))?;
+    let application = std::fs::read(folder.join(files::APPLICATION)).map_err(|e| failed(&e))?;
+    let bundle = wire::RecordBundle::decode(application.as_slice()).map_err(|e| failed(&e))?;
+    Ok((Member { name: role.name, folder, made, process: None, session: None }, bundle))
+}
+
+/// What a person of the demo types. Real offices choose their own.
+pub(super) fn demo_passphrase(login: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("demo pass phrase of {login}"))
+}
+
+impl Member {
+    /// Starts the node as a process of its own and waits until it answers.
+    pub(super) async fn start(&mut self) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        let failed = |e: &dyn std::fmt::Display| Failure::new("CH-E0203", format!("{} did not start: {e}.", self.name));
+        let program = std::env::current_exe().map_err(|e| failed(&e))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("serve.log"))
+            .map_err(|e| failed(&e))?;
+        let again = log.try_clone().map_err(|e| failed(&e))?;
+        let child = Command::new(program)
+            .args(["serve", "--node"])
+            .arg(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(again)
+            .spawn()
+            .map_err(|e| failed(&e))?;
+        self.process = Some(child);
+        while began.elapsed() < START_MAX {
+            if self.try_ask(None, Call::Status).await.is_ok() {
+                return Ok(began.elapsed());
+            }
+            if let Some(child) = &mut self.process
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                return Err(failed(&format!("it ended at once ({status}); see serve.log with --keep")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Err(failed(&"it does not answer"))
+    }
+
+    /// Ends the process the hard way, as a power cut would.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks the node as the person signed in there.
+    pub(super) async fn ask(&self, call: Call) -> Result<Value, ControlFailure> {
+        self.try_ask(self.session.clone(), call).await
+    }
+
+    async fn try_ask(&self, session: Option<SessionToken>, call: Call) -> Result<Value, ControlFailure> {
+        let local = |text: String| ControlFailure { code: "CH-P0102".to_owned(), text };
+        let call = serde_json::to_value(call).map_err(|e| local(e.to_string()))?;
+        let request = ControlRequest { id: 1, session, call };
+        let reply = call_control(&self.folder.join(files::SOCKET), &request, CALL_MAX).await;
+        reply.map_err(|e| local(e.to_string()))?.result
+    }
+
+    /// Signs a person in, inviting her first through the administrator.
+    pub(super) async fn employ(&mut self, login: &str, label: &str, role: &str) -> Result<(), ControlFailure> {
+        let phrase = |login: &str| demo_passphrase(login).as_str().to_owned();
+        let sign_in = |login: &str| Call::SignIn { login: login.to_owned(), passphrase: phrase(login) };
+        let admin = token(&self.try_ask(None, sign_in("admin")).await?);
+        let invite =
+            Call::UserInvite { login: login.to_owned(), label: label.to_owned(), role: role.to_owned() };
+        let invitation = self.try_ask(admin, invite).await?;
+        let code = invitation["code"].as_str().unwrap_or_default().to_owned();
+        self.try_ask(None, Call::UserAccept { login: login.to_owned(), code, passphrase: phrase(login) }).await?;
+        self.session = token(&self.try_ask(None, sign_in(login)).await?);
+        Ok(())
+    }
+
+    /// Signs the administrator in and takes records.
+    pub(super) async fn learn(&mut self, records: &wire::RecordBundle) -> Result<u64, ControlFailure> {
+        use base64::Engine as _;
+        if self.session.is_none() {
+            let passphrase = demo_passphrase("admin").as_str().to_owned();
+            self.session = token(&self.try_ask(None, Call::SignIn { login: "admin".to_owned(), passphrase }).await?);
+        }
+        let bundle = base64::engine::general_purpose::STANDARD.encode(records.encode_to_vec());
+        let taken = self.ask(Call::DirectoryImport { bundle }).await?;
+        Ok(taken["new"].as_u64().unwrap_or(0))
+    }
+}
+
+fn token(reply: &Value) -> Option<SessionToken> {
+    reply["token"].as_str().map(|t| SessionToken::new(t.to_owned()))
+}
