@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const WORKER: &str = "Ana P.";
 
 pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
-    directory(region, teller).await?;
+    directory(region, person, teller).await?;
     let case = refusal(region, teller).await?;
     notice(region, person, &case, teller).await?;
     receipts(region, &case, teller).await?;
@@ -45,7 +45,7 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     tamper(region, teller).await
 }
 
-async fn directory(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
+async fn directory(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
     let began = Instant::now();
     let records = region.records.clone();
     let (d, o, c) = (&mut region.destination, &mut region.origin, &mut region.coordinator);
@@ -53,7 +53,8 @@ async fn directory(region: &mut Region, teller: &mut Teller) -> Result<(), Failu
     let employed = async {
         let elena = async {
             d.learn(&records).await?;
-            d.employ("elena", "Elena R.", "Caseworker").await
+            // A child's case is a child officer's, from the first step.
+            d.employ("elena", "Elena R.", if person.is_child() { "ChildOfficer" } else { "Caseworker" }).await
         };
         let ana = async {
             o.learn(&records).await?;
@@ -147,11 +148,17 @@ async fn profile(region: &mut Region, person: &Person, case: &str, teller: &mut 
     let began = Instant::now();
     let d = &region.destination;
     let classes = person.classes();
-    let shared: Vec<String> = classes.iter().filter(|c| *c != "Health" && *c != "Travel").cloned().collect();
+    let alone = ["Health", "Travel", "SexualExploitationDetail"];
+    let shared: Vec<String> = classes.iter().filter(|c| !alone.contains(&c.as_str())).cloned().collect();
     let apart = |class: &str| classes.iter().filter(|c| *c == class).cloned().collect::<Vec<_>>();
-    for (purpose, covered) in
-        [("ShareProfile", shared), ("ShareHealth", apart("Health")), ("ShareTravel", vec!["Travel".to_owned()])]
-    {
+    // What is more private than the rest is asked for by itself, and may be refused by itself.
+    let asked = [
+        ("ShareProfile", shared),
+        ("ShareProfile", apart("SexualExploitationDetail")),
+        ("ShareHealth", apart("Health")),
+        ("ShareTravel", vec!["Travel".to_owned()]),
+    ];
+    for (purpose, covered) in asked {
         if !covered.is_empty() {
             d.ask(Call::ConsentRecord { case: case.to_owned(), form: person.consent(purpose, covered) }).await?;
         }

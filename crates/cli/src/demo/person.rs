@@ -79,6 +79,9 @@ impl Person {
     fn fold(case: &CaseRow, today: jiff::civil::Date, with: &toml::Table, row: usize, now: u64) -> Result<Self, Failure> {
         let suggested = case.notice_suggestions(today);
         let mut notice = defaults(now);
+        if suggested.age_status != Some("Adult") {
+            notice.worker.role = "ChildOfficer".to_owned();
+        }
         let mut filled = Vec::new();
         {
             let mut one = |name: &str, slot: &mut String, from_row: Option<&'static str>| {
