@@ -93,6 +93,6 @@ fn check_attachment(note: &AttachmentNote) -> Checked {
 fn check_safe_contact(part: &ProfilePart) -> Checked {
     const RULES: [&str; 4] = ["xsc_Channel", "xsc_SafeTimes", "xsc_MayLeaveMessage", "xsc_CallerMayNameNGO"];
     let given = |name: &str| part.fields.iter().any(|f| f.field == name && !f.values.is_empty());
-    let reachable = given("prs_MobilePhone") || given("prs_Email");
-    hold(!reachable || RULES.iter().all(|rule| given(rule)), FaultKind::UnsafeContact, "victim_profile.parts.fields")
+    let safe = !given("prs_MobilePhone") || RULES.iter().all(|rule| given(rule));
+    hold(safe, FaultKind::UnsafeContact, "victim_profile.parts.fields")
 }

@@ -1,6 +1,6 @@
 //! Every rule of every body, each broken once.
 
-use clearhouse_wire::v1::{Acknowledgement, Answer, Arrival, Departure, ReturnNotice, VictimProfile};
+use clearhouse_wire::v1::{Acknowledgement, Answer, Arrival, AttachmentNote, Departure, ReturnNotice, VictimProfile};
 
 use super::samples::*;
 use super::*;
@@ -231,7 +231,7 @@ fn an_emergency_starts_the_short_clocks() {
 fn an_answer_keeps_every_one_of_its_rules() {
     use FaultKind as K;
     type Spoil = fn(&mut Answer);
-    let table: [(&str, Spoil, K, &str); 24] = [
+    let table: [(&str, Spoil, K, &str); 36] = [
         ("Accepted", |a| a.answer.clear(), K::Missing, "answer.answer"),
         ("Accepted", |a| a.answer = "Maybe".into(), K::NotACode, "answer.answer"),
         ("Accepted", |a| a.services.clear(), K::Missing, "answer.services"),
@@ -258,6 +258,18 @@ fn an_answer_keeps_every_one_of_its_rules() {
         ),
         ("InfoRequested", |a| a.info_requested.clear(), K::Missing, "answer.info_requested"),
         ("InfoRequested", |a| a.info_requested = vec!["her name".into()], K::NotACode, "answer.info_requested"),
+        ("Accepted", |a| a.alternative_org = vec![1; 16], K::NotHere, "answer.alternative_org"),
+        ("Accepted", |a| a.info_requested = words(&["region"]), K::NotHere, "answer.info_requested"),
+        ("AcceptedWithConditions", |a| a.conflict_check_done = false, K::NoConflictCheck, "answer.conflict_check_done"),
+        ("InfoRequested", |a| a.conditions = words(&["x"]), K::NotHere, "answer.conditions"),
+        ("InfoRequested", |a| a.decline_reason = "Other".into(), K::NotHere, "answer.decline_reason"),
+        ("InfoRequested", |a| a.alternative_org = vec![1; 16], K::NotHere, "answer.alternative_org"),
+        ("Declined", |a| a.conditions = words(&["x"]), K::NotHere, "answer.conditions"),
+        ("Declined", |a| a.info_requested = words(&["region"]), K::NotHere, "answer.info_requested"),
+        ("Declined", |a| a.language = "Romanian".into(), K::NotACode, "answer.language"),
+        ("Declined", |a| a.contact = contact("call 112", "Manager"), K::Label, "answer.contact"),
+        ("Declined", |a| a.alternate = contact("Mira M.", "Boss"), K::Label, "answer.alternate"),
+        ("Declined", |a| a.decline_reason = "Busy".into(), K::NotACode, "answer.decline_reason"),
         ("Declined", |a| a.decline_reason.clear(), K::Missing, "answer.decline_reason"),
         ("Declined", |a| a.child_place = true, K::NotHere, "answer.child_place"),
         ("Declined", |a| a.alternative_org = vec![1], K::Id, "answer.alternative_org"),
@@ -286,11 +298,46 @@ fn an_acknowledgement_names_two_people_and_a_day() {
     }
 }
 
+fn note(p: &VictimProfile) -> AttachmentNote {
+    p.parts[2].attachments[0].clone()
+}
+
+fn numbered(n: u8) -> Consent {
+    consent(n, "ShareHealth", &["Health"])
+}
+
+#[test]
+fn a_part_may_be_fields_alone_or_attachments_alone() {
+    let mut good = profile();
+    let Some(What::VictimProfile(p)) = &mut good.what else { unreachable!() };
+    p.parts[2].fields.clear();
+    assert_eq!(faults(&good), None);
+    let Some(What::VictimProfile(p)) = &mut good.what else { unreachable!() };
+    p.parts[2].attachments.clear();
+    assert_eq!(faults(&good), Some((FaultKind::Missing, "victim_profile.parts.fields")));
+}
+
+#[test]
+fn a_childs_notice_says_what_was_decided() {
+    for (guardian, interests, fault) in [
+        ("Appointed", "", Some((FaultKind::Missing, "return_notice.best_interests"))),
+        ("Appointed", "Soon", Some((FaultKind::NotACode, "return_notice.best_interests"))),
+        ("Uncle", "Pending", Some((FaultKind::NotACode, "return_notice.guardian_status"))),
+        // That there is none is refused by the rule for children, with its own sentence.
+        ("", "Pending", None),
+    ] {
+        let mut body = child_notice();
+        let Some(What::ReturnNotice(n)) = &mut body.what else { unreachable!() };
+        (n.guardian_status, n.best_interests) = (guardian.into(), interests.into());
+        assert_eq!(faults(&body), fault, "{guardian} {interests}");
+    }
+}
+
 #[test]
 fn a_profile_keeps_every_one_of_its_rules() {
     use FaultKind as K;
     type Spoil = fn(&mut VictimProfile);
-    let table: [(Spoil, K, &str); 25] = [
+    let table: [(Spoil, K, &str); 32] = [
         (|p| p.for_worker.clear(), K::Missing, "for_worker"),
         (|p| p.for_worker = "anyone at 12".into(), K::Label, "for_worker"),
         (|p| p.parts.clear(), K::Missing, "parts"),
@@ -318,6 +365,25 @@ fn a_profile_keeps_every_one_of_its_rules() {
         (|p| p.parts[2].attachments[0].name = "a\nb".into(), K::Text, "parts.attachments.name"),
         (|p| p.parts[2].attachments[0].media_type = "pdf".into(), K::NotACode, "parts.attachments.media_type"),
         (|p| p.consents = vec![p.consents[0].clone(); 2], K::Count, "consents"),
+        (
+            |p| p.consents = (0..=crate::consent::CONSENTS_MAX).map(|n| numbered(n as u8)).collect(),
+            K::Count,
+            "consents",
+        ),
+        (
+            |p| p.parts[2].attachments = (0..33).map(|n| AttachmentNote { name_tag: vec![n; 16], ..note(p) }).collect(),
+            K::Count,
+            "parts.attachments",
+        ),
+        (|p| p.parts[2].attachments = vec![note(p); 2], K::Count, "parts.attachments"),
+        (
+            |p| p.parts[2].attachments[0].media_type = format!("a/{}", "b".repeat(99)),
+            K::NotACode,
+            "parts.attachments.media_type",
+        ),
+        (|p| p.parts[2].attachments[0].name = ".hidden".into(), K::Text, "parts.attachments.name"),
+        (|p| p.parts[2].attachments[0].media_type = "a b/c".into(), K::NotACode, "parts.attachments.media_type"),
+        (|p| p.parts[2].attachments[0].media_type = "a/".into(), K::NotACode, "parts.attachments.media_type"),
     ];
     for (at, (spoil, kind, field)) in table.into_iter().enumerate() {
         let mut bad = profile();
