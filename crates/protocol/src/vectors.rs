@@ -9,6 +9,7 @@ mod chunked;
 mod envelopes;
 mod kem;
 mod signature;
+mod specification;
 mod symmetric;
 
 use std::path::{Path, PathBuf};

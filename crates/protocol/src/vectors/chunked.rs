@@ -42,7 +42,7 @@ fn good(len: usize) -> Value {
     })
 }
 
-/// What C2SP's default would make of one byte: the same stream keyed by HKDF-Expand with SHA-512.
+/// One byte in a stream that is right but for its keys: they come from HKDF-Expand with SHA-512.
 fn keyed_by_sha512() -> Vec<u8> {
     let info = [b"c2sp.org/chunked-encryption@v1+AEAD_CHACHA20_POLY1305\0".as_slice(), &SALT, &CONTEXT].concat();
     let block = |previous: &[u8], n: u8| {
@@ -87,7 +87,7 @@ fn bad_streams() -> Vec<(&'static str, usize, Value, &'static str)> {
         ("a tag of zeros", 1, json!([[0, 57], hex(&[0; 16])]), "Chunk"),
         ("a chunk from a stream of another salt", 1, json!([[0, 56], hex(&other_salt[56..])]), "Chunk"),
         ("a salt from another stream", 1, json!([hex(&other_salt[..24]), [24, 73]]), "Commitment"),
-        ("the derivation of C2SP with SHA-512", 1, json!([hex(&keyed_by_sha512())]), "Commitment"),
+        ("keys derived with SHA-512", 1, json!([hex(&keyed_by_sha512())]), "Commitment"),
         ("one byte less than a whole chunk, cut by one", CHUNK_LEN - 1, json!([[0, full - 2]]), "Chunk"),
         ("a whole chunk without the empty final one", CHUNK_LEN, json!([[0, full]]), "Length"),
         ("a whole chunk and half a final tag", CHUNK_LEN, json!([[0, full + 8]]), "Length"),

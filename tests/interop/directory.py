@@ -1,0 +1,235 @@
+"""Sections 8 and 9 of proto/README.md: records, and who may speak."""
+
+import unicodedata
+
+import wire
+from keys import NotAdmitted, Prekey, VerifyKey, sha256
+
+MEDIA = "application/vnd.clearhouse.{}.v1+pb"
+RECORD_MAX = 64 << 10
+DAY = 86400
+KINDS = {"ORGANISATION": 1, "NODE": 2, "KEY": 3}
+
+
+class BadRecord(Exception):
+    """A record that must not be taken."""
+
+
+class MayNotSpeak(Exception):
+    """Why a node may not speak: Unknown, Revoked or Expired."""
+
+
+def demand(condition, what):
+    if not condition:
+        raise BadRecord(what)
+
+
+def signers(signed, kind, keys):
+    """Positions of the keys that signed, each once."""
+    demand(signed.get("payload_type") == kind, "another payload type")
+    signatures = signed.get("signatures", [])
+    payload = signed.get("payload", b"")
+    demand(len(signatures) <= 16 and len(payload) <= RECORD_MAX, "too much of it")
+    return [i for i, k in enumerate(keys) if any(k.holds(kind, payload, s.get("sig", b"")) for s in signatures)]
+
+
+def parsed(signed, name):
+    try:
+        return wire.decode(name, signed.get("payload", b""), RECORD_MAX)
+    except wire.NotCanonical as fault:
+        raise BadRecord(str(fault)) from None
+
+
+def admitted(public):
+    try:
+        return VerifyKey(public)
+    except NotAdmitted as fault:
+        raise BadRecord(str(fault)) from None
+
+
+def short(*texts):
+    return all(len(t) <= 120 and not any(unicodedata.category(c) == "Cc" for c in t) for t in texts)
+
+
+class Directory:
+    """The records of one network, each verified here."""
+
+    def __init__(self, genesis, net):
+        payload = genesis.get("payload", b"")
+        demand(sha256(payload) == net, "another network")
+        policy = parsed(genesis, "RootPolicy")
+        demand(policy.get("version") == 1 and not policy.get("prev_hash"), "not a first policy")
+        keys = self.policy_keys(policy)
+        demand(len(signers(genesis, MEDIA.format("root"), keys)) >= policy["k_root"], "not enough coordinators")
+        self.net, self.policy, self.policy_hash, self.coordinators = net, policy, sha256(payload), keys
+        self.orgs, self.certs, self.descriptors, self.prekeys, self.revocations = {}, {}, {}, {}, {}
+
+    def take(self, signed, now):
+        """Takes a record, or raises BadRecord."""
+        takers = {
+            MEDIA.format("root"): self.take_policy,
+            MEDIA.format("org"): self.take_org,
+            MEDIA.format("nodecert"): self.take_cert,
+            MEDIA.format("descriptor"): lambda record: self.take_descriptor(record, now),
+            MEDIA.format("revocation"): self.take_revocation,
+        }
+        demand(signed.get("payload_type") in takers, "no record of the directory")
+        takers[signed["payload_type"]](signed)
+
+    @staticmethod
+    def common(record, start, end):
+        demand(not any(e.get("critical") for e in record.get("extensions", [])), "a critical extension")
+        demand(0 < record.get(end, 0) - record.get(start, 0) <= 366 * DAY, "a lifetime")
+
+    def policy_keys(self, policy):
+        self.common(policy, "not_before", "not_after")
+        coordinators = policy.get("coordinators", [])
+        n = len(coordinators)
+        demand(1 <= n <= 16 and policy.get("kind") in (1, 2), "a policy without people or kind")
+        demand(all(1 <= policy.get(k, 0) <= n for k in ("k_accredit", "k_revoke", "k_root")), "a threshold")
+        demand(policy.get("min_suite", 0) in policy.get("allowed_suites", []), "suites")
+        demand(short(policy.get("label", ""), *(c.get("country", "") for c in coordinators)), "a text")
+        demand(all(len(c.get("id", b"")) == 16 for c in coordinators), "an id")
+        keys = [admitted(c.get("accreditation_pk", b"")) for c in coordinators]
+        demand(len({k.public for k in keys}) == n, "a key listed twice")
+        return keys
+
+    @staticmethod
+    def follows(held, record, payload):
+        """True for the next version, False for the record already held."""
+        version, old = record.get("version", 0), held["record"].get("version", 0)
+        if version == old:
+            demand(sha256(payload) == held["hash"], "two truths")
+            return False
+        demand(version == old + 1 and record.get("prev_hash") == held["hash"], "does not follow")
+        return True
+
+    def take_policy(self, signed):
+        policy = parsed(signed, "RootPolicy")
+        held = {"record": self.policy, "hash": self.policy_hash}
+        if not self.follows(held, policy, signed["payload"]):
+            return
+        demand(policy.get("kind") == self.policy["kind"], "another kind of network")
+        keys = self.policy_keys(policy)
+        kind = MEDIA.format("root")
+        demand(len(signers(signed, kind, self.coordinators)) >= self.policy["k_root"], "the old ones did not sign")
+        demand(len(signers(signed, kind, keys)) >= policy["k_root"], "the new ones did not sign")
+        self.policy, self.policy_hash, self.coordinators = policy, sha256(signed["payload"]), keys
+
+    def take_org(self, signed):
+        kind = MEDIA.format("org")
+        signing = signers(signed, kind, self.coordinators)
+        org = parsed(signed, "OrgRecord")
+        demand(org.get("net") == self.net and len(org.get("org_id", b"")) == 16, "another network, or no id")
+        self.common(org, "valid_from", "valid_until")
+        country = org.get("country", "")
+        demand(len(country) == 2 and country.isascii() and country.isupper(), "a country")
+        demand(short(org.get("label", ""), *org.get("roles", []), *org.get("competences", [])), "a text")
+        admitted(org.get("org_root_pk", b""))
+        countries = {self.policy["coordinators"][i].get("country") for i in signing}
+        enough = len(signing) >= self.policy["k_accredit"]
+        demand(enough and len(countries) >= 2 and countries != {country}, "not enough coordinators")
+        held = self.orgs.get(org["org_id"])
+        if held:
+            if not self.follows(held, org, signed["payload"]):
+                return
+            old = held["record"]["org_root_pk"]
+            demand(old == org["org_root_pk"] or signers(signed, kind, [admitted(old)]), "the old root did not sign")
+        self.orgs[org["org_id"]] = {"record": org, "hash": sha256(signed["payload"])}
+
+    def take_cert(self, signed):
+        cert = parsed(signed, "NodeCert")
+        org, node = cert.get("org_id", b""), cert.get("node_id", b"")
+        demand(cert.get("net") == self.net and len(org) == 16 and len(node) == 16, "another network, or no id")
+        self.common(cert, "valid_from", "valid_until")
+        admitted(cert.get("sign_pk", b""))
+        demand(org in self.orgs, "an organisation nobody accredited")
+        root = admitted(self.orgs[org]["record"]["org_root_pk"])
+        demand(signers(signed, MEDIA.format("nodecert"), [root]), "not signed by its organisation")
+        held = self.certs.get(node)
+        if held:
+            demand(held["record"]["org_id"] == org, "a node that moved")
+            if not self.follows(held, cert, signed["payload"]):
+                return
+        self.certs[node] = {"record": cert, "hash": sha256(signed["payload"])}
+
+    def take_descriptor(self, signed, now):
+        d = parsed(signed, "Descriptor")
+        node = d.get("node_id", b"")
+        demand(d.get("net") == self.net and len(node) == 16 and node in self.certs, "another network or no certificate")
+        demand(not any(e.get("critical") for e in d.get("extensions", [])), "a critical extension")
+        key = admitted(self.certs[node]["record"]["sign_pk"])
+        demand(signers(signed, MEDIA.format("descriptor"), [key]), "not signed by its node")
+        serial, weeks = d.get("serial", 0), [p.get("week", 0) for p in d.get("prekeys", [])]
+        demand(serial * 3600 <= now + 7200, "from the future")
+        demand(d.get("expires", 0) <= serial * 3600 + 35 * DAY, "a lifetime")
+        demand(1 <= len(d.get("tls_pks", [])) <= 2 and 1 <= len(d.get("mailboxes", [])) <= 3, "a count")
+        demand(1 <= len(weeks) <= 6 and weeks == sorted(set(weeks)), "weeks")
+        demand(1 <= len(d.get("suites", [])) <= 16 and len(d.get("reads", [])) <= 64, "a count")
+        demand(all(len(p.get("sha256", b"")) == 32 for p in d["prekeys"]), "a hash")
+        boxes = d["mailboxes"]
+        demand(all(len(m.get("id", b"")) == 16 and len(m.get("node_id", b"")) == 16 for m in boxes), "an id")
+        demand(short(*(m.get("endpoint", "") for m in boxes), *d.get("languages", [])), "a text")
+        others = [pk for n, held in self.descriptors.items() if n != node for pk in held["record"]["tls_pks"]]
+        demand(all(admitted(pk) and pk not in others for pk in d["tls_pks"]), "a TLS key of another node")
+        held, hash_ = self.descriptors.get(node), sha256(signed["payload"])
+        demand(not held or held["hash"] == hash_ or held["record"].get("serial", 0) < serial, "an old serial")
+        self.descriptors[node] = {"record": d, "hash": hash_}
+
+    def take_prekey(self, prekey):
+        week, pk = prekey.get("week", 0), prekey.get("pk", b"")
+        for node, held in self.descriptors.items():
+            if {"week": week, "sha256": sha256(pk)} in held["record"]["prekeys"]:
+                try:
+                    self.prekeys[node, week] = Prekey(pk)
+                except NotAdmitted as fault:
+                    raise BadRecord(str(fault)) from None
+                return
+        raise BadRecord("a prekey that no descriptor lists")
+
+    def take_revocation(self, signed):
+        r = parsed(signed, "Revocation")
+        subject, kind = r.get("subject", b""), r.get("subject_kind", 0)
+        demand(r.get("net") == self.net and len(subject) == 16 and kind in KINDS.values(), "another network or subject")
+        demand(not any(e.get("critical") for e in r.get("extensions", [])), "a critical extension")
+        demand(short(r.get("reason", "")), "a text")
+        media = MEDIA.format("revocation")
+        own = [admitted(pk) for pk in self.own_keys(kind, subject)]
+        enough = len(signers(signed, media, self.coordinators)) >= self.policy["k_revoke"]
+        demand(enough or signers(signed, media, own), "not enough coordinators")
+        effective = r.get("effective", 0)
+        held = self.revocations.get((subject, kind))
+        self.revocations[subject, kind] = effective if held is None else min(held, effective)
+
+    def own_keys(self, kind, subject):
+        certs = [c["record"] for c in self.certs.values()]
+        if kind == KINDS["ORGANISATION"]:
+            return [self.orgs[subject]["record"]["org_root_pk"]] if subject in self.orgs else []
+        if kind == KINDS["NODE"]:
+            certs = [c for c in certs if c["node_id"] == subject]
+        else:
+            certs = [c for c in certs if sha256(c["sign_pk"])[:16] == subject]
+        return [pk for c in certs[:1] for pk in (c["sign_pk"], self.orgs[c["org_id"]]["record"]["org_root_pk"])]
+
+    def may_speak(self, org, node, now):
+        """The signing key of a node that may speak now, or MayNotSpeak."""
+        if node not in self.certs or org not in self.orgs or self.certs[node]["record"]["org_id"] != org:
+            raise MayNotSpeak("Unknown")
+        cert, record = self.certs[node]["record"], self.orgs[org]["record"]
+        key = admitted(cert["sign_pk"])
+        for (subject, _), effective in self.revocations.items():
+            if subject in (org, node, key.id) and effective <= now:
+                raise MayNotSpeak("Revoked")
+        spans = [(record["valid_from"], record["valid_until"]), (cert["valid_from"], cert["valid_until"])]
+        spans.append((self.policy["not_before"], self.policy["not_after"]))
+        if not all(start <= now < end for start, end in spans):
+            raise MayNotSpeak("Expired")
+        return key
+
+    def seal_to(self, org, node, now):
+        """Mailbox id and prekey to seal to now."""
+        self.may_speak(org, node, now)
+        d = self.descriptors[node]["record"]
+        suite = 1 in d["suites"] and 1 in self.policy["allowed_suites"] and self.policy["min_suite"] <= 1
+        demand(d["expires"] > now and suite, "no descriptor, or no common suite")
+        return d["mailboxes"][0]["id"], self.prekeys[node, now // (7 * DAY)]
