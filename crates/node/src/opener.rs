@@ -21,7 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The prekeys at hand: none while locked.
 #[derive(Clone, Default)]
-pub struct Prekeys(Arc<RwLock<Option<Arc<Vec<(PrekeyId, PrekeySecret)>>>>>);
+pub struct Prekeys(Arc<RwLock<Option<Ring>>>);
+
+/// Every prekey by its id.
+type Ring = Arc<Vec<(PrekeyId, PrekeySecret)>>;
 
 impl Prekeys {
     /// Takes the prekeys of an open content compartment.
@@ -38,7 +41,7 @@ impl Prekeys {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
-    fn at_hand(&self) -> Option<Arc<Vec<(PrekeyId, PrekeySecret)>>> {
+    fn at_hand(&self) -> Option<Ring> {
         self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }

@@ -49,10 +49,12 @@ pub enum NotTaken {
 
 type Then<S> = Box<dyn FnOnce(Result<&World<S>, NotTaken>) + Send>;
 type Decide<S> = Box<dyn FnOnce(&World<S>, &mut Now<'_, Chance>) -> (Step, Then<S>) + Send>;
+/// Who waits for the answer to a deposit.
+type Depositor = oneshot::Sender<Result<(Deposited, bool), NotTaken>>;
 type Look<S> = Box<dyn FnOnce(&mut World<S>) + Send>;
 
 enum Ask<S> {
-    Deposit(Deposit, oneshot::Sender<Result<(Deposited, bool), NotTaken>>),
+    Deposit(Deposit, Depositor),
     Decide(Decide<S>),
     /// Sees, and may lock or unlock, what is committed; runs after the batch it came in.
     Look(Look<S>),
@@ -208,8 +210,8 @@ struct Desk<S> {
 struct Staged<S> {
     step: Step,
     deposits: Vec<Deposit>,
-    depositors: Vec<oneshot::Sender<Result<(Deposited, bool), NotTaken>>>,
-    receipts: Vec<(oneshot::Sender<Result<(Deposited, bool), NotTaken>>, Deposited)>,
+    depositors: Vec<Depositor>,
+    receipts: Vec<(Depositor, Deposited)>,
     thens: Vec<Then<S>>,
     looks: Vec<Look<S>>,
 }
@@ -368,11 +370,7 @@ fn merge(into: &mut Step, step: Step) {
     }
 }
 
-fn refuse<S>(
-    why: &str,
-    receipts: Vec<(oneshot::Sender<Result<(Deposited, bool), NotTaken>>, Deposited)>,
-    thens: Vec<Then<S>>,
-) {
+fn refuse<S>(why: &str, receipts: Vec<(Depositor, Deposited)>, thens: Vec<Then<S>>) {
     for (reply, _) in receipts {
         let _ = reply.send(Err(NotTaken::Store(why.to_owned())));
     }

@@ -139,7 +139,8 @@ async fn acceptance(region: &mut Region, case: &str, teller: &mut Teller) -> Res
     };
     region.origin.ask(Call::Answer { case: case.to_owned(), form }).await?;
     let seen = wait(&region.destination, case, "accepted").await?;
-    let annex = if seen["risk_annex_missing"] == Value::Bool(true) { "; shown beside it: risk annex missing" } else { "" };
+    let annex =
+        if seen["risk_annex_missing"] == Value::Bool(true) { "; shown beside it: risk annex missing" } else { "" };
     teller.step("Accepted", &format!("by {WORKER}, with a place from the first day{annex}"), Some(began.elapsed()));
     Ok(())
 }
@@ -319,12 +320,8 @@ async fn tamper(region: &mut Region, teller: &mut Teller) -> Result<(), Failure>
     let descriptor = known.descriptor(to.node).ok_or_else(|| failed("descriptor"))?;
     let pins: Vec<[u8; 32]> = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
     let endpoint = &descriptor.mailboxes.first().ok_or_else(|| failed("mailbox"))?.endpoint;
-    let client =
-        Client::connect(endpoint, &pins, &tls, &Limits::HARD).await.map_err(|e| failed(&e.to_string()))?;
-    client
-        .deposit(outside.mailbox, outside.digest, bytes)
-        .await
-        .map_err(|e| failed(&e.to_string()))?;
+    let client = Client::connect(endpoint, &pins, &tls, &Limits::HARD).await.map_err(|e| failed(&e.to_string()))?;
+    client.deposit(outside.mailbox, outside.digest, bytes).await.map_err(|e| failed(&e.to_string()))?;
     let key = known.signing_key(to.org, to.node, now).map_err(|e| failed(&e.to_string()))?;
     let deadline = Instant::now() + WAIT_MAX;
     while Instant::now() < deadline {

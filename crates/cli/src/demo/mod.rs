@@ -25,7 +25,9 @@ fn tell(text: &str) {
 
 /// What the command line said.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  clearhouse demo\n  clearhouse demo --seed 7 --json\n  clearhouse demo --input cases.xlsx --row 1")]
+#[command(
+    after_help = "Examples:\n  clearhouse demo\n  clearhouse demo --seed 7 --json\n  clearhouse demo --input cases.xlsx --row 1"
+)]
 pub(crate) struct Args {
     /// Tell the steps as JSON objects, one a line
     #[arg(long)]
@@ -132,7 +134,11 @@ async fn tell_it(args: &Args, teller: &mut Teller) -> Result<(), Failure> {
     };
     teller.head("Three nodes on this computer: Porto Sicuro (Italy, destination), Casa Nova (Moldova,");
     teller.head("origin) and the regional coordinator (Romania). A training network: nothing leaves");
-    teller.head(&format!("this machine. The case is {}.{}\n", person.source, if args.input.is_none() { format!(" Seed {}.", args.seed) } else { String::new() }));
+    teller.head(&format!(
+        "this machine. The case is {}.{}\n",
+        person.source,
+        if args.input.is_none() { format!(" Seed {}.", args.seed) } else { String::new() }
+    ));
     for (field, from) in &person.filled {
         teller.head(&format!("    {field}: {from}"));
     }
@@ -146,7 +152,15 @@ async fn tell_it(args: &Args, teller: &mut Teller) -> Result<(), Failure> {
         tell(&json!({"schema": "ch.demo/1", "ok": true, "steps": teller.step, "ms": u64::try_from(total.as_millis()).unwrap_or(u64::MAX), "kept": args.keep.then(|| region.folder.clone())}).to_string());
         return Ok(());
     }
-    teller.head(&format!("\nDone in {:.1} s. {}", total.as_secs_f32(), if args.keep { format!("Kept in {}", region.folder.display()) } else { "The folder and all its keys are destroyed.".to_owned() }));
+    teller.head(&format!(
+        "\nDone in {:.1} s. {}",
+        total.as_secs_f32(),
+        if args.keep {
+            format!("Kept in {}", region.folder.display())
+        } else {
+            "The folder and all its keys are destroyed.".to_owned()
+        }
+    ));
     teller.head("Prove it yourself:    cargo test");
     teller.head("Set up a real node:   clearhouse init --help");
     Ok(())

@@ -76,7 +76,13 @@ impl Person {
         Self::fold(case, today, &with, row, now)
     }
 
-    fn fold(case: &CaseRow, today: jiff::civil::Date, with: &toml::Table, row: usize, now: u64) -> Result<Self, Failure> {
+    fn fold(
+        case: &CaseRow,
+        today: jiff::civil::Date,
+        with: &toml::Table,
+        row: usize,
+        now: u64,
+    ) -> Result<Self, Failure> {
         let suggested = case.notice_suggestions(today);
         let mut notice = defaults(now);
         if suggested.age_status != Some("Adult") {
@@ -160,12 +166,7 @@ impl Person {
     }
 }
 
-fn list(
-    name: &str,
-    slot: &mut Vec<String>,
-    from_row: &[&'static str],
-    filled: &mut Vec<(String, &'static str)>,
-) {
+fn list(name: &str, slot: &mut Vec<String>, from_row: &[&'static str], filled: &mut Vec<(String, &'static str)>) {
     if from_row.is_empty() {
         filled.push((name.to_owned(), "demo default"));
     } else {

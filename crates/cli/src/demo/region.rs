@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
@@ -35,6 +36,7 @@ pub(super) struct Member {
     pub(super) name: &'static str,
     pub(super) folder: PathBuf,
     pub(super) made: Made,
+    program: PathBuf,
     process: Option<Child>,
     /// Session of the person who acts there.
     pub(super) session: Option<SessionToken>,
@@ -90,7 +92,16 @@ const ROLES: [Role; 3] = [
 impl Region {
     /// Founds the network and makes the three nodes. Nothing runs yet.
     pub(super) fn found(keep: bool, now: u64) -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("clearhouse-demo-{}", std::process::id()));
+        let program = std::env::current_exe()
+            .map_err(|e| Failure::new("CH-E0203", format!("This program does not find itself: {e}.")))?;
+        Self::found_with(&program, "keep_content_open = true\nlog_level = \"debug\"\n", keep, now)
+    }
+
+    /// [`Region::found`] with another program to run as nodes, and other lines for their configuration.
+    pub(super) fn found_with(program: &Path, config: &str, keep: bool, now: u64) -> Result<Self, Failure> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("clearhouse-demo-{}-{n}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| {
             Failure::new("CH-E0201", format!("The temporary folder {} cannot be made: {e}.", folder.display()))
         })?;
@@ -109,7 +120,7 @@ impl Region {
         let mut records = wire::RecordBundle::default();
         let mut members = Vec::new();
         for role in &ROLES {
-            let (member, mut bundle) = make(&folder, role, &genesis, net, now, &mut rng)?;
+            let (member, mut bundle) = make(&folder, role, (program, config), &genesis, net, now, &mut rng)?;
             if let Some(application) = bundle.records.first_mut() {
                 keys.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
             }
@@ -174,6 +185,7 @@ fn sweep(folder: &Path) {
 fn make(
     region: &Path,
     role: &Role,
+    (program, config): (&Path, &str),
     genesis: &wire::Signed,
     net: Net,
     now: u64,
@@ -196,23 +208,17 @@ fn make(
         languages: &[role.language.to_owned()],
         listen: port,
         endpoint: &port.to_string(),
-        config_lines: "credential_file = \"credential\"\nkeep_content_open = true\nlog_level = \"debug\"\n",
+        config_lines: &format!("credential_file = \"credential\"\n{config}"),
     };
     let slots = [NewSlot::Credential { secret: &credential, opens: Opens::Both }];
     let mut made = setup::init(&plan, &slots, now, rng).map_err(|e| failed(&e))?;
     let passphrase = Passphrase::new(demo_passphrase("admin")).map_err(|e| failed(&e))?;
-    setup::first_administrator(
-        &folder,
-        &mut made,
-        ("admin", "Office A."),
-        (&passphrase, KdfCost::FLOOR),
-        now,
-        rng,
-    )
-    .map_err(|e| failed(&e))?;
+    setup::first_administrator(&folder, &mut made, ("admin", "Office A."), (&passphrase, KdfCost::FLOOR), now, rng)
+        .map_err(|e| failed(&e))?;
     let application = std::fs::read(folder.join(files::APPLICATION)).map_err(|e| failed(&e))?;
     let bundle = wire::RecordBundle::decode(application.as_slice()).map_err(|e| failed(&e))?;
-    Ok((Member { name: role.name, folder, made, process: None, session: None }, bundle))
+    let program = program.to_owned();
+    Ok((Member { name: role.name, folder, made, program, process: None, session: None }, bundle))
 }
 
 /// What a person of the demo types. Real offices choose their own.
@@ -225,14 +231,13 @@ impl Member {
     pub(super) async fn start(&mut self) -> Result<Duration, Failure> {
         let began = Instant::now();
         let failed = |e: &dyn std::fmt::Display| Failure::new("CH-E0203", format!("{} did not start: {e}.", self.name));
-        let program = std::env::current_exe().map_err(|e| failed(&e))?;
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.join("serve.log"))
             .map_err(|e| failed(&e))?;
         let again = log.try_clone().map_err(|e| failed(&e))?;
-        let child = Command::new(program)
+        let child = Command::new(&self.program)
             .args(["serve", "--node"])
             .arg(&self.folder)
             .stdin(Stdio::null())
@@ -253,6 +258,12 @@ impl Member {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Err(failed(&"it does not answer"))
+    }
+
+    /// The process id, while it runs.
+    #[allow(dead_code, reason = "tests look at the process itself")]
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// Ends the process the hard way, as a power cut would.
@@ -280,8 +291,7 @@ impl Member {
     pub(super) async fn employ(&mut self, login: &str, label: &str, role: &str) -> Result<(), ControlFailure> {
         let phrase = |login: &str| demo_passphrase(login).as_str().to_owned();
         let sign_in = |login: &str| Call::SignIn { login: login.to_owned(), passphrase: phrase(login) };
-        let invite =
-            Call::UserInvite { login: login.to_owned(), label: label.to_owned(), role: role.to_owned() };
+        let invite = Call::UserInvite { login: login.to_owned(), label: label.to_owned(), role: role.to_owned() };
         let invitation = self.ask(invite).await?;
         let code = invitation["code"].as_str().unwrap_or_default().to_owned();
         self.try_ask(None, Call::UserAccept { login: login.to_owned(), code, passphrase: phrase(login) }).await?;

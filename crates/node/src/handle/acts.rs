@@ -16,7 +16,7 @@ use clearhouse_casework::office::{Now, Step};
 use clearhouse_casework::refusal::Moment;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::envelope::Attachment;
-use clearhouse_protocol::ids::{CaseId, ConsentId, MsgId, hex, unhex};
+use clearhouse_protocol::ids::{ConsentId, MsgId, hex, unhex};
 use clearhouse_protocol::limits::ATTACHMENTS_MAX_BYTES;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
@@ -57,7 +57,7 @@ impl<S: Store + 'static> Handle<S> {
             let outcome = match found {
                 Ok(case) => act(world, case, now).map_err(|failed| match failed {
                     Failed::Stop(stop, _) => Failed::Stop(stop, show::org_label(world, case.peer_org())),
-                    other => other,
+                    Failed::Form(_) | Failed::Told(_) => failed,
                 }),
                 Err(stop) => Err(Failed::Stop(stop, String::new())),
             };
@@ -101,9 +101,11 @@ impl<S: Store + 'static> Handle<S> {
                 Err(stop) => (Step::default(), Err((stop, to))),
             }
         });
-        let id = decided.await.map_err(not_taken)?.map_err(|(stop, to)| match stop {
-            Stop::NoSuch => failure("CH-N0102", "No organisation of that name or id is in the directory."),
-            other => stopped(other, Moment::Act, &to),
+        let id = decided.await.map_err(not_taken)?.map_err(|(stop, to)| {
+            if stop == Stop::NoSuch {
+                return failure("CH-N0102", "No organisation of that name or id is in the directory.");
+            }
+            stopped(stop, Moment::Act, &to)
         })?;
         let code = self.owner.look(move |world| {
             world.office.cases().and_then(|c| c.case(id)).map(|c| case_code(c.conversation(), training))
@@ -430,12 +432,6 @@ fn withdrawn_json(done: &clearhouse_casework::office::desk::Withdrawn) -> Value 
             ""
         },
     })
-}
-
-/// A case id that no case has, for callers that need one before there is one.
-#[must_use]
-pub fn no_case() -> CaseId {
-    CaseId([0; 16])
 }
 
 /// Reads a stored profile part.

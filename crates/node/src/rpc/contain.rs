@@ -86,7 +86,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Answer {
-        if false {
+        if request.uri().path() == HEALTH_WATCH {
             let refused = Status::from(Refused::NotOffered).into_http();
             return Box::pin(std::future::ready(Ok(refused)));
         }

@@ -155,7 +155,9 @@ impl Mailroom {
     /// Messages to deposit now: due, and with nothing of their conversation still ahead of them.
     #[must_use]
     pub fn due(&self, now: u64) -> Vec<MsgId> {
-        let mut first: BTreeMap<(&[u8], &[u8]), (u64, MsgId, u64)> = BTreeMap::new();
+        /// A conversation and a peer.
+        type Thread<'a> = (&'a [u8], &'a [u8]);
+        let mut first: BTreeMap<Thread<'_>, (u64, MsgId, u64)> = BTreeMap::new();
         for (id, o) in self.open() {
             if Delivery::of(o) != Delivery::Queued || o.expires <= now {
                 continue;

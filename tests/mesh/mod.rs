@@ -1,0 +1,49 @@
+//! Real processes, real TLS, real files, on loopback. The region is founded by the demo's own code; what is tried is
+//! the program itself.
+
+#[allow(dead_code, reason = "the demo uses all of it, the tests a part")]
+#[path = "../../crates/cli/src/demo/region.rs"]
+mod region;
+
+mod canaries;
+mod kill;
+mod notice;
+
+use std::path::Path;
+
+use clearhouse_node::clock::{Clock as _, SystemClock};
+use clearhouse_node::control::ControlFailure;
+use region::Region;
+
+/// What the region's code tells when something does not work.
+pub(crate) struct Failure {
+    code: String,
+    text: String,
+}
+
+impl Failure {
+    fn new(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), text: text.into() }
+    }
+
+    fn bug(what: &str) -> Self {
+        Self::new("bug", what)
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.code, self.text)
+    }
+}
+
+impl From<ControlFailure> for Failure {
+    fn from(failure: ControlFailure) -> Self {
+        Self { code: failure.code, text: failure.text }
+    }
+}
+
+fn found(config: &str) -> Region {
+    let program = Path::new(env!("CARGO_BIN_EXE_clearhouse"));
+    Region::found_with(program, config, false, SystemClock.now()).unwrap()
+}
