@@ -6,6 +6,8 @@
 //! * [`contract`]: the [`Store`] trait and what it promises. Read this first.
 //! * [`memory`]: the back end of the simulation.
 //! * [`durable`]: the back end of a node. The journal is the truth, sled is an index derived from it.
+//! * [`vault`]: seals rows on their way in and opens them on their way out; [`erasure`] makes an erasure final.
+//! * [`keyfile`]: the small file outside the store that opens everything in it; [`heads`]: what was signed last.
 #![deny(missing_docs)]
 
 mod aead;
@@ -21,6 +23,7 @@ pub mod contract;
 mod derive;
 pub mod durable;
 mod entry;
+pub mod erasure;
 pub mod faulty;
 mod files;
 pub mod finding;

@@ -312,6 +312,24 @@ fn a_person_opens_cases_on_a_running_node_and_not_after_she_left() {
 }
 
 #[test]
+fn a_slot_given_to_another_person_or_another_use_does_not_open() {
+    let (mut world, mut opened) = World::new(23);
+    let anas = pass("ana's own long pass phrase");
+    opened.add_slot(&person(ANA, &anas), &mut world.rng).ok().unwrap();
+    let original = Body::from_file(&world.bytes()).unwrap();
+    let planted: [fn(&mut format::SlotRecord); 3] =
+        [|slot| slot.staff = MIRA.to_vec(), |slot| slot.opens = 1, |slot| slot.salt[0] ^= 1];
+    for (n, plant) in planted.into_iter().enumerate() {
+        let mut body = original.clone();
+        plant(&mut body.slots[2]);
+        world.plant(&body.to_file());
+        let who = if n == 0 { MIRA } else { ANA };
+        let refused = world.try_open(&SlotSecret::Person(who, &anas));
+        assert!(matches!(refused, Err(KeyFileError::WrongPassphrase)), "{n}");
+    }
+}
+
+#[test]
 fn a_changed_pass_phrase_replaces_the_old_one_in_one_step() {
     let (mut world, mut opened) = World::new(11);
     let fresh = pass("quite another long pass phrase");

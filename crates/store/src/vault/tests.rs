@@ -478,23 +478,22 @@ mod turning {
         }
 
         /// The first half of an erasure: everything but the key file.
-        fn rewrap(&mut self, erased: &[Under]) -> (crate::keyfile::NextEpoch, Rewrapped) {
+        fn rewrap(&mut self, erased: &[Under]) -> crate::keyfile::NextEpoch {
             let world = &mut self.world;
             world.vault.begin_turn().unwrap();
             let next = self.opened.next_epoch(&mut world.rng).ok().unwrap();
             let page = world.shelf.wraps();
             let rewrapped = world.vault.rewrap(&next, &page, erased, &mut world.rng).unwrap();
-            let written: BTreeSet<_> = rewrapped.puts.iter().map(|put| (put.table, put.key)).collect();
-            let dels = rewrapped.stale.iter().copied().filter(|place| !written.contains(place)).collect();
-            assert!(world.shelf.commit(Changes { puts: rewrapped.puts.clone(), dels, ..Changes::default() }));
-            (next, rewrapped)
+            assert!(world.shelf.commit(Changes { puts: rewrapped.puts, ..Changes::default() }));
+            next
         }
 
         fn erase(&mut self, erased: &[Under]) {
-            let (next, rewrapped) = self.rewrap(erased);
+            let next = self.rewrap(erased);
             self.opened.enter_epoch(next, &mut self.world.rng).ok().unwrap();
             self.world.vault.end_turn(self.opened.service(), self.opened.content()).unwrap();
-            assert!(self.world.shelf.commit(Changes { dels: rewrapped.old, ..Changes::default() }));
+            let dels = self.world.vault.unusable_wraps(&self.world.shelf.wraps()).unwrap();
+            assert!(self.world.shelf.commit(Changes { dels, ..Changes::default() }));
         }
     }
 
@@ -528,7 +527,7 @@ mod turning {
         for replaced in [false, true] {
             let mut node = Node::new(31);
             node.world.put(&[fact(b"a", b"erased", ANA), fact(b"b", b"stays", MIRA), fact(b"l", b"letter", LETTER)]);
-            let (next, _) = node.rewrap(&[ANA]);
+            let next = node.rewrap(&[ANA]);
             if replaced {
                 node.opened.enter_epoch(next, &mut node.world.rng).ok().unwrap();
             }

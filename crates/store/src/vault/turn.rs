@@ -1,10 +1,9 @@
 //! Erasing for good: every data key that survives is wrapped anew under the keys of the next epoch, and the old
 //! wrapping keys are then destroyed with the old key file (protocol section 7.10, decision 20, attack case 34).
 //!
-//! The order, which the caller keeps: `begin_turn`; `rewrap` every page of the wrap table and commit what it returns;
-//! `Store::compact`; `Opened::enter_epoch`; `end_turn`; commit the removal of the old wraps. A crash before the key
-//! file is replaced leaves the old epoch whole, after it the new one. Refuses new data keys in between: they would be
-//! left behind.
+//! The order is kept by [`erasure`](crate::erasure): `begin_turn`; `rewrap` every page of the wrap table and commit what
+//! it returns; replace the key file; `end_turn`; remove the `unusable_wraps`. Refuses new data keys in between: they
+//! would be left behind.
 
 use std::collections::BTreeSet;
 
@@ -24,11 +23,6 @@ pub struct Rewrapped {
     /// Wraps of the next epoch, to be committed before the key file is replaced. They may overwrite what an erasure
     /// that was cut short left.
     pub puts: Vec<Put>,
-    /// Wraps of the present epoch, those of erased keys among them: to be removed once the key file is replaced.
-    pub old: Vec<(u8, Key)>,
-    /// Wraps of other epochs, left by an erasure that was cut short; no key opens them. Remove them at any time,
-    /// except those that `puts` writes again.
-    pub stale: Vec<(u8, Key)>,
 }
 
 impl Vault {
@@ -90,6 +84,17 @@ impl Vault {
         Ok(())
     }
 
+    /// The wraps of a page that are of another epoch than the vault: no key opens them, and they may be removed.
+    ///
+    /// # Errors
+    /// [`VaultError::WrapDamaged`], [`VaultError::Newer`].
+    pub fn unusable_wraps(&self, page: &[(Key, Vec<u8>)]) -> Result<Vec<(u8, Key)>, VaultError> {
+        let epoch = self.deks().epoch;
+        let labels = page.iter().map(|(row, bytes)| Ok((wrap::label(bytes)?.epoch, *row)));
+        let labels: Vec<(u32, Key)> = labels.collect::<Result<_, VaultError>>()?;
+        Ok(labels.into_iter().filter(|(of, _)| *of != epoch).map(|(_, row)| (Table::Wrap as u8, row)).collect())
+    }
+
     fn rewrap_one(
         &self,
         deks: &Deks,
@@ -102,11 +107,10 @@ impl Vault {
         let table = Table::Wrap as u8;
         let label = wrap::label(bytes)?;
         if label.epoch != deks.epoch {
-            out.stale.push((table, *row));
+            // Left by an erasure that was cut short: no key opens it.
             return Ok(());
         }
         let (dek, handle) = wrap::open(deks.nmk(label.kind)?, row, bytes)?;
-        out.old.push((table, *row));
         if erased.contains(&handle) {
             return Ok(());
         }
