@@ -1,0 +1,96 @@
+//! `case`: opening and looking at cases, and the two ends that belong to the person: she stays, or a message that has
+//! not left is taken back.
+
+use clap::{Args, Subcommand};
+use clearhouse_node::calls::Call;
+
+use crate::ask::Node;
+use crate::cli::App;
+use crate::secrets;
+use crate::trouble::{Exit, Trouble};
+
+/// Open, list and show cases
+#[derive(Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  clearhouse case open --to 'Casa Nova'
+  clearhouse case show T-7Q4M-2KXY"
+)]
+pub(crate) struct Case {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// Open a case towards an organisation; nothing is sent yet
+    #[command(after_help = "\
+Examples:
+  clearhouse case open --to 'Casa Nova'
+  clearhouse case open --to 0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e --json")]
+    Open {
+        /// The organisation, by name or id
+        #[arg(long, value_name = "ORG")]
+        to: String,
+    },
+    /// List all cases
+    #[command(after_help = "\
+Examples:
+  clearhouse case list
+  clearhouse case list --json")]
+    List,
+    /// Show one case: five separate facts, clocks, consents, messages
+    #[command(after_help = "\
+Examples:
+  clearhouse case show T-7Q4M-2KXY
+  clearhouse case show T-7Q")]
+    Show {
+        /// The case's code, or enough of its beginning
+        code: String,
+    },
+    /// Write down that she stays; cannot be taken back
+    #[command(after_help = "\
+Examples:
+  clearhouse case stay T-7Q4M-2KXY
+  clearhouse case stay T-7Q4M-2KXY --yes")]
+    Stay {
+        /// The case's code, or enough of its beginning
+        code: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take back a message that has not left this office
+    #[command(after_help = "\
+Examples:
+  clearhouse case show T-7Q4M-2KXY
+  clearhouse case recall T-7Q4M-2KXY 3f9c0d1e2b3a495867768594a3b2c1d0")]
+    Recall {
+        /// The case's code, or enough of its beginning
+        code: String,
+        /// The message's id, as `case show` prints it
+        message: String,
+    },
+}
+
+impl Case {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
+        let node = Node::find(&app.global)?;
+        let call = match self.act {
+            Act::Open { to } => Call::CaseOpen { to },
+            Act::List => Call::CaseList,
+            Act::Show { code } => Call::CaseShow { case: code },
+            Act::Stay { code, yes } => {
+                let question = "She stays: what waits is taken back, who knows of her is told, the case ends.";
+                secrets::confirm(question, "stays", yes, app.global.no_input)?;
+                Call::Stay { case: code }
+            }
+            Act::Recall { code, message } => Call::Recall { case: code, message },
+        };
+        app.out.reply(&node.ask_as(app, call).await?)?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,134 @@
+//! `directory`: who is who. Through the node: list, show, import, export, refresh. Without one: founding a network,
+//! signing and ending accreditations, verifying a file of records.
+
+pub(crate) mod ceremony;
+pub(crate) mod records;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use clearhouse_node::calls::Call;
+use serde_json::json;
+
+use crate::ask::{Node, base64, bytes_of};
+use crate::cli::App;
+use crate::files;
+use crate::trouble::{Code, Exit, Trouble};
+
+/// See, exchange, sign and verify the records of organisations
+#[derive(Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  clearhouse directory list
+  clearhouse directory verify casa-nova.record --genesis genesis.record"
+)]
+pub(crate) struct Directory {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// List the organisations this node knows
+    #[command(after_help = "\
+Examples:
+  clearhouse directory list
+  clearhouse directory list --json")]
+    List,
+    /// Show one organisation with its nodes and fingerprint
+    #[command(after_help = "\
+Examples:
+  clearhouse directory show 'Casa Nova'
+  clearhouse directory show 'Casa Nova' --json")]
+    Show {
+        /// The organisation, by name or id
+        org: String,
+    },
+    /// Take records from a file
+    #[command(after_help = "\
+Examples:
+  clearhouse directory verify casa-nova.record --genesis genesis.record
+  clearhouse directory import casa-nova.record")]
+    Import {
+        /// The file of records
+        file: PathBuf,
+    },
+    /// Write the records of an organisation, or of this one, into a new file
+    #[command(after_help = "\
+Examples:
+  clearhouse directory export --out we.record
+  clearhouse directory export 'Casa Nova' --out casa-nova.record")]
+    Export {
+        /// The organisation, by name or id; this one when left out
+        org: Option<String>,
+        /// The file to make
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Ask every known node for its newest records now
+    #[command(after_help = "\
+Examples:
+  clearhouse directory refresh
+  clearhouse directory refresh --as ana")]
+    Refresh,
+    /// Verify a file of records without a node; exit code 8 if one does not hold
+    #[command(after_help = "\
+Examples:
+  clearhouse directory verify casa-nova.record --genesis genesis.record
+  clearhouse directory verify genesis.record --genesis genesis.record --json")]
+    Verify(verify::Verify),
+    /// Found a network: coordinators' keys and the genesis record
+    #[command(after_help = "\
+Examples:
+  clearhouse directory found --out ceremony --name 'South-East' \\
+      --kind training --coordinator RO:first --coordinator RO:second \\
+      --coordinator IT:third")]
+    Found(ceremony::Found),
+    /// Sign an organisation's application with coordinators' keys
+    #[command(after_help = "\
+Examples:
+  clearhouse directory accredit application.record --genesis genesis.record \\
+      --key first.key --out casa-nova-1.record
+  clearhouse directory accredit casa-nova-1.record --genesis genesis.record \\
+      --key second.key --key third.key --out casa-nova.record")]
+    Accredit(ceremony::Accredit),
+    /// End an organisation's accreditation; nothing lifts it again
+    #[command(after_help = "\
+Examples:
+  clearhouse directory revoke --genesis genesis.record \\
+      --org 0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e --reason Compromised \\
+      --key first.key --key second.key --out revocation.record")]
+    Revoke(ceremony::Revoke),
+}
+
+impl Directory {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
+        let reply = match self.act {
+            Act::List => Node::find(&app.global)?.ask(Call::DirectoryList).await?,
+            Act::Show { org } => Node::find(&app.global)?.ask(Call::DirectoryShow { org }).await?,
+            Act::Import { file } => {
+                let bytes = files::read(&file, records::FILE_MAX, Code::Records)?;
+                records::decode(&file, &bytes)?;
+                let call = Call::DirectoryImport { bundle: base64(&bytes).to_string() };
+                Node::find(&app.global)?.ask_as(app, call).await?
+            }
+            Act::Export { org, out } => {
+                let reply = Node::find(&app.global)?.ask(Call::DirectoryExport { org }).await?;
+                let bytes = bytes_of(&reply, "bundle")?;
+                files::write_new(&out, &bytes)?;
+                json!({"schema": "ch.saved/1", "file": out.display().to_string(), "bytes": bytes.len()})
+            }
+            Act::Refresh => Node::find(&app.global)?.ask_as(app, Call::DirectoryRefresh).await?,
+            Act::Verify(verify) => return verify.run(app),
+            Act::Found(found) => return found.run(app),
+            Act::Accredit(accredit) => return accredit.run(app),
+            Act::Revoke(revoke) => return revoke.run(app),
+        };
+        app.out.reply(&reply)?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,91 @@
+//! Files of directory records: reading them, and what a person compares by voice. Refuses what is no such file before
+//! anybody asks what it says.
+
+use std::path::Path;
+
+use clearhouse_protocol::canon;
+use clearhouse_protocol::directory::{Directory, RECORD_TYPES};
+use clearhouse_protocol::ids::{Net, hex};
+use clearhouse_protocol::labels::media;
+use clearhouse_protocol::limits::{BUNDLE_MAX, RECORD_MAX};
+use clearhouse_protocol::pae::sha256;
+use clearhouse_wire::v1::{OrgRecord, RecordBundle, Signed};
+use prost::Message as _;
+
+use crate::files;
+use crate::trouble::{Code, Trouble, sentence};
+
+/// Longest file of records: in base64 it has to fit into one call.
+pub(crate) const FILE_MAX: usize = 720 << 10;
+
+/// Reads a file of records.
+///
+/// # Errors
+/// [`Code::Records`], [`Code::NoFile`].
+pub(crate) fn read(path: &Path) -> Result<RecordBundle, Trouble> {
+    let bytes = files::read(path, FILE_MAX, Code::Records)?;
+    decode(path, &bytes)
+}
+
+/// The records in the bytes of a file: a bundle, or one record by itself as a node's folder keeps its genesis.
+///
+/// # Errors
+/// [`Code::Records`].
+pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<RecordBundle, Trouble> {
+    let known = |signed: &Signed| RECORD_TYPES.contains(&signed.payload_type.as_str());
+    if let Ok(bundle) = RecordBundle::decode(bytes)
+        && (1..=BUNDLE_MAX).contains(&bundle.records.len())
+        && bundle.records.iter().all(known)
+    {
+        return Ok(bundle);
+    }
+    if let Ok(signed) = canon::decode::<Signed>(bytes, RECORD_MAX + 4096)
+        && known(&signed)
+    {
+        return Ok(RecordBundle { records: vec![signed], prekeys: vec![] });
+    }
+    let text = format!("{} is not a file of directory records.", path.display());
+    Err(Trouble::new(Code::Records, text, "clearhouse directory verify FILE --genesis FILE"))
+}
+
+/// The genesis policy in a file: the first policy there.
+///
+/// # Errors
+/// [`Code::Records`] when there is none. Whether it holds is asked of [`Directory::found`].
+pub(crate) fn genesis(path: &Path) -> Result<Signed, Trouble> {
+    let bundle = read(path)?;
+    bundle.records.into_iter().find(|r| r.payload_type == media::ROOT).ok_or_else(|| {
+        let text = format!("{} holds no founding policy.", path.display());
+        Trouble::new(Code::Records, text, "Ask a coordinator for genesis.record")
+    })
+}
+
+/// The directory a genesis file founds.
+///
+/// # Errors
+/// [`Code::Record`] when it does not hold, or is not of the network that is `expected`.
+pub(crate) fn found(path: &Path, expected: Option<Net>) -> Result<Directory, Trouble> {
+    Directory::found(&genesis(path)?, expected).map_err(|fault| {
+        let text = sentence(&format!("{} does not hold: {fault}", path.display()));
+        Trouble::new(Code::Record, text, "Ask a coordinator for genesis.record and compare the network's id")
+    })
+}
+
+/// The root key of the organisation that applies in a file.
+///
+/// # Errors
+/// [`Code::Records`].
+pub(crate) fn application_root_key(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let bundle = read(path)?;
+    let record = bundle.records.iter().find(|r| r.payload_type == media::ORG);
+    let org = record.and_then(|r| OrgRecord::decode(r.payload.as_slice()).ok());
+    org.map(|o| o.org_root_pk).ok_or_else(|| {
+        let text = format!("{} holds no organisation's record.", path.display());
+        Trouble::new(Code::Records, text, "clearhouse init --help")
+    })
+}
+
+/// Groups of hex to compare by telephone; the same as `directory show` prints.
+pub(crate) fn fingerprint(key: &[u8]) -> String {
+    sha256(key)[..12].chunks(2).map(hex).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,44 @@
+//! `status` and `doctor`: how the node is, and what is wrong with what repairs it. Anybody on this machine who may
+//! open the socket may ask; neither says anything of a case.
+
+use clap::Args;
+use clearhouse_node::calls::Call;
+use serde_json::Value;
+
+use crate::ask::Node;
+use crate::cli::App;
+use crate::trouble::{Exit, Trouble};
+
+/// Say how the node is
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  clearhouse status
+  clearhouse status --node /var/lib/clearhouse --json")]
+pub(crate) struct Status {}
+
+impl Status {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
+        app.out.reply(&Node::find(&app.global)?.ask(Call::Status).await?)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Say what is wrong with the node and what repairs it
+///
+/// Ends with exit code 3 when there is a problem.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  clearhouse doctor
+  clearhouse doctor --json")]
+pub(crate) struct Doctor {}
+
+impl Doctor {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
+        let reply = Node::find(&app.global)?.ask(Call::Doctor).await?;
+        app.out.reply(&reply)?;
+        let problems = reply.get("problems").and_then(Value::as_u64).unwrap_or(0);
+        Ok(if problems == 0 { Exit::Done } else { Exit::Findings })
+    }
+}

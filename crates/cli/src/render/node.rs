@@ -1,0 +1,84 @@
+//! How the node is, what is wrong with it, and who works there.
+
+use serde_json::Value;
+
+use super::{counted, flag, items, number, pairs, table, text};
+
+pub(super) fn status(v: &Value) -> String {
+    let count = |field: &str, one: &str, many: &str| counted(number(v, field), one, many);
+    let cases = match (text(v, "cases").as_str(), flag(v, "kept_open_by_policy")) {
+        ("", _) => String::new(),
+        (state, true) => format!("{state}, kept open by policy"),
+        (state, false) => state.to_owned(),
+    };
+    let space = match (v.get("free_bytes"), flag(v, "low_on_space")) {
+        (None, _) => String::new(),
+        (Some(_), low) => {
+            format!("{} MiB free{}", number(v, "free_bytes") >> 20, if low { ", TOO LITTLE" } else { "" })
+        }
+    };
+    let network = [text(v, "network"), text(v, "kind").to_uppercase()].join("  ").trim().to_owned();
+    let overdue = number(v, "overdue_cases");
+    pairs(
+        0,
+        &[
+            ("network", network),
+            ("organisation", text(v, "organisation")),
+            ("accredited", text(v, "accreditation")),
+            ("reached at", text(v, "endpoint")),
+            ("running since", text(v, "running_since")),
+            ("cases", cases),
+            ("overdue", if overdue == 0 { "none".into() } else { count("overdue_cases", "CASE", "CASES") }),
+            ("not opened yet", count("sealed_letters", "message", "messages")),
+            (
+                "outbox",
+                format!("{} waiting, {} unanswered", number(v, "waiting_to_leave"), number(v, "stored_unanswered")),
+            ),
+            ("signed in", count("signed_in", "person", "people")),
+            ("directory", count("organisations", "organisation", "organisations")),
+            ("disk", space),
+        ],
+    )
+}
+
+pub(super) fn doctor(v: &Value) -> String {
+    let mut out = String::new();
+    for finding in items(v, "findings") {
+        let mark = if flag(finding, "problem") { "PROBLEM" } else { "note   " };
+        out += &format!("{mark}  {}  {}\n", text(finding, "code"), text(finding, "text"));
+        let next = text(finding, "next");
+        if !next.is_empty() {
+            out += &format!("         {next}\n");
+        }
+    }
+    match number(v, "problems") {
+        0 => out + "Nothing is wrong.\n",
+        n => out + &counted(n, "thing to repair", "things to repair") + ".\n",
+    }
+}
+
+pub(super) fn session(v: &Value) -> String {
+    let unlocked = if flag(v, "unlocked") { " Cases are open." } else { "" };
+    format!("Signed in: {} ({}).{unlocked}\n", text(v, "label"), text(v, "login"))
+}
+
+pub(super) fn done(v: &Value) -> String {
+    let next = text(v, "next");
+    let next = if next.is_empty() { next } else { format!("Next: {next}\n") };
+    format!("Done: {}\n{next}", text(v, "done"))
+}
+
+pub(super) fn invitation(v: &Value) -> String {
+    format!(
+        "Code for {}, good for {} days:\n\n  {}\n\n{}\n",
+        text(v, "login"),
+        text(v, "days"),
+        text(v, "code"),
+        text(v, "next")
+    )
+}
+
+pub(super) fn users(v: &Value) -> String {
+    let row = |u: &Value| ["login", "label", "role", "state"].map(|f| text(u, f)).to_vec();
+    table(&["LOGIN", "NAME", "ROLE", "STATE"], &items(v, "users").iter().map(row).collect::<Vec<_>>())
+}

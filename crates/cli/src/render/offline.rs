@@ -1,0 +1,74 @@
+//! What was done without a node: a node made, a configuration, an import, a file saved.
+
+use serde_json::Value;
+
+use super::{counted, flag, items, number, pairs, shown, table, text};
+
+pub(super) fn init(v: &Value) -> String {
+    pairs(
+        0,
+        &[
+            ("node made", text(v, "folder")),
+            ("network", text(v, "network")),
+            ("kind", text(v, "kind")),
+            ("network id", text(v, "net")),
+            ("organisation", text(v, "org")),
+            ("node", text(v, "node")),
+            ("fingerprint", text(v, "fingerprint")),
+            ("administrator", text(v, "admin")),
+        ],
+    )
+}
+
+pub(super) fn config(v: &Value) -> String {
+    let row = |r: &Value| {
+        let value = r.get("value").map(shown).unwrap_or_default();
+        let value = if value.is_empty() { "(none)".to_owned() } else { value };
+        vec![text(r, "key"), text(r, "from"), value]
+    };
+    let rows: Vec<_> = items(v, "values").iter().map(row).collect();
+    format!("{}\n\n{}", text(v, "file"), table(&["KEY", "FROM", "VALUE"], &rows))
+}
+
+pub(super) fn config_check(v: &Value) -> String {
+    format!("{} is right.\n", text(v, "file"))
+}
+
+pub(super) fn htcds(v: &Value) -> String {
+    let column = |c: &Value| ["column", "field", "label"].map(|f| text(c, f)).to_vec();
+    let columns: Vec<_> = items(v, "columns").iter().map(column).collect();
+    let row = |r: &Value| ["row", "fields", "parts"].map(|f| text(r, f)).to_vec();
+    let rows: Vec<_> = items(v, "rows").iter().map(row).collect();
+    let mut out = format!(
+        "Sheet {}\n\n{}\n{}",
+        text(v, "sheet"),
+        table(&["COLUMN", "FIELD", "LABEL"], &columns),
+        table(&["ROW", "FIELDS", "PROFILE PARTS"], &rows)
+    );
+    if !items(v, "findings").is_empty() {
+        out += "\n";
+    }
+    for finding in items(v, "findings") {
+        let mark = if flag(finding, "problem") { "NOT TAKEN" } else { "note     " };
+        out += &format!("{mark}  {}\n", text(finding, "text"));
+    }
+    let written = items(v, "written");
+    out += &format!(
+        "\n{}, {}, {}.\n",
+        counted(items(v, "rows").len() as u64, "case", "cases"),
+        counted(number(v, "problems"), "thing not taken", "things not taken"),
+        counted(written.len() as u64, "draft written", "drafts written")
+    );
+    for path in written {
+        out += &format!("  {}\n", shown(path));
+    }
+    out
+}
+
+pub(super) fn saved(v: &Value) -> String {
+    format!("Written: {} ({} bytes)\n", text(v, "file"), number(v, "bytes"))
+}
+
+pub(super) fn version(v: &Value) -> String {
+    format!("clearhouse {} ({}, suite {})\n", text(v, "version"), text(v, "protocol"), text(v, "suites"))
+}

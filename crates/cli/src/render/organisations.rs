@@ -1,0 +1,154 @@
+//! Organisations, their records, and what coordinators sign: in plain words, with what is compared by voice.
+
+use clearhouse_casework::forms::show_time;
+use serde_json::Value;
+
+use super::{counted, flag, items, number, pairs, table, text};
+
+pub(super) fn directory(v: &Value) -> String {
+    let row = |o: &Value| {
+        let own = if flag(o, "self") { "this node" } else { "" };
+        let state = [text(o, "state"), own.to_owned()].join(" ").trim().to_owned();
+        vec![text(o, "label"), text(o, "country"), text(o, "roles"), text(o, "org"), state]
+    };
+    let rows: Vec<_> = items(v, "organisations").iter().map(row).collect();
+    format!(
+        "{}\n{}",
+        pairs(0, &[("network", text(v, "network")), ("kind", text(v, "kind")), ("id", text(v, "net"))]),
+        table(&["ORGANISATION", "CC", "ROLES", "ID", "STATE"], &rows)
+    )
+}
+
+pub(super) fn organisation(v: &Value) -> String {
+    let until = v.get("valid_until").and_then(Value::as_u64).map(show_time).unwrap_or_default();
+    let mut out = pairs(
+        0,
+        &[
+            ("organisation", text(v, "label")),
+            ("country", text(v, "country")),
+            ("roles", text(v, "roles")),
+            ("competences", text(v, "competences")),
+            ("id", text(v, "org")),
+            ("valid until", until),
+            ("fingerprint", text(v, "fingerprint")),
+        ],
+    );
+    for node in items(v, "nodes") {
+        out += "\n";
+        out += &pairs(
+            0,
+            &[
+                ("node", text(node, "node")),
+                ("reached at", text(node, "endpoints")),
+                ("languages", text(node, "languages")),
+                ("state", text(node, "state")),
+            ],
+        );
+    }
+    out
+}
+
+pub(super) fn import(v: &Value) -> String {
+    let mut out = format!("{} new, {} known already.\n", number(v, "new"), number(v, "known"));
+    for refused in items(v, "refused") {
+        out += &format!("Refused: record {}: {}\n", text(refused, "record"), text(refused, "why"));
+    }
+    out
+}
+
+pub(super) fn records(v: &Value) -> String {
+    let row = |r: &Value| {
+        let verdict = match (flag(r, "holds"), flag(r, "expired")) {
+            (true, false) => "holds".to_owned(),
+            (true, true) => "holds, EXPIRED".to_owned(),
+            (false, _) => format!("DOES NOT HOLD: {}", text(r, "why")),
+        };
+        vec![text(r, "kind"), text(r, "subject"), text(r, "until"), verdict]
+    };
+    let rows: Vec<_> = items(v, "records").iter().map(row).collect();
+    let end = match number(v, "broken") {
+        0 => "Every record holds.".to_owned(),
+        n => counted(n, "record does not hold: do not use it.", "records do not hold: do not use them."),
+    };
+    format!(
+        "{}\n{}\n{end}\n",
+        pairs(0, &[("network", text(v, "network")), ("id", text(v, "net"))]),
+        table(&["RECORD", "OF", "UNTIL", "VERDICT"], &rows)
+    )
+}
+
+pub(super) fn founding(v: &Value) -> String {
+    let row = |c: &Value| ["country", "name", "fingerprint", "key"].map(|f| text(c, f)).to_vec();
+    let rows: Vec<_> = items(v, "coordinators").iter().map(row).collect();
+    let votes = format!(
+        "{} accredit, {} revoke, {} change the policy",
+        text(v, "accredit"),
+        text(v, "revoke"),
+        text(v, "root")
+    );
+    format!(
+        "{}\n{}",
+        pairs(
+            0,
+            &[
+                ("network founded", text(v, "network")),
+                ("kind", text(v, "kind")),
+                ("id", text(v, "net")),
+                ("signatures", votes),
+                ("valid until", text(v, "until")),
+                ("genesis", text(v, "genesis")),
+            ]
+        ),
+        table(&["CC", "COORDINATOR", "FINGERPRINT", "KEY"], &rows)
+    )
+}
+
+fn signers(v: &Value) -> String {
+    let line = |s: &Value| {
+        let who = if flag(s, "coordinator") {
+            format!("the coordinator of {}", text(s, "country"))
+        } else {
+            "a key that is no coordinator's".to_owned()
+        };
+        let again = if flag(s, "had_signed") { " (had signed already)" } else { "" };
+        format!("  signed by   {who}, key {}{again}\n", text(s, "fingerprint"))
+    };
+    items(v, "signers").iter().map(line).collect()
+}
+
+fn so_far(v: &Value, whole: &str) -> String {
+    let (have, needed) = (number(v, "signatures"), number(v, "needed"));
+    if flag(v, "complete") {
+        format!("Complete with {have} of {needed} signatures. {whole}\n")
+    } else if have < needed {
+        format!("{have} of {needed} signatures: hand the file to the next coordinator.\n")
+    } else {
+        format!("{have} of {needed} signatures, but not of two countries: another coordinator must sign.\n")
+    }
+}
+
+pub(super) fn accreditation(v: &Value) -> String {
+    let (label, country, network) = (text(v, "label"), text(v, "country"), text(v, "network"));
+    let mut out = format!("{label} of {country} is accredited in the network {network}:\n");
+    out += &pairs(
+        2,
+        &[
+            ("id", text(v, "org")),
+            ("roles", text(v, "roles")),
+            ("competences", text(v, "competences")),
+            ("fingerprint", text(v, "fingerprint")),
+            ("until", text(v, "until")),
+        ],
+    );
+    out += &signers(v);
+    out += &so_far(v, "Send it to the organisation and to every node.");
+    out + &pairs(0, &[("written", text(v, "file"))])
+}
+
+pub(super) fn revocation(v: &Value) -> String {
+    let mut out = format!("The accreditation of an organisation of the network {} ends:\n", text(v, "network"));
+    out += &pairs(2, &[("id", text(v, "org")), ("reason", text(v, "reason")), ("from", text(v, "effective"))]);
+    out += &signers(v);
+    out += &so_far(v, "Send it to every node at once.");
+    out + &pairs(0, &[("written", text(v, "file"))])
+}
