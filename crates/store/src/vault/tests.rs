@@ -319,6 +319,27 @@ fn locking_drops_the_cases_and_nothing_else() {
 }
 
 #[test]
+fn a_locked_node_says_locked_and_not_whether_a_case_was_erased() {
+    let mut world = World::new(20);
+    world.put(&[fact(b"a", b"case", ANA)]);
+    world.vault.lock();
+    world.shelf.rows.retain(|(table, _), _| *table != Table::Wrap as u8);
+    assert!(matches!(world.read(Table::Fact, b"a"), Err(VaultError::Locked)));
+}
+
+#[test]
+fn a_wrap_that_holds_the_key_of_another_case_is_refused() {
+    let mut world = World::new(21);
+    world.put(&[fact(b"a", b"one", ANA)]);
+    let (row, _) = world.shelf.wraps().remove(0);
+    let (mira, dek) = (wrap::tag(&world.service.index, MIRA), SecretBytes::random(&mut world.rng));
+    let wrap = wrap::seal(&world.content.nmk, &row, mira, 1, &dek, &mut world.rng).ok().unwrap();
+    world.shelf.rows.insert((Table::Wrap as u8, row), wrap);
+    world.restart();
+    assert!(matches!(world.read(Table::Fact, b"a"), Err(VaultError::WrapDamaged)));
+}
+
+#[test]
 fn a_batch_that_fails_takes_no_key_with_it() {
     let mut world = World::new(10);
     // The first batch of a new case is refused for another reason; the second must bring the key all the same.
@@ -550,12 +571,16 @@ mod turning {
     fn no_key_is_made_between_wrapping_and_replacing_and_none_without_a_beginning() {
         let mut node = Node::new(32);
         node.world.put(&[fact(b"a", b"one", ANA)]);
+        // A key that was made and whose batch was given up: nothing in the store carries it into the next epoch.
+        let (_, ticket) = node.world.seal(&[fact(b"c", b"three", ANA_HEALTH)]).ok().unwrap();
+        node.world.vault.abandoned(ticket);
         let next = node.opened.next_epoch(&mut node.world.rng).ok().unwrap();
         let page = node.world.shelf.wraps();
         let early = node.world.vault.rewrap(&next, &page, &[], &mut node.world.rng);
         assert!(matches!(early, Err(VaultError::Turning)));
         node.world.vault.begin_turn().unwrap();
         assert!(matches!(node.world.seal(&[fact(b"b", b"two", MIRA)]), Err(VaultError::Turning)));
+        assert!(matches!(node.world.seal(&[fact(b"c", b"three", ANA_HEALTH)]), Err(VaultError::Turning)));
         assert!(node.world.seal(&[fact(b"a", b"more", ANA)]).is_ok());
         node.world.vault.abandon_turn();
         assert!(node.world.seal(&[fact(b"b", b"two", MIRA)]).is_ok());
