@@ -25,7 +25,7 @@ pub fn read_secret(file: &Path, is_text: bool) -> Result<Zeroizing<Vec<u8>>, Con
     if meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(place.whole(Fault::SecretOwner));
     }
-    if false {
+    if meta.mode() & OPEN_TO_OTHERS != 0 {
         return Err(place.whole(Fault::SecretMode(file.into())));
     }
     // Room for all of it at once: a vector that grows leaves copies behind.

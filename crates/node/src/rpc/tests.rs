@@ -58,6 +58,7 @@ impl Door for Shelf {
     }
 
     async fn outcome(&self, _from: NodeId, digest: Digest) -> Result<OutcomeReply, Refused> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         if digest == HANGS {
             std::future::pending::<()>().await;
         }
@@ -208,6 +209,7 @@ async fn attack_43_different_malformations_get_the_same_bytes() {
         wrong(|f| f.mailbox.clear()),
         wrong(|f| f.digest = vec![1; 33]),
         wrong(|f| f.total_len = 0),
+        vec![first(0, 0)],
         wrong(|f| f.data.push(0)),
         vec![first(10, 9)],
         vec![first(10, 9), more(2)],
@@ -244,6 +246,61 @@ async fn an_oversized_first_frame_and_an_oversized_announcement_are_too_large() 
     let huge = raw_call(&client, "/clearhouse.v1.Exchange/Deposit", &[0, 0xff, 0xff, 0xff, 0xff, 1]).await;
     assert_eq!(PeerError::of(&huge), PeerError::Refused(Refused::TooLarge));
     assert!(lock(&world.shelf.stored).is_empty());
+}
+
+#[tokio::test]
+async fn bytes_beyond_what_was_announced_are_refused_without_waiting_for_the_end() {
+    let world = World::start(Limits::HARD).await;
+    let (frames, open) = mpsc::channel(4);
+    frames.send(first(10, 5)).await.unwrap();
+    frames.send(more(FRAME_MAX)).await.unwrap();
+    let mut stub = world.client(2).await.unwrap().stub();
+    let refused = tokio::time::timeout(Duration::from_secs(5), stub.deposit(ReceiverStream::new(open))).await;
+    assert_eq!(PeerError::of(&refused.unwrap().err().unwrap()), PeerError::Refused(Refused::Malformed));
+    drop(frames);
+}
+
+#[tokio::test]
+async fn more_calls_at_once_than_a_line_may_have_are_refused_and_not_queued() {
+    let world = World::start(Limits { calls_per_connection: 1, ..Limits::HARD }).await;
+    let client = world.client(2).await.unwrap();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.outcome(HANGS).await.err() }
+    });
+    while world.shelf.asked.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let refused = tokio::time::timeout(Duration::from_secs(5), client.outcome(GOOD)).await;
+    assert_eq!(refused.unwrap().err(), Some(PeerError::Refused(Refused::Busy)));
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_was_taken_does_not_end_its_line_later() {
+    let call = Duration::from_millis(200);
+    let world = World::start(Limits { call, ..Limits::HARD }).await;
+    let client = world.client(2).await.unwrap();
+    assert!(client.outcome(GOOD).await.is_ok());
+    tokio::time::sleep(3 * call).await;
+    assert!(client.outcome(GOOD).await.is_ok());
+    assert_eq!((world.count("answers_not_taken"), world.count("lines_opened")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_line_past_its_age_ends_its_calls_and_takes_no_new_ones() {
+    let world = World::start(Limits { connection_age: Duration::from_millis(200), ..Limits::HARD }).await;
+    let client = world.client(2).await.unwrap();
+    let (frames, open) = mpsc::channel(4);
+    frames.send(first(10, 5)).await.unwrap();
+    let mut stub = client.stub();
+    let under_way = tokio::spawn(async move { stub.deposit(ReceiverStream::new(open)).await });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(client.outcome(GOOD).await.err(), Some(PeerError::Protocol));
+    assert!(!client.is_usable());
+    frames.send(more(5)).await.unwrap();
+    drop(frames);
+    assert!(under_way.await.unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -321,7 +378,9 @@ async fn a_call_that_takes_too_long_is_ended_and_said_so() {
 
 #[tokio::test]
 async fn a_deposit_without_progress_is_cut_and_a_slow_one_with_progress_is_not() {
-    let limits = Limits { deposit_grace: Duration::from_millis(300), deposit_pace: 100, ..Limits::HARD };
+    // The time of other calls is over long before the slow deposit ends.
+    let call = Duration::from_millis(300);
+    let limits = Limits { deposit_grace: call, deposit_pace: 100, call, ..Limits::HARD };
     let world = World::start(limits).await;
     let client = world.client(2).await.unwrap();
     let trickle = |bytes: usize, count: usize| {
