@@ -100,7 +100,6 @@ impl Config {
     /// As [`Config::read`].
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         let place = Place { file };
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let table = DeTable::parse(text).map_err(|e| place.syntax(text, &e))?.into_inner();
         known_keys(&place, text, &table, KEYS)?;
         if let Some(limits) = table.get("limits").and_then(|v| v.get_ref().as_table()) {

@@ -344,6 +344,7 @@ const ONLY_TLS13: Error = Error::PeerIncompatible(PeerIncompatible::SupportedVer
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use rustls::HandshakeKind;
     use rustls::crypto::SupportedKxGroup;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -467,19 +468,39 @@ pub(crate) mod tests {
         assert_eq!((answer[0], answer.len(), answer[5]), (21, 7, 2));
     }
 
-    #[tokio::test]
-    async fn no_ticket_is_sent_and_a_second_handshake_is_a_full_one() {
-        let server = server_config(&identity(1), pins(&[2])).unwrap();
-        let client = client_config(&identity(2), &[identity(1).public_key()]).unwrap();
+    /// Two handshakes of the same two ends, a byte exchanged after each; the kind of the second and its tickets.
+    async fn meet_again(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>) -> (Option<HandshakeKind>, u32) {
+        let mut last = (None, 0);
         for _ in 0..2 {
             let (near, far) = tokio::io::duplex(64 << 10);
-            let acceptor = TlsAcceptor::from(Arc::clone(&server));
-            let connector = TlsConnector::from(Arc::clone(&client));
+            let acceptor = TlsAcceptor::from(Arc::clone(server));
+            let connector = TlsConnector::from(Arc::clone(client));
             let name = ServerName::try_from("node.invalid").unwrap();
             let (served, dialled) = tokio::join!(acceptor.accept(far), connector.connect(name, near));
-            assert_eq!(served.unwrap().get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
-            assert_eq!(dialled.unwrap().get_ref().1.tls13_tickets_received(), 0);
+            let (mut served, mut dialled) = (served.unwrap(), dialled.unwrap());
+            served.write_all(b"!").await.unwrap();
+            dialled.read_u8().await.unwrap();
+            last = (dialled.get_ref().1.handshake_kind(), dialled.get_ref().1.tls13_tickets_received());
         }
+        last
+    }
+
+    #[tokio::test]
+    async fn neither_side_resumes_even_when_the_other_would() {
+        let server = server_config(&identity(1), pins(&[2])).unwrap();
+        let client = client_config(&identity(2), &[identity(1).public_key()]).unwrap();
+        let group = aws_lc_rs::kx_group::X25519MLKEM768;
+        let willing_client = hostile(Arc::clone(&identity(2).certified), identity(1).public_key(), group);
+        assert_eq!(meet_again(&server, &willing_client).await, (Some(HandshakeKind::Full), 0));
+
+        let mut willing_server = ServerConfig::clone(&server);
+        willing_server.send_tls13_tickets = 2;
+        willing_server.session_storage = rustls::server::ServerSessionMemoryCache::new(16);
+        let willing_server = Arc::new(willing_server);
+        assert_eq!(meet_again(&willing_server, &client).await, (Some(HandshakeKind::Full), 2));
+        // The test would notice: two willing ends do resume.
+        let resumed = meet_again(&willing_server, &willing_client).await.0;
+        assert_eq!(resumed, Some(HandshakeKind::Resumed));
     }
 
     #[test]
@@ -503,6 +524,14 @@ pub(crate) mod tests {
         }
         assert_eq!(ed25519_key_of(&[der.as_slice(), &[0]].concat()), None);
         assert_eq!(ed25519_key_of(&[0x30; CERTIFICATE_MAX + 1]), None);
+        // The three places that say "Ed25519": the signed algorithm, the key's and the signature's.
+        let said: Vec<_> = (0..der.len()).filter(|at| der[*at..].starts_with(OID_ED25519)).collect();
+        assert_eq!(said.len(), 3);
+        for at in said {
+            let mut bent = der.clone();
+            bent[at + OID_ED25519.len() - 1] = 0x71;
+            assert_eq!(ed25519_key_of(&bent), None);
+        }
         let mut p256 = rcgen::CertificateParams::default();
         p256.distinguished_name = rcgen::DistinguishedName::new();
         let other = p256.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();

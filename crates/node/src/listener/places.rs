@@ -223,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn members_and_strangers_together_stay_under_the_cap_of_all() {
+        let places = places(Limits { connections: 3, ..Limits::HARD });
+        let member = |n: u8| places.stranger(ip("192.0.2.1")).map(|p| p.settle(NodeId([n; 16])));
+        let _members = [member(1).unwrap(), member(2).unwrap()];
+        let stranger = places.stranger(ip("192.0.2.2"));
+        assert!(stranger.is_some() && member(3).is_none());
+        drop(stranger);
+        assert!(member(3).is_some());
+    }
+
+    #[test]
     fn a_nodes_newest_line_ends_its_oldest_and_nobody_elses() {
         let places = places(Limits { lines_per_node: 2, ..Limits::HARD });
         let line = |n: u8| places.stranger(ip("192.0.2.1")).unwrap().settle(NodeId([n; 16]));
