@@ -368,6 +368,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_two_entries_claim_finds_neither_and_its_codes_still_find_both() {
+        let index = Index::of(&[also("A", "First", &["Shared"]), also("B", "Second", &["shared "])]);
+        assert_eq!(
+            ["A", "second", "Shared", "SHARED"].map(|text| index.find(text)),
+            [Some("A"), Some("B"), None, None]
+        );
+    }
+
+    #[test]
     fn nothing_is_guessed() {
         for text in ["", " ", "Feminin", "female", "Fem", "Other!", "Feminine;Masculine"] {
             assert_eq!(from_label(List::Gender, text), None, "{text}");

@@ -242,7 +242,7 @@ fn a_column_hidden_in_the_file_is_named() {
 #[test]
 fn dates_of_the_other_calendar_and_shared_texts_are_read() {
     let book = Book::headed(&NAMES)
-        .from_1904()
+        .dated_from_1904()
         .shared("Feminine")
         .shared("Ana")
         .row(2, &[(0, Put::Shared(1)), (1, Put::Shared(0)), (2, Put::Day(34805))]);

@@ -94,7 +94,7 @@ impl Book {
         Self::new().texts(1, headings)
     }
 
-    pub(super) fn from_1904(mut self) -> Self {
+    pub(super) fn dated_from_1904(mut self) -> Self {
         self.properties = "<workbookPr date1904=\"1\"/>";
         self
     }
