@@ -29,16 +29,8 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
 ];
 
 /// What the sources of the pure rooms must not contain.
-const IMPURE: [&str; 8] = [
-    "std::fs",
-    "std::net",
-    "std::thread",
-    "SystemTime",
-    "Instant::now",
-    "getrandom",
-    "std::env",
-    "std::process",
-];
+const IMPURE: [&str; 8] =
+    ["std::fs", "std::net", "std::thread", "SystemTime", "Instant::now", "getrandom", "std::env", "std::process"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -106,7 +98,11 @@ fn the_rooms_that_decide_touch_nothing_of_the_world() {
         sources(&root().join("crates").join(room).join("src"), &mut files);
         for file in files {
             let name = file.to_string_lossy().into_owned();
-            if name.contains("/tests") || name.ends_with("vectors.rs") || name.contains("/vectors/") || name.contains("testing") {
+            if name.contains("/tests")
+                || name.ends_with("vectors.rs")
+                || name.contains("/vectors/")
+                || name.contains("testing")
+            {
                 continue;
             }
             seen += 1;

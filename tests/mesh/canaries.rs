@@ -232,7 +232,10 @@ fn forms() -> Vec<(String, Vec<u8>)> {
             base64::engine::general_purpose::STANDARD_NO_PAD.encode(&plain[..plain.len() / 3 * 3]).into_bytes();
         let escaped = canary.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", c as u32) });
         let escaped = escaped.collect::<String>().into_bytes();
-        for form in [plain, wide, hex, base64, escaped] {
+        let mut all = vec![plain, wide, hex, base64, escaped];
+        all.sort_unstable();
+        all.dedup();
+        for form in all {
             forms.push((canary.clone(), form));
         }
     }

@@ -3,7 +3,7 @@
 //! Order of every check: type, signatures, canonical payload, this network, admission of keys, version chain,
 //! lifetimes. Time decides nothing here but fast-forward: an expired record is kept and simply not usable.
 
-use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
+use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
 
 use super::{Directory, Entry};
 use crate::ids::{KeyId, Net, NodeId, OrgId};
@@ -359,7 +359,7 @@ fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
     let texts = policy.coordinators.iter().map(|c| &c.country).chain([&policy.label]);
     let sound = (1..=16).contains(&n)
         && thresholds.iter().all(|k| (1..=n).contains(&as_usize(*k)))
-        && policy.kind != 0
+        && policy.kind() != NetworkKind::Unspecified
         && policy.allowed_suites.contains(&policy.min_suite)
         && short(texts);
     if !sound {

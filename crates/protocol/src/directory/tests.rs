@@ -118,6 +118,18 @@ fn a_record_of_another_network_is_refused() {
 }
 
 #[test]
+fn a_network_is_for_training_or_live_and_nothing_else() {
+    let region = Region::new(1, 0);
+    for kind in [0, 3, -1] {
+        let policy = RootPolicy { kind, ..region.directory.policy().clone() };
+        let mut signed =
+            Signed { payload_type: media::ROOT.into(), payload: policy.encode_to_vec(), signatures: vec![] };
+        region.coordinators.iter().for_each(|key| add_signature(&mut signed, key));
+        assert_eq!(Directory::found(&signed, None).err(), Some(RecordFault::Field), "kind {kind}");
+    }
+}
+
+#[test]
 fn versions_only_rise_by_one_and_carry_their_predecessor() {
     let region = Region::new(1, 1);
     let m = &region.members[0];
