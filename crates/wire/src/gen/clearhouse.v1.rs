@@ -702,7 +702,7 @@ impl RefusalCode {
         }
     }
 }
-/// What a leaf commits to. Encoded, then padded with zeros to 256 bytes behind a two-byte length.
+/// What a leaf commits to. Encoded, then padded with zeros to 512 bytes behind a two-byte length.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Opening {
