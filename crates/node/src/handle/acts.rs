@@ -13,7 +13,7 @@ use clearhouse_casework::forms::{
 use clearhouse_casework::office::cases::{Document, case_code, document_key};
 use clearhouse_casework::office::desk::{Attached, Stop, withdrawal_of};
 use clearhouse_casework::office::{Now, Step};
-use clearhouse_casework::refusal::Moment;
+use clearhouse_casework::refusal::{Moment, Refusal};
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::envelope::Attachment;
 use clearhouse_protocol::ids::{ConsentId, MsgId, hex, unhex};
@@ -155,8 +155,7 @@ impl<S: Store + 'static> Handle<S> {
         look: impl FnOnce(&World<S>) -> Result<Value, Stop> + Send + 'static,
     ) -> Answer {
         if !actor.role.handles_cases() {
-            let refusal = clearhouse_casework::refusal::Refusal::NoContentRole;
-            return Err(stopped(Stop::Refused(refusal), Moment::Act, ""));
+            return Err(stopped(Stop::Refused(Refusal::NoContentRole), Moment::Act, ""));
         }
         let seen = self.owner.look(move |world| if world.office.is_open() { look(world) } else { Err(Stop::Locked) });
         seen.await.map_err(not_taken)?.map_err(|stop| stopped(stop, Moment::Act, ""))
@@ -221,16 +220,16 @@ impl<S: Store + 'static> Handle<S> {
 
     pub(super) async fn acknowledge(&self, actor: Actor, case: String, form: AcknowledgeForm) -> Answer {
         self.send(actor, case, move |_, case, _| {
-            let what = What::Acknowledgement(form.build().map_err(Failed::Form)?);
-            Ok((what, case.notice().map(clearhouse_casework::case::Letter::id), vec![]))
+            let notice = the_notice(case)?;
+            Ok((What::Acknowledgement(form.build().map_err(Failed::Form)?), Some(notice), vec![]))
         })
         .await
     }
 
     pub(super) async fn answer(&self, actor: Actor, case: String, form: AnswerForm) -> Answer {
         self.send(actor, case, move |_, case, _| {
-            let what = What::Answer(form.build().map_err(Failed::Form)?);
-            Ok((what, case.notice().map(clearhouse_casework::case::Letter::id), vec![]))
+            let notice = the_notice(case)?;
+            Ok((What::Answer(form.build().map_err(Failed::Form)?), Some(notice), vec![]))
         })
         .await
     }
@@ -246,8 +245,8 @@ impl<S: Store + 'static> Handle<S> {
 
     pub(super) async fn arrive(&self, actor: Actor, case: String, form: ArrivalForm) -> Answer {
         self.send(actor, case, move |_, case, now| {
-            let departure = show::newest(case, wire::MessageType::Departure);
-            Ok((What::Arrival(form.build(now).map_err(Failed::Form)?), departure, vec![]))
+            let departure = show::newest(case, wire::MessageType::Departure).ok_or(refused(Refusal::NotOnTheWay))?;
+            Ok((What::Arrival(form.build(now).map_err(Failed::Form)?), Some(departure), vec![]))
         })
         .await
     }
@@ -278,7 +277,8 @@ impl<S: Store + 'static> Handle<S> {
         let sent = self.send(actor, case, move |_, case, _| {
             let accepted = show::acceptance(case);
             let for_worker = if form.for_worker.is_empty() {
-                accepted.and_then(|a| a.contact.as_ref()).map(|c| c.label.clone()).unwrap_or_default()
+                let contact = accepted.and_then(|a| a.contact.as_ref()).ok_or(refused(Refusal::NotAccepted))?;
+                contact.label.clone()
             } else {
                 form.for_worker
             };
@@ -305,8 +305,7 @@ impl<S: Store + 'static> Handle<S> {
 
     pub(super) fn stage(&self, actor: &Actor, handle: Option<String>, piece: &str) -> Answer {
         if !actor.role.handles_cases() {
-            let refusal = clearhouse_casework::refusal::Refusal::NoContentRole;
-            return Err(stopped(Stop::Refused(refusal), Moment::Act, ""));
+            return Err(stopped(Stop::Refused(Refusal::NoContentRole), Moment::Act, ""));
         }
         let bytes = STANDARD.decode(piece).map(Zeroizing::new);
         let bytes = bytes.map_err(|_| failure("CH-U0107", "A piece of the attachment is not base64."))?;
@@ -414,6 +413,15 @@ impl<S: Store + 'static> Handle<S> {
     pub fn clock(&self) -> Arc<dyn crate::clock::Clock> {
         Arc::clone(&self.clock)
     }
+}
+
+/// The notice an answer is about; without one there is nothing to answer.
+fn the_notice(case: &Case) -> Result<MsgId, Failed> {
+    case.notice().map(clearhouse_casework::case::Letter::id).ok_or(refused(Refusal::NothingToAcknowledge))
+}
+
+fn refused(refusal: Refusal) -> Failed {
+    stop(Stop::Refused(refusal))
 }
 
 fn stop(stop: Stop) -> Failed {
