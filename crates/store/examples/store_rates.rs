@@ -4,13 +4,15 @@
 //! ```text
 //! store_rates DIR [MESSAGES]     build with --release; DIR on the disk that is meant
 //! ```
-//! Absolute figures are of this machine at this minute; the ratio is what to compare. Refuses to say otherwise.
+//! Wall figures are of this machine at this minute; compare the ratio, and the processor time, which bears a busy
+//! machine. Each step of the second part runs in a process of its own, so that its memory is its own.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clearhouse_store::{Changes, DurableStore, EventLeaf, Key, Put, Store};
@@ -26,17 +28,28 @@ fn main() -> Outcome<()> {
     let dir = args.next().ok_or("usage: store_rates DIR [MESSAGES]")?;
     let messages: u64 = args.next().map_or(Ok(100_000), |text| text.parse())?;
     let dir = Path::new(&dir);
+    if let Some(step) = args.next() {
+        return live(&dir.join("life"), messages, &step);
+    }
     fs::create_dir_all(dir)?;
     println!("messages of {MESSAGE} bytes: envelope, mailbox row, taken row and event leaf each; {ROUNDS} rounds");
     for batch in [1, 64] {
         rates(dir, batch)?;
     }
-    life(&dir.join("life"), messages)
+    for step in ["fill", "start", "compact", "start", "scrub", "forget", "start"] {
+        let run = Command::new(std::env::current_exe()?).arg(dir).arg(messages.to_string()).arg(step).status()?;
+        if !run.success() {
+            return Err(format!("{step} failed").into());
+        }
+    }
+    fs::remove_dir_all(dir.join("life"))?;
+    Ok(())
 }
 
 /// Commits and raw appends of the same bytes, round about.
 fn rates(dir: &Path, batch: u64) -> Outcome<()> {
     let (mut ours, mut floor, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut messages, cpu) = (0, processor()?);
     let place = dir.join(format!("rates-{batch}"));
     let (mut store, _) = DurableStore::open(&place)?;
     let mut raw = OpenOptions::new().create(true).append(true).open(dir.join("raw"))?;
@@ -46,6 +59,7 @@ fn rates(dir: &Path, batch: u64) -> Outcome<()> {
         let committed = timed(|| {
             let changes = deposits(&store, batch);
             store.commit(&changes)?;
+            messages += batch;
             Ok(())
         })?;
         ours.push(committed);
@@ -57,6 +71,8 @@ fn rates(dir: &Path, batch: u64) -> Outcome<()> {
     println!("batch {batch}: raw append + fdatasync, messages/s  {}", per_message(&mut floor));
     println!("batch {batch}: store, messages/s                   {}", per_message(&mut ours));
     println!("batch {batch}: ratio                               {}", spread(&mut ratios, 1.0));
+    let cpu = (processor()? - cpu) as f64 * 10_000.0 / messages as f64;
+    println!("batch {batch}: processor, both together        {cpu:.0} us for each message of the store");
     fs::remove_dir_all(place)?;
     fs::remove_file(dir.join("raw"))?;
     Ok(())
@@ -104,51 +120,64 @@ fn key(n: u64, table: u8) -> Key {
 }
 
 fn filled(n: u64, len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| (n.wrapping_mul(31).wrapping_add(at * 7 + (at >> 8))) as u8).collect()
+    let mut bytes = vec![0xA5; len];
+    bytes.iter_mut().zip(n.to_le_bytes()).for_each(|(byte, own)| *byte = own);
+    bytes
 }
 
-/// A store of many messages: started, rebuilt, compacted, scrubbed.
-fn life(dir: &Path, messages: u64) -> Outcome<()> {
-    let (mut store, _) = DurableStore::open(dir)?;
-    clock("fill", || {
-        while store.event_count() < messages {
-            let changes = deposits(&store, 64);
-            store.commit(&changes)?;
-        }
+/// One step in the life of a store of many messages.
+fn live(dir: &Path, messages: u64, step: &str) -> Outcome<()> {
+    if step == "forget" {
+        return forget_index(dir);
+    }
+    let (mut store, findings) = clock("  start", || Ok(DurableStore::open(dir)?))?;
+    findings.iter().for_each(|finding| println!("  {finding}"));
+    match step {
+        "fill" => clock("fill", || {
+            while store.event_count() < messages {
+                let changes = deposits(&store, 64);
+                store.commit(&changes)?;
+            }
+            Ok(())
+        })?,
+        "compact" => clock("compact", || Ok(store.compact()?))?,
+        "scrub" => clock("scrub", || {
+            let findings = store.scrub()?;
+            if findings.is_empty() { Ok(()) } else { Err(format!("{findings:?}").into()) }
+        })?,
+        _ => println!("rows {}, journal {} MiB", store.stats().rows, store.stats().journal_bytes >> 20),
+    }
+    clock("  close", || {
+        drop(store);
         Ok(())
-    })?;
-    println!("rows {}, journal {} MiB", store.stats().rows, store.stats().journal_bytes >> 20);
-    drop(store);
-    let mut store = clock("start, index whole", || opened(dir, 0))?;
-    clock("compact", || Ok(store.compact()?))?;
-    drop(store);
-    let mut store = clock("start after compaction", || opened(dir, 0))?;
-    clock("scrub", || {
-        let findings = store.scrub()?;
-        if findings.is_empty() { Ok(()) } else { Err(format!("{findings:?}").into()) }
-    })?;
-    drop(store);
+    })
+}
+
+fn forget_index(dir: &Path) -> Outcome<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.is_dir() && !path.ends_with("bodies") {
             fs::remove_dir_all(path)?;
         }
     }
-    drop(clock("start, index missing", || opened(dir, 1))?);
-    fs::remove_dir_all(dir)?;
+    println!("index removed");
     Ok(())
 }
 
-fn opened(dir: &Path, expected: usize) -> Outcome<DurableStore> {
-    let (store, findings) = DurableStore::open(dir)?;
-    if findings.len() == expected { Ok(store) } else { Err(format!("{findings:?}").into()) }
+fn clock<T>(what: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let (start, cpu) = (Instant::now(), processor()?);
+    let done = act()?;
+    let cpu = (processor()? - cpu) as f64 / 100.0;
+    println!("{what}: {:.2} s, of processor {cpu:.2} s, {} MiB resident", start.elapsed().as_secs_f64(), resident()?);
+    Ok(done)
 }
 
-fn clock<T>(what: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-    let start = Instant::now();
-    let done = act()?;
-    println!("{what}: {:.2} s, {} MiB resident", start.elapsed().as_secs_f64(), resident()?);
-    Ok(done)
+/// Processor time of this process, in hundredths of a second.
+fn processor() -> Outcome<u64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    let ticks: Result<Vec<u64>, _> = fields.map(str::parse).collect();
+    Ok(ticks?.iter().sum())
 }
 
 fn resident() -> Outcome<u64> {

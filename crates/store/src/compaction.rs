@@ -22,10 +22,11 @@ use crate::durable::{DurableStore, View};
 use crate::entry::{Entry, Place};
 use crate::files::{failed, short_name, sync_folder, write_then_rename};
 use crate::folder::remove_index;
-use crate::format::index_name;
-use crate::index::{Edits, FILL_BATCH, Index, IndexFailed};
+use crate::format::{index_name, segment_name};
+use crate::index::{Edits, FILL_BATCH, Index};
 use crate::journal::remove_segments_until;
 use crate::opening::{clean_up, remove_cuttings};
+use crate::shelf::IndexFailed;
 use crate::snapshot::{Snapshot, Writer};
 
 /// Where a compaction can be made to stop, as if the power had gone.
@@ -101,6 +102,10 @@ fn write_archives(store: &DurableStore, loss: Loss) -> Result<Vec<ArchiveInfo>, 
                 events.extend(more);
             }
             Err(error) if loss == Loss::Refuse => return Err(error),
+            Ok(_) if loss == Loss::Refuse => {
+                let file = segment_name(store.snapshot.point.seq + 1);
+                return Err(StoreError::Damaged { file, offset: 0 });
+            }
             // What is lost keeps its number, so that the others keep theirs.
             Ok(_) | Err(_) => {
                 events.push(EventLeaf { index: next, commitment: [0; 32], sealed: Vec::new() });
@@ -163,7 +168,7 @@ fn write_snapshot(store: &mut DurableStore, new: &Snapshot, last: Step) -> Resul
 fn empty_index(store: &DurableStore, new: &Snapshot) -> Option<Index> {
     let dir = &store.folder.dir;
     remove_index(dir, new.point.seq).ok()?;
-    Index::open(&dir.join(index_name(new.point.seq)), store.folder.id).ok()
+    Index::create(&dir.join(index_name(new.point.seq)), store.folder.id).ok()
 }
 
 /// Gives every row to `visit`, table by table, in key order.

@@ -9,14 +9,16 @@ use std::path::Path;
 
 use crate::bodies::Bodies;
 use crate::census::Totals;
+use crate::changes::EventLeaf;
 use crate::contract::StoreError;
 use crate::entry::{Entry, Place};
 use crate::files::{failed, read_at, short_name};
 use crate::finding::Finding;
-use crate::format::{StoreId, digest, segment_name};
-use crate::index::{Edits, Index, IndexFailed};
+use crate::format::{Cursor, StoreId, digest, segment_name};
+use crate::index::{Edits, Index, LeafPlace};
 use crate::journal::{Placed, Seen, Spot, Walked, walk};
-use crate::record::{Record, Value, decode};
+use crate::record::{LeafAt, Record, Value, decode, decode_leaf};
+use crate::shelf::IndexFailed;
 use crate::snapshot::{RowValue, Snapshot, read_rows};
 
 /// What to do about commits and rows that cannot be read.
@@ -136,12 +138,18 @@ pub(crate) fn replay(
             edits.del(*table, key);
         }
     }
-    for leaf in &record.events {
-        edits.event(leaf.index, &Entry::journalled(digest(leaf.bytes), leaf.bytes, spot(leaf.at)));
-        after.events = leaf.index.saturating_add(1);
+    if let Some(first) = record.events.first() {
+        let place = |leaf: &LeafAt<'_>| leaf_place(leaf.bytes, spot(leaf.at));
+        edits.events(first.index, &record.events.iter().map(place).collect::<Vec<_>>());
+        after.events = first.index.saturating_add(record.events.len() as u64);
     }
     index.apply(placed.seq, edits)?;
     Ok(after)
+}
+
+/// Where an encoded event leaf lies.
+pub(crate) fn leaf_place(leaf: &[u8], spot: Spot) -> LeafPlace {
+    LeafPlace { hash: digest(leaf), spot, len: u32::try_from(leaf.len()).unwrap_or(u32::MAX) }
 }
 
 /// An index in memory does not fail by itself; its one failure is an entry that does not decode.
@@ -163,6 +171,18 @@ pub(crate) fn fetch(dir: &Path, snapshot: &Snapshot, bodies: &Bodies, entry: &En
     let bytes = read_at(&path, at, len as usize).map_err(failed("reading", &path))?;
     let whole = bytes.filter(|bytes| digest(bytes) == entry.hash);
     whole.ok_or_else(|| StoreError::Damaged { file: short_name(&path), offset: at })
+}
+
+/// Reads an event leaf and holds it against its digest.
+///
+/// # Errors
+/// As [`fetch`].
+pub(crate) fn fetch_leaf(dir: &Path, place: &LeafPlace) -> Result<EventLeaf, StoreError> {
+    let path = dir.join(segment_name(place.spot.segment));
+    let bytes = read_at(&path, place.spot.at, place.len as usize).map_err(failed("reading", &path))?;
+    let whole = bytes.filter(|bytes| digest(bytes) == place.hash);
+    let leaf = whole.and_then(|bytes| decode_leaf(&mut Cursor::new(&bytes)));
+    leaf.ok_or_else(|| StoreError::Damaged { file: short_name(&path), offset: place.spot.at })
 }
 
 /// The file an entry's value lies in, for a finding.

@@ -6,6 +6,7 @@
 //! Refuses to go on after a failed sync, to share its folder, and to return a byte that is not what was committed.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::archive::ArchiveInfo;
@@ -14,16 +15,17 @@ use crate::census::Totals;
 use crate::changes::{Changes, EventLeaf, INLINE_MAX, Key, ROWS_MAX, usable};
 use crate::contract::{CommitError, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Stats, Store, StoreError};
 pub use crate::derive::Loss;
-use crate::derive::{derive, fetch};
+use crate::derive::{derive, fetch, fetch_leaf, leaf_place};
 use crate::entry::{Entry, Place};
 use crate::finding::Finding;
 use crate::folder::{Folder, OpenError};
-use crate::format::{Cursor, Hash, digest};
-use crate::index::{Edits, Index, IndexFailed};
+use crate::format::{Hash, digest, segment_name};
+use crate::index::{Edits, Index};
 use crate::journal::{Journal, Spot, Through, plain};
 use crate::opening::{self, Opened};
-use crate::record::{self, Places, decode_leaf};
+use crate::record::{self, Places};
 use crate::room::{BALLAST_BYTES, Room, compaction_due, keep_ballast, spend_ballast};
+use crate::shelf::IndexFailed;
 use crate::snapshot::Snapshot;
 
 /// A store on disk.
@@ -195,8 +197,10 @@ impl DurableStore {
 
     fn stage(&self, changes: &Changes) -> Result<Staged, CommitError> {
         let mut staged = Staged { hashes: Vec::new(), after: self.totals(), added: Vec::new(), dropped: Vec::new() };
-        let removed = changes.puts.iter().map(|put| (put.table, put.key)).chain(changes.dels.iter().copied());
-        for (table, key) in removed {
+        // Rows that had to be new were just looked up and are not there.
+        let new: BTreeSet<&(u8, Key)> = changes.must_be_new.iter().collect();
+        let named = changes.puts.iter().map(|put| (put.table, put.key)).chain(changes.dels.iter().copied());
+        for (table, key) in named.filter(|row| !new.contains(row)) {
             let Some(old) = self.row(table, &key)? else { continue };
             staged.after.census.remove(table, &key, old.counted());
             if matches!(old.place, Place::Body { .. }) {
@@ -218,18 +222,20 @@ impl DurableStore {
 
     /// Tells the index of a durable commit.
     fn enter(&mut self, changes: &Changes, staged: &Staged, places: &Places, spot: Spot) -> Result<(), StoreError> {
+        let before = self.totals();
         let mut edits = Edits::default();
         let within = |at: &usize| Spot { at: spot.at + *at as u64, ..spot };
         for ((put, hash), at) in changes.puts.iter().zip(&staged.hashes).zip(&places.values) {
             edits.put(put.table, &put.key, &entry_of(*hash, &put.value, within(at)));
         }
         changes.dels.iter().for_each(|(table, key)| edits.del(*table, key));
-        let mut leaf = Vec::new();
-        for (event, at) in changes.events.iter().zip(&places.events) {
-            leaf.clear();
-            record::encode_leaf(&mut leaf, event);
-            edits.event(event.index, &Entry::journalled(digest(&leaf), &leaf, within(at)));
-        }
+        let mut bytes = Vec::new();
+        let leaves = changes.events.iter().zip(&places.events).map(|(event, at)| {
+            bytes.clear();
+            record::encode_leaf(&mut bytes, event);
+            leaf_place(&bytes, within(at))
+        });
+        edits.events(before.events, &leaves.collect::<Vec<_>>());
         let seq = self.journal.end().seq;
         let view = self.view.get_mut();
         view.totals = staged.after;
@@ -239,13 +245,8 @@ impl DurableStore {
         }
     }
 
-    fn event(&self, entry: &Entry) -> Result<EventLeaf, StoreError> {
-        let bytes = self.fetch(entry)?;
-        decode_leaf(&mut Cursor::new(&bytes))
-            .ok_or_else(|| StoreError::Damaged { file: crate::derive::file_of(&self.snapshot, entry), offset: 0 })
-    }
-
-    /// Up to `limit` events from `from` on that lie in one place: one archive, or the journal.
+    /// Up to `limit` events from `from` on that lie in one place: one archive, or one entry of the index. Empty when
+    /// `from` is lost, though it is below the count.
     pub(crate) fn some_events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
         if let Some(archive) = self.archive_of(from) {
             let all = archive.read(&self.folder.dir)?;
@@ -253,11 +254,8 @@ impl DurableStore {
             return Ok(all.into_iter().skip(skip).take(limit).collect());
         }
         let mut events = Vec::new();
-        for (expected, (index, entry)) in (from..).zip(self.ask(|index| index.events(from, limit))?) {
-            if index != expected {
-                break;
-            }
-            match self.event(&entry) {
+        for place in self.ask(|index| index.events(from))?.iter().take(limit) {
+            match fetch_leaf(&self.folder.dir, place) {
                 Ok(event) => events.push(event),
                 Err(error) if events.is_empty() => return Err(error),
                 Err(_) => break,
@@ -347,6 +345,9 @@ impl Store for DurableStore {
         let mut events: Vec<EventLeaf> = Vec::new();
         while events.len() < limit && from + (events.len() as u64) < self.event_count() {
             match self.some_events(from + events.len() as u64, limit - events.len()) {
+                Ok(more) if more.is_empty() && events.is_empty() => {
+                    return Err(StoreError::Damaged { file: segment_name(self.snapshot.point.seq + 1), offset: 0 });
+                }
                 Ok(more) if more.is_empty() => break,
                 Ok(more) => events.extend(more),
                 Err(error) if events.is_empty() => return Err(error),

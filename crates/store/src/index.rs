@@ -1,45 +1,49 @@
 //! Which rows there are and where their values lie: sled, derived from snapshot and journal and never trusted alone.
 //!
-//! sled 0.34.7 does not sync when it says so, loses records silently after one flipped bit, and panics on damage. So it
-//! holds nothing that is not in the journal, it is counted against the census at every start and scrub, a panic inside
-//! it is caught, and when it fails the same index is kept in memory instead. Every commit is one sled batch that also
-//! carries the number of the commit; one tree, because a batch is atomic in one tree only.
+//! sled 0.34.7 does not sync when it says so and loses records silently after one flipped bit. So it holds nothing that
+//! is not in the journal, it is counted against the census at every start and scrub, and a set of fingerprints of all
+//! rows is kept in memory: a row sled does not find and the set has is not a missing row but a failed index. Every
+//! commit is one sled batch that also carries the number of the commit; one tree, because a batch is atomic in one
+//! tree only.
 //!
+//! ```text
+//! 0            store id | last commit
+//! table | key  entry (see `entry.rs`)
+//! 255 | index  up to 64 events from that index on, big endian: { sha-256 | segment | offset | length }
+//! ```
 //! Refuses to sync: the journal did, before anything came here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use crate::census::Census;
 use crate::changes::{Key, TABLE_MAX, TABLE_MIN};
 use crate::entry::{Entry, Place};
 use crate::format::{Cursor, Hash, StoreId, digest};
+use crate::journal::Spot;
+use crate::shelf::{Edit, IndexFailed, Indexed, Shelf};
 
-/// Memory sled may use for pages. It was measured to use up to two and a half times this.
-const CACHE_BYTES: u64 = 32 << 20;
-/// How long sled may take to come to rest when it is closed.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Entries of one batch while an index is filled.
 pub(crate) const FILL_BATCH: usize = 2000;
+/// Events that share an entry.
+const RUN: usize = 64;
 /// Prefix of event keys, above every table.
 const EVENTS: u8 = TABLE_MAX + 1;
 /// Where the number of the last commit stands, below every table.
 const APPLIED: &[u8] = &[TABLE_MIN - 1];
 
-/// The index failed: an error of sled, a panic in it, or an entry nobody wrote. It has to be derived anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IndexFailed(pub(crate) String);
-
-type Indexed<T> = Result<T, IndexFailed>;
+/// An event leaf, as the index knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LeafPlace {
+    pub(crate) hash: Hash,
+    pub(crate) spot: Spot,
+    pub(crate) len: u32,
+}
 
 /// Changes to the index, made for one commit.
 #[derive(Default)]
-pub(crate) struct Edits(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+pub(crate) struct Edits(Vec<Edit>);
 
 impl Edits {
     pub(crate) fn len(&self) -> usize {
@@ -54,8 +58,11 @@ impl Edits {
         self.0.push((row_key(table, key), None));
     }
 
-    pub(crate) fn event(&mut self, index: u64, entry: &Entry) {
-        self.0.push((event_key(index), Some(entry.encode())));
+    /// Events that follow each other, from index `first` on.
+    pub(crate) fn events(&mut self, first: u64, leaves: &[LeafPlace]) {
+        for (index, run) in (first..).step_by(RUN).zip(leaves.chunks(RUN)) {
+            self.0.push((event_key(index), Some(run.iter().flat_map(encode_leaf_place).collect())));
+        }
     }
 
     fn applied(&mut self, id: &StoreId, seq: u64) {
@@ -69,78 +76,38 @@ pub(crate) struct Count {
     pub(crate) census: Census,
     /// How many rows name each body, and its length.
     pub(crate) bodies: BTreeMap<Hash, (u32, u64)>,
-    /// The stretch of events the index holds; `None` when it holds none.
-    pub(crate) events: Option<(u64, u64)>,
-    /// Whether that stretch has no hole.
-    pub(crate) events_whole: bool,
+    /// Stretches of events the index holds, each from its first up to, not including, its end.
+    pub(crate) events: Vec<(u64, u64)>,
+    present: Present,
 }
 
 /// The index of one store.
 pub(crate) struct Index {
     id: StoreId,
     shelf: Shelf,
-}
-
-enum Shelf {
-    Sled(Open),
-    Memory(BTreeMap<Vec<u8>, Vec<u8>>),
-}
-
-/// An open sled. Its own drop waits for its threads without an end, and one that panicked never comes; so it is dropped
-/// on a thread of its own and waited for with a limit.
-struct Open(Option<sled::Db>);
-
-impl Open {
-    /// Closes it; `false` when it does not come to rest, so that its files must be left alone.
-    fn close(&mut self) -> bool {
-        let Some(db) = self.0.take() else { return true };
-        let (done, closed) = mpsc::channel();
-        let closing = move || {
-            drop(db);
-            let _ = done.send(());
-        };
-        // Where no thread can be had the closure is dropped here, and sled with it.
-        thread::Builder::new().name("index-close".to_owned()).spawn(closing).is_err()
-            || closed.recv_timeout(CLOSE_TIMEOUT).is_ok()
-    }
-
-    fn run<T>(&self, run: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Indexed<T> {
-        let db = self.0.as_ref().ok_or_else(|| IndexFailed("it is closed".to_owned()))?;
-        guarded(|| run(db))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.close();
-    }
+    /// Which rows there are. `None` before an index that was found was counted, and for one in memory.
+    present: Option<Present>,
 }
 
 impl Index {
-    /// Opens an index on disk, or makes an empty one.
+    /// Opens an index that is on disk.
     pub(crate) fn open(dir: &Path, id: StoreId) -> Indexed<Self> {
-        let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES);
-        let db = guarded(|| config.open())?;
-        Ok(Self { id, shelf: Shelf::Sled(Open(Some(db))) })
+        Ok(Self { id, shelf: Shelf::open(dir)?, present: None })
+    }
+
+    /// Makes an empty index on disk, where there is none.
+    pub(crate) fn create(dir: &Path, id: StoreId) -> Indexed<Self> {
+        Ok(Self { id, shelf: Shelf::open(dir)?, present: Some(Present::default()) })
     }
 
     /// An empty index in memory.
     pub(crate) fn in_memory(id: StoreId) -> Self {
-        Self { id, shelf: Shelf::Memory(BTreeMap::new()) }
+        Self { id, shelf: Shelf::in_memory(), present: None }
     }
 
     /// Closes it. `false` when sled does not come to rest; then its folder must not be used again by this process.
-    pub(crate) fn close(mut self) -> bool {
-        match &mut self.shelf {
-            Shelf::Sled(open) => open.close(),
-            Shelf::Memory(_) => true,
-        }
-    }
-
-    /// Makes it fail from now on.
-    #[cfg(test)]
-    pub(crate) fn break_it(&mut self) {
-        self.shelf = Shelf::Sled(Open(None));
+    pub(crate) fn close(self) -> bool {
+        self.shelf.close()
     }
 
     /// Whether it is kept in memory only.
@@ -158,7 +125,15 @@ impl Index {
 
     /// One row.
     pub(crate) fn row(&self, table: u8, key: &Key) -> Indexed<Option<Entry>> {
-        self.shelf.get(&row_key(table, key))?.map(|bytes| decoded(&bytes)).transpose()
+        let expected = self.present.as_ref().map(|present| present.has(table, key));
+        if expected == Some(false) {
+            return Ok(None);
+        }
+        match self.shelf.get(&row_key(table, key))? {
+            Some(bytes) => decoded(&bytes).map(Some),
+            None if expected == Some(true) => Err(IndexFailed("it lost a row".to_owned())),
+            None => Ok(None),
+        }
     }
 
     /// Up to `limit` rows of a table in key order, behind `after`.
@@ -168,16 +143,20 @@ impl Index {
         found.iter().map(|(key, bytes)| Ok((row_of(key)?.1, decoded(bytes)?))).collect()
     }
 
-    /// Up to `limit` events from index `from` on, as far as the index holds them.
-    pub(crate) fn events(&self, from: u64, limit: usize) -> Indexed<Vec<(u64, Entry)>> {
-        let found = self.shelf.range(Bound::Included(event_key(from)), Bound::Unbounded, limit)?;
-        found.iter().map(|(key, bytes)| Ok((event_of(key)?, decoded(bytes)?))).collect()
+    /// Events from index `from` on that share its entry; empty when the index does not hold that one.
+    pub(crate) fn events(&self, from: u64) -> Indexed<Vec<LeafPlace>> {
+        let Some((key, bytes)) = self.shelf.last_until(event_key(from))? else { return Ok(Vec::new()) };
+        if key.first() != Some(&EVENTS) {
+            return Ok(Vec::new());
+        }
+        let skip = usize::try_from(from - event_of(&key)?).unwrap_or(usize::MAX);
+        Ok(decode_run(&bytes)?.into_iter().skip(skip).collect())
     }
 
     /// Applies one commit, all of it or nothing.
     pub(crate) fn apply(&mut self, seq: u64, mut edits: Edits) -> Indexed<()> {
         edits.applied(&self.id, seq);
-        self.shelf.apply(edits.0)
+        self.write(edits.0)
     }
 
     /// Fills an empty index on disk with everything another holds, and syncs it: from then on its number counts.
@@ -188,18 +167,18 @@ impl Index {
             if failed.is_ok() && key != APPLIED {
                 edits.push((key.to_vec(), Some(bytes.to_vec())));
                 if edits.len() >= FILL_BATCH {
-                    failed = self.shelf.apply(std::mem::take(&mut edits));
+                    failed = self.write(std::mem::take(&mut edits));
                 }
             }
         })?;
         failed?;
-        self.shelf.apply(edits)?;
+        self.write(edits)?;
         self.finish_filling(seq)
     }
 
     /// Adds to an index that is being filled. It holds no number yet, so a crash leaves one that is not believed.
     pub(crate) fn fill(&mut self, edits: Edits) -> Indexed<()> {
-        edits.0.chunks(FILL_BATCH).try_for_each(|chunk| self.shelf.apply(chunk.to_vec()))
+        self.write(edits.0)
     }
 
     /// Syncs a filled index and gives it its number.
@@ -208,23 +187,37 @@ impl Index {
         self.apply(seq, Edits::default())
     }
 
+    fn write(&mut self, edits: Vec<Edit>) -> Indexed<()> {
+        if let Some(present) = &mut self.present {
+            edits.iter().for_each(|(key, value)| present.follow(key, value.is_some()));
+        }
+        self.shelf.apply(edits)
+    }
+
     /// Counts everything and checks every small value against its digest.
     pub(crate) fn count(&self) -> Indexed<Count> {
-        let mut count = Count { events_whole: true, ..Count::default() };
+        let mut count = Count::default();
         let mut wrong = None;
         self.shelf.each(&mut |key, bytes| {
-            if let Err(error) = count_one(&mut count, key, bytes) {
+            if let Err(error) = count.add(key, bytes) {
                 wrong = Some(error);
             }
         })?;
         wrong.map_or(Ok(count), Err)
     }
 
+    /// Believes a count that was found right: from now on, a row it counted cannot go missing unnoticed.
+    pub(crate) fn trust(&mut self, count: &mut Count) {
+        if !self.is_in_memory() {
+            self.present = Some(std::mem::take(&mut count.present));
+        }
+    }
+
     /// Gives every row to `visit`, in order.
     pub(crate) fn each_row(&self, visit: &mut dyn FnMut(u8, Key, &Entry)) -> Indexed<()> {
         let mut wrong = Ok(());
         self.shelf.each(&mut |key, bytes| {
-            if key == APPLIED || key.first() == Some(&EVENTS) || wrong.is_err() {
+            if !is_row(key) || wrong.is_err() {
                 return;
             }
             match row_of(key).and_then(|(table, key)| Ok((table, key, decoded(bytes)?))) {
@@ -234,107 +227,85 @@ impl Index {
         })?;
         wrong
     }
+
+    /// Makes it fail from now on.
+    #[cfg(test)]
+    pub(crate) fn break_it(&mut self) {
+        self.shelf = Shelf::broken();
+    }
+
+    /// Makes it lose a row without a word, as rot in sled does.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, table: u8, key: &Key) {
+        self.shelf.apply(vec![(row_key(table, key), None)]).unwrap();
+    }
 }
 
-fn count_one(count: &mut Count, key: &[u8], bytes: &[u8]) -> Indexed<()> {
-    if key == APPLIED {
-        return Ok(());
+impl Count {
+    fn add(&mut self, key: &[u8], bytes: &[u8]) -> Indexed<()> {
+        if key.first() == Some(&EVENTS) {
+            return self.add_events(event_of(key)?, decode_run(bytes)?.len() as u64);
+        }
+        if !is_row(key) {
+            return Ok(());
+        }
+        self.present.follow(key, true);
+        let (table, key) = row_of(key)?;
+        let entry = decoded(bytes)?;
+        match &entry.place {
+            Place::Small(value) if digest(value) != entry.hash => return Err(unreadable()),
+            Place::Body { len } => self.bodies.entry(entry.hash).or_insert((0, *len)).0 += 1,
+            Place::Small(_) | Place::Journal { .. } | Place::Snapshot { .. } => {}
+        }
+        self.census.add(table, &key, entry.counted());
+        Ok(())
     }
-    let entry = decoded(bytes)?;
-    if key.first() == Some(&EVENTS) {
-        let index = event_of(key)?;
-        let (first, last) = count.events.unwrap_or((index, index));
-        count.events_whole &= count.events.is_none() || last + 1 == index;
-        count.events = Some((first, index));
-        return Ok(());
+
+    fn add_events(&mut self, first: u64, events: u64) -> Indexed<()> {
+        let end = first.checked_add(events).ok_or_else(unreadable)?;
+        match self.events.last_mut() {
+            Some((_, last_end)) if *last_end == first => *last_end = end,
+            _ => self.events.push((first, end)),
+        }
+        Ok(())
     }
-    let (table, key) = row_of(key)?;
-    match &entry.place {
-        Place::Small(value) if digest(value) != entry.hash => return Err(unreadable()),
-        Place::Body { len } => count.bodies.entry(entry.hash).or_insert((0, *len)).0 += 1,
-        Place::Small(_) | Place::Journal { .. } | Place::Snapshot { .. } => {}
-    }
-    count.census.add(table, &key, entry.counted());
-    Ok(())
 }
 
-impl Shelf {
-    fn get(&self, key: &[u8]) -> Indexed<Option<Vec<u8>>> {
-        match self {
-            Self::Sled(open) => Ok(open.run(|db| db.get(key))?.map(|bytes| bytes.to_vec())),
-            Self::Memory(map) => Ok(map.get(key).cloned()),
-        }
+/// Fingerprints of all rows. Keys are blinded, so half of one tells rows apart as well as the whole.
+#[derive(Default)]
+struct Present(HashSet<u128>);
+
+impl Present {
+    fn has(&self, table: u8, key: &Key) -> bool {
+        self.0.contains(&fingerprint(&row_key(table, key)))
     }
 
-    fn range(&self, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>, limit: usize) -> Indexed<Vec<(Vec<u8>, Vec<u8>)>> {
-        match self {
-            Self::Sled(open) => open.run(|db| {
-                let found = db.range::<Vec<u8>, _>((from, to)).take(limit);
-                found.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
-            }),
-            Self::Memory(map) => {
-                let found = map.range::<Vec<u8>, _>((from, to)).take(limit);
-                Ok(found.map(|(key, value)| (key.clone(), value.clone())).collect())
-            }
+    /// Takes in an edit of the index.
+    fn follow(&mut self, key: &[u8], there: bool) {
+        if !is_row(key) {
+            return;
         }
-    }
-
-    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Indexed<()> {
-        match self {
-            Self::Sled(open) => open.run(|db| {
-                db.iter().try_for_each(|pair| {
-                    let (key, value) = pair?;
-                    visit(&key, &value);
-                    Ok(())
-                })
-            }),
-            Self::Memory(map) => {
-                map.iter().for_each(|(key, value)| visit(key, value));
-                Ok(())
-            }
-        }
-    }
-
-    fn apply(&mut self, edits: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Indexed<()> {
-        match self {
-            Self::Sled(open) => open.run(|db| {
-                let mut batch = sled::Batch::default();
-                for (key, value) in edits {
-                    match value {
-                        Some(value) => batch.insert(key, value),
-                        None => batch.remove(key),
-                    }
-                }
-                db.apply_batch(batch)
-            }),
-            Self::Memory(map) => {
-                for (key, value) in edits {
-                    match value {
-                        Some(value) => map.insert(key, value),
-                        None => map.remove(&key),
-                    };
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn flush(&mut self) -> Indexed<()> {
-        match self {
-            Self::Sled(open) => open.run(|db| db.flush()).map(|_| ()),
-            Self::Memory(_) => Ok(()),
+        if there {
+            self.0.insert(fingerprint(key));
+        } else {
+            self.0.remove(&fingerprint(key));
         }
     }
 }
 
-/// Runs sled with its errors and its panics turned into ours. Nothing of the closure is used after a panic: the index
-/// is dropped and derived anew, which is why unwinding through it is safe.
-fn guarded<T>(run: impl FnOnce() -> sled::Result<T>) -> Indexed<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(IndexFailed(format!("sled: {error}"))),
-        Err(_) => Err(IndexFailed("sled panicked".to_owned())),
-    }
+fn fingerprint(row: &[u8]) -> u128 {
+    const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+    let half = |from: usize| {
+        let mut half = [0; 16];
+        half.iter_mut().zip(row.iter().skip(from)).for_each(|(to, byte)| *to = *byte);
+        u128::from_le_bytes(half)
+    };
+    let table = row.first().copied().map_or(0, u128::from);
+    half(1).wrapping_add(half(17).wrapping_mul(ODD)) ^ (table << 120)
+}
+
+fn is_row(key: &[u8]) -> bool {
+    key.first().is_some_and(|first| (TABLE_MIN..=TABLE_MAX).contains(first))
 }
 
 fn row_key(table: u8, key: &Key) -> Vec<u8> {
@@ -360,10 +331,89 @@ fn event_of(key: &[u8]) -> Indexed<u64> {
     Ok(u64::from_be_bytes(digits))
 }
 
+fn encode_leaf_place(leaf: &LeafPlace) -> Vec<u8> {
+    let parts: [&[u8]; 4] =
+        [&leaf.hash, &leaf.spot.segment.to_le_bytes(), &leaf.spot.at.to_le_bytes(), &leaf.len.to_le_bytes()];
+    parts.concat()
+}
+
+fn decode_run(bytes: &[u8]) -> Indexed<Vec<LeafPlace>> {
+    let mut cursor = Cursor::new(bytes);
+    let mut run = Vec::new();
+    while cursor.left() > 0 {
+        let leaf = (|| {
+            let hash = cursor.array()?;
+            let spot = Spot { segment: cursor.u64()?, at: cursor.u64()? };
+            Some(LeafPlace { hash, spot, len: cursor.u32()? })
+        })();
+        run.push(leaf.ok_or_else(unreadable)?);
+    }
+    if run.is_empty() || run.len() > RUN { Err(unreadable()) } else { Ok(run) }
+}
+
 fn decoded(bytes: &[u8]) -> Indexed<Entry> {
     Entry::decode(bytes).ok_or_else(unreadable)
 }
 
 fn unreadable() -> IndexFailed {
     IndexFailed("an entry is damaged".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(n: u64) -> LeafPlace {
+        LeafPlace { hash: [n as u8; 32], spot: Spot { segment: 1, at: n }, len: 5 }
+    }
+
+    fn with_events(runs: &[(u64, u64)]) -> Index {
+        let mut index = Index::in_memory([1; 16]);
+        for (first, end) in runs {
+            let mut edits = Edits::default();
+            edits.events(*first, &(*first..*end).map(leaf).collect::<Vec<_>>());
+            index.apply(1, edits).unwrap();
+        }
+        index
+    }
+
+    #[test]
+    fn events_are_found_from_any_index_and_counted_in_stretches() {
+        let index = with_events(&[(10, 11), (11, 200), (300, 301)]);
+        for from in 10..200 {
+            assert_eq!(index.events(from).unwrap().first(), Some(&leaf(from)), "{from}");
+        }
+        assert!([0, 9, 200, 299, 301].iter().all(|from| index.events(*from).unwrap().is_empty()));
+        assert_eq!(index.count().unwrap().events, [(10, 200), (300, 301)]);
+    }
+
+    #[test]
+    fn a_row_sled_lost_is_a_failed_index_and_one_never_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = Index::create(dir.path(), [1; 16]).unwrap();
+        let mut edits = Edits::default();
+        for n in 0..9 {
+            edits.put(1, &[n; 32], &Entry::body([n; 32], 1));
+        }
+        index.apply(1, edits).unwrap();
+        index.lose(1, &[3; 32]);
+        assert!(index.row(1, &[3; 32]).is_err());
+        assert_eq!(index.row(1, &[9; 32]).unwrap(), None);
+        assert_eq!(index.row(2, &[4; 32]).unwrap(), None);
+        assert!(index.row(1, &[4; 32]).unwrap().is_some());
+        let mut edits = Edits::default();
+        edits.del(1, &[4; 32]);
+        index.apply(2, edits).unwrap();
+        assert_eq!(index.row(1, &[4; 32]).unwrap(), None, "removed, not lost");
+    }
+
+    #[test]
+    fn an_index_of_another_store_has_no_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = Index::create(dir.path(), [1; 16]).unwrap();
+        index.apply(7, Edits::default()).unwrap();
+        assert_eq!(index.applied().unwrap(), Some(7));
+        assert!(index.close());
+        assert_eq!(Index::open(dir.path(), [2; 16]).unwrap().applied().unwrap(), None);
+    }
 }

@@ -45,6 +45,7 @@ pub mod room;
 mod scrub;
 pub mod secret;
 mod segment;
+mod shelf;
 mod snapshot;
 pub mod vault;
 

@@ -24,8 +24,9 @@ use crate::folder::{Folder, OpenError, remove_index};
 use crate::format::{
     BALLAST_FILE, BODIES_DIR, FORMAT_FILE, LOCK_FILE, StoreId, TEMPORARY, index_name, number_of, segment_name,
 };
-use crate::index::{Count, Index, IndexFailed};
+use crate::index::{Count, Index};
 use crate::journal::{Journal, Last, Seen, Through, Walked, cut, plain, remove_segments_until, walk};
+use crate::shelf::IndexFailed;
 use crate::snapshot::{self, Snapshot};
 
 /// Everything a store in service is made of.
@@ -173,14 +174,17 @@ impl KeptIndex {
 
     /// Holds it, once it followed the journal to its end, against what the journal says it must be.
     fn settle(&mut self, snapshot: &Snapshot, totals: &Totals) {
-        let Ok(index) = &self.index else { return };
+        let Ok(index) = &mut self.index else { return };
         let wrong = match index.count() {
             Err(IndexFailed(why)) => why,
             Ok(count) if count.census != totals.census => {
                 format!("it holds {} rows where {} must be, or other ones", count.census.rows, totals.census.rows)
             }
             Ok(count) if !holds_events(&count, snapshot.totals.events, totals.events) => "it lacks events".to_owned(),
-            Ok(_) => return,
+            Ok(mut count) => {
+                index.trust(&mut count);
+                return;
+            }
         };
         self.fail(wrong);
     }
@@ -224,9 +228,10 @@ fn read_journal(
 
 /// Whether an index holds exactly the events from `first` up to, not including, `end`.
 pub(crate) fn holds_events(count: &Count, first: u64, end: u64) -> bool {
-    match count.events {
-        None => first == end,
-        Some((from, last)) => count.events_whole && from == first && last + 1 == end,
+    match count.events[..] {
+        [] => first == end,
+        [stretch] => stretch == (first, end),
+        _ => false,
     }
 }
 
@@ -277,7 +282,7 @@ fn on_disk(
 /// Writes an index that is in memory to disk, in place of whatever is there.
 pub(crate) fn store_index(dir: &Path, id: &StoreId, base: u64, from: &Index, seq: u64) -> Result<Index, String> {
     remove_index(dir, base).map_err(|error| error.to_string())?;
-    let filled = Index::open(&dir.join(index_name(base)), *id).and_then(|mut index| {
+    let filled = Index::create(&dir.join(index_name(base)), *id).and_then(|mut index| {
         index.fill_from(from, seq)?;
         Ok(index)
     });

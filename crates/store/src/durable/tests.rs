@@ -137,12 +137,34 @@ fn a_compaction_brings_an_index_in_memory_back_to_disk() {
     assert_eq!(store.stats().rows, 2);
 }
 
-/// Makes the index forget a row, as rot in sled does, without a word.
+/// Makes the index forget a row and that it ever had it, as if it had been opened without the row.
 fn forget(store: &mut DurableStore, n: u8) {
     let mut edits = Edits::default();
     edits.del(1, &[n; 32]);
     let seq = store.generation();
     store.view.get_mut().index.apply(seq, edits).unwrap();
+}
+
+#[test]
+fn a_row_sled_loses_while_it_runs_is_noticed_when_it_is_asked_for() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 5000)]).unwrap();
+    for _ in 0..2 {
+        store.view.get_mut().index.lose(1, &[2; 32]);
+        assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
+        assert!(store.stats().index_in_memory);
+        // Nor can the same row be written as a new one.
+        drop(store);
+        store = stage.open().0;
+        store.view.get_mut().index.lose(1, &[1; 32]);
+        let generation = store.generation();
+        let again =
+            Changes { generation, must_be_new: vec![(1, [1; 32])], puts: vec![put(1, 1)], ..Changes::default() };
+        assert!(matches!(store.commit(&again), Err(CommitError::Conflict { .. })));
+        drop(store);
+        store = stage.open().0;
+    }
 }
 
 #[test]

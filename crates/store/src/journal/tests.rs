@@ -123,11 +123,13 @@ fn any_flipped_bit_before_the_last_record_is_reported_and_costs_one_record_at_mo
         assert_eq!(walked.findings.len(), 1, "bit {bit}: {:?}", walked.findings);
         match &walked.findings[0] {
             Finding::HeadingDamaged { .. } => assert!((bit as u64) < HEADING_LEN * 8 && seen.len() == 4),
-            Finding::JournalDamaged { offset, first, last, .. } => {
+            finding => {
+                let Finding::JournalDamaged { offset, first, last, .. } = finding else {
+                    panic!("bit {bit}: {finding}")
+                };
                 assert!(first == last && !seen.contains(first) && seen.len() == 3, "bit {bit}");
                 assert_eq!(*offset, made.lengths[*first as usize - 1]);
             }
-            other => panic!("bit {bit}: {other}"),
         }
     }
 }
