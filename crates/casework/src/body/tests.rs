@@ -110,7 +110,7 @@ fn the_frame_of_a_body_keeps_its_rules() {
 fn a_notice_keeps_every_one_of_its_rules() {
     use FaultKind as K;
     type Spoil = fn(&mut ReturnNotice);
-    let table: [(Spoil, K, &str); 46] = [
+    let table: [(Spoil, K, &str); 48] = [
         (|n| n.age_band.clear(), K::Missing, "age_band"),
         (|n| n.age_band = "22".into(), K::NotACode, "age_band"),
         (|n| n.age_status.clear(), K::Missing, "age_status"),
@@ -151,6 +151,8 @@ fn a_notice_keeps_every_one_of_its_rules() {
         (|n| n.worker = None, K::Missing, "worker"),
         (|n| n.worker = contact("Ana, ask for 0888 123", "Caseworker"), K::Label, "worker"),
         (|n| n.worker = contact("Ana P.", "Auditor"), K::Label, "worker"),
+        (|n| n.worker = contact("", "Caseworker"), K::Missing, "worker"),
+        (|n| n.acknowledge_by.as_mut().unwrap().at = 0, K::Missing, "acknowledge_by"),
         (|n| n.alternate = None, K::Missing, "alternate"),
         (|n| n.acknowledge_by = None, K::Missing, "acknowledge_by"),
         (|n| n.acknowledge_by = due(NOW, "acknowledge-emergency"), K::NotACode, "acknowledge_by"),
@@ -231,7 +233,7 @@ fn an_emergency_starts_the_short_clocks() {
 fn an_answer_keeps_every_one_of_its_rules() {
     use FaultKind as K;
     type Spoil = fn(&mut Answer);
-    let table: [(&str, Spoil, K, &str); 36] = [
+    let table: [(&str, Spoil, K, &str); 37] = [
         ("Accepted", |a| a.answer.clear(), K::Missing, "answer.answer"),
         ("Accepted", |a| a.answer = "Maybe".into(), K::NotACode, "answer.answer"),
         ("Accepted", |a| a.services.clear(), K::Missing, "answer.services"),
@@ -250,6 +252,7 @@ fn an_answer_keeps_every_one_of_its_rules() {
         ("AcceptedWithConditions", |a| a.conditions.clear(), K::Missing, "answer.conditions"),
         ("AcceptedWithConditions", |a| a.conditions = vec!["x".repeat(201)], K::Text, "answer.conditions"),
         ("AcceptedWithConditions", |a| a.conditions = vec!["a\u{202e}b".into()], K::Text, "answer.conditions"),
+        ("AcceptedWithConditions", |a| a.conditions = words(&["x", "x"]), K::Count, "answer.conditions"),
         (
             "AcceptedWithConditions",
             |a| a.conditions = (0..9).map(|i| format!("condition {i}")).collect(),

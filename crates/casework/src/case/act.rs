@@ -233,8 +233,9 @@ impl Case {
             | State::InfoRequested
             | State::Declined
             | State::Expired
-            | State::AcceptedCond => return Err(Refusal::NotAccepted),
-            State::Withdrawn | State::Stayed => return Err(Refusal::CaseEnded),
+            | State::AcceptedCond
+            | State::Withdrawn
+            | State::Stayed => return Err(Refusal::NotAccepted),
         }
         has_happened(departure.at, now)?;
         self.guard_consents(body, now)

@@ -7,7 +7,7 @@ use clearhouse_protocol::ids::MsgId;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{Answer, Arrival, Consent, Departure, ReturnNotice};
 
-use super::{Case, Letter, State, child};
+use super::{Case, Fate, Letter, State, child};
 use crate::body::codes::{AnswerKind, ArrivalResult, Outcome, RiskLevel};
 use crate::body::{CheckedBody, Kind};
 use crate::consent::Purpose;
@@ -66,7 +66,7 @@ impl Case {
     pub(super) fn profile_was_read(&self) -> bool {
         self.letters
             .iter()
-            .any(|l| l.kind() == Some(Kind::VictimProfile) && l.counts() && l.read.is_some() && self.is_usable(l))
+            .any(|l| l.kind() == Some(Kind::VictimProfile) && l.fate() == Fate::Opened && self.is_usable(l))
     }
 
     pub(super) fn has_fired(&self, rules: &[Rule], about: MsgId) -> bool {

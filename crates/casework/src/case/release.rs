@@ -9,7 +9,6 @@ use super::{Case, Direction, Fate, Letter, State, child};
 use crate::body::{CheckedBody, Kind};
 use crate::consent::{self, ConsentFault, DataClass, Purpose};
 use crate::refusal::{Refusal, Subject};
-use crate::roles::ActKind;
 
 /// A part of a profile that may be shown now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,12 +33,8 @@ impl Case {
         if letter.recalled {
             return Err(Refusal::IsOver);
         }
-        let act = body.act();
-        if matches!(act, ActKind::WithdrawConsent | ActKind::Stay) {
-            return Ok(());
-        }
         if body.needs().is_empty() {
-            // Acknowledgement, answer, arrival: no data of hers that she has not brought herself.
+            // Her own word, and what the receiver says about itself: nothing of hers that needs leave to go.
             return Ok(());
         }
         self.guard_consents(body, now)?;
@@ -47,7 +42,7 @@ impl Case {
             return Err(Refusal::CaseEnded);
         }
         if self.child {
-            child::guard_act(act)?;
+            child::guard_act(body.act())?;
         }
         let accepted = matches!(
             self.state,

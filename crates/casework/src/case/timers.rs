@@ -9,7 +9,7 @@ use super::fact::{Fact, TimerFired};
 use super::{Case, Direction, Letter};
 use crate::body::Kind;
 use crate::body::codes::{AnswerKind, ArrivalResult, RiskLevel};
-use crate::consent::{Purpose, Status};
+use crate::consent::Status;
 use crate::deadlines::{Alert, Deadlines, Rule};
 
 /// What became of a clock.
@@ -157,7 +157,7 @@ impl Case {
         }
         let lead = deadlines.shared(Rule::ConsentRenewal, 0).at;
         for consent in self.ledger.consents() {
-            if self.ledger.status(consent, now) != Status::Active || Purpose::parse(&consent.purpose).is_none() {
+            if self.ledger.status(consent, now) != Status::Active {
                 continue;
             }
             let at = consent.expires_at.saturating_sub(lead).max(consent.given_at);

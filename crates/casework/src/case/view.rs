@@ -8,7 +8,7 @@ use clearhouse_wire::v1::RefusalCode;
 use super::act::left;
 use super::{Case, Direction, Fate, Letter, Light, State};
 use crate::body::Kind;
-use crate::body::codes::{AnswerKind, ArrivalResult, Outcome};
+use crate::body::codes::{AnswerKind, ArrivalResult};
 use crate::consent::{DataClass, Purpose};
 use crate::deadlines::{Deadlines, Rule};
 
@@ -283,7 +283,8 @@ impl Case {
         list.extend(ours().any(|l| l.fate() == Fate::Waiting).then_some(Waiting::NotLeftHere));
         list.extend(ours().any(|l| l.fate() == Fate::Stored { locked: false }).then_some(Waiting::StoredUnopened));
         list.extend(ours().any(|l| l.fate() == Fate::Stored { locked: true }).then_some(Waiting::StoredLocked));
-        let unread = |l: &Letter| l.kind() == Some(Kind::Withdrawal) && l.counts() && l.read.is_none();
+        // Also one that could not be delivered: her word is not there yet.
+        let unread = |l: &Letter| l.kind() == Some(Kind::Withdrawal) && l.read.is_none();
         list.extend(self.letters.iter().any(unread).then_some(Waiting::WithdrawalNotRead));
     }
 
@@ -298,10 +299,9 @@ impl Case {
     /// The day she is expected, unix days, while she is on her way.
     #[must_use]
     pub fn expected_day(&self) -> Option<u64> {
-        let journey = self.journey()?.departure()?;
-        let under_way =
-            matches!(self.state, State::InTransit | State::NoShow) && journey.outcome == Outcome::Left.code();
-        under_way.then_some(journey.planned_arrival / DAY)
+        let under_way = matches!(self.state, State::InTransit | State::NoShow);
+        let journey = self.journey().filter(|_| under_way)?.departure()?;
+        Some(journey.planned_arrival / DAY)
     }
 
     /// True at the end that receives.

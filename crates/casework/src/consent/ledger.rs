@@ -114,10 +114,7 @@ impl Ledger {
         let withdrawn =
             self.is_withdrawn(consent, None) || classes.iter().any(|&class| self.is_withdrawn(consent, Some(class)));
         let newer = |c: &Consent| {
-            c.purpose == consent.purpose
-                && c.recipient_org == consent.recipient_org
-                && c.data_classes == consent.data_classes
-                && c.given_at > consent.given_at
+            c.purpose == consent.purpose && c.data_classes == consent.data_classes && c.given_at > consent.given_at
         };
         if withdrawn {
             Status::Withdrawn

@@ -42,7 +42,7 @@ fn withdrawal(classes: &[&str]) -> Withdrawal {
 fn a_complete_consent_passes_and_each_broken_field_is_named() {
     assert_eq!(check(&consent()), Ok(()));
     type Break = fn(&mut Consent);
-    let table: [(Break, FaultKind, &str); 20] = [
+    let table: [(Break, FaultKind, &str); 22] = [
         (|c| c.id.clear(), FaultKind::Missing, "consent.id"),
         (|c| c.id = vec![1; 15], FaultKind::Id, "consent.id"),
         (|c| c.purpose.clear(), FaultKind::Missing, "consent.purpose"),
@@ -66,12 +66,32 @@ fn a_complete_consent_passes_and_each_broken_field_is_named() {
         (|c| c.expires_at = c.given_at, FaultKind::Contradiction, "consent.expires_at"),
         (|c| c.expires_at = c.given_at + 367 * DAY, FaultKind::Contradiction, "consent.expires_at"),
         (|c| c.withhold[0].from = "everybody".into(), FaultKind::NotACode, "consent.withhold.from"),
+        (|c| c.withhold[0].what = "Everything".into(), FaultKind::NotACode, "consent.withhold.what"),
+        (|c| c.withhold[0].reason = "because".into(), FaultKind::NotACode, "consent.withhold.reason"),
         (|c| c.withhold = vec![c.withhold[0].clone(); 2], FaultKind::Count, "consent.withhold"),
     ];
     for (spoil, kind, field) in table {
         let mut bad = consent();
         spoil(&mut bad);
         assert_eq!(check(&bad), Err(BodyFault { kind, field }));
+    }
+}
+
+#[test]
+fn a_complete_withdrawal_passes_and_each_broken_field_is_named() {
+    assert_eq!(check_withdrawal(&withdrawal(&["Needs"])), Ok(()));
+    type Break = fn(&mut Withdrawal);
+    let table: [(Break, FaultKind, &str); 5] = [
+        (|w| w.consent_id.clear(), FaultKind::Missing, "withdrawal.consent_id"),
+        (|w| w.purpose = "Life".into(), FaultKind::NotACode, "withdrawal.purpose"),
+        (|w| w.data_classes.push("Gossip".into()), FaultKind::NotACode, "withdrawal.data_classes"),
+        (|w| w.data_classes.push("Needs".into()), FaultKind::Count, "withdrawal.data_classes"),
+        (|w| w.effective = 0, FaultKind::Missing, "withdrawal.effective"),
+    ];
+    for (spoil, kind, field) in table {
+        let mut bad = withdrawal(&["Needs"]);
+        spoil(&mut bad);
+        assert_eq!(check_withdrawal(&bad), Err(BodyFault { kind, field }));
     }
 }
 
@@ -110,6 +130,8 @@ fn a_withdrawal_stops_the_class_it_names_or_all() {
     let mut ledger = Ledger::default();
     ledger.record(&consent());
     ledger.withdraw(&withdrawal(&["Needs"]));
+    ledger.withdraw(&withdrawal(&["Needs"]));
+    assert_eq!(ledger.withdrawals().len(), 1, "heard twice is heard once");
     let stands = |l: &Ledger, class| l.covers(l.find(&[1; 16]), &subject(class), NOW);
     assert_eq!(stands(&ledger, DataClass::Needs), Err(ConsentFault::Withdrawn));
     assert_eq!(stands(&ledger, DataClass::Identity), Ok(()));
@@ -143,6 +165,8 @@ fn a_consent_is_never_edited_and_a_newer_one_supersedes() {
     ledger.record(&consent());
     ledger.record(&Consent { expires_at: NOW + 300 * DAY, ..consent() });
     assert!(ledger.find(&[1; 16]) == Some(&consent()));
+    ledger.record(&Consent { id: vec![3; 16], given_at: NOW, data_classes: vec!["Family".into()], ..consent() });
+    assert_eq!(ledger.status(&consent(), NOW), Status::Active, "another class is another consent");
     ledger.record(&Consent { id: vec![2; 16], given_at: NOW, ..consent() });
     assert_eq!(ledger.status(&consent(), NOW), Status::Superseded);
     assert_eq!(ledger.status(&consent(), NOW + 200 * DAY), Status::Expired);

@@ -96,6 +96,9 @@ fn profile_and_departure_of_a_child_are_refused_with_the_reason() {
     left.consent = Some(guardians(4, "ShareTravel", &["Travel"]));
     assert_eq!(ask(&pair, true, &left), Err(Refusal::ChildDeparture));
     assert_eq!(ask(&pair, true, &bodies::profile()), Err(Refusal::ChildProfile));
+    let forced = pair.force(true, &left);
+    assert_eq!(pair.d.case.release_still_allowed(forced, NOW), Err(Refusal::ChildDeparture));
+    pair.recall(forced).unwrap();
     for refusal in [Refusal::ChildDeparture, Refusal::ChildProfile] {
         assert!(refusal.sentence(Moment::Act, "Casa Nova").contains("best-interests decision is not supported yet"));
         assert!(refusal.wire() == RefusalCode::ChildPath);
@@ -139,4 +142,26 @@ fn an_adults_case_becomes_a_childs_by_a_second_notice_without_asking_anybody() {
     pair.settle();
     pair.both_are(State::Delivered);
     assert!(pair.d.case.is_child() && pair.o.case.is_child());
+}
+
+#[test]
+fn what_a_peer_was_refused_counts_for_nothing_and_can_be_done_again() {
+    let mut body = bodies::child_notice();
+    as_notice(&mut body).guardian_status = "Pending".into();
+    let mut pair = Pair::new();
+    pair.record(body.consent.clone().unwrap()).unwrap();
+    let notice = pair.send(true, &body).unwrap();
+    pair.settle();
+    // Other software lets a caseworker acknowledge a child's notice.
+    pair.force(false, &bodies::acknowledgement(notice.as_bytes()));
+    assert_eq!(pair.o.case.state(), State::Acknowledged);
+    pair.settle();
+    pair.both_are(State::Delivered);
+    let mut ack = bodies::acknowledgement(notice.as_bytes());
+    sign(&mut ack, Role::ChildOfficer);
+    let Some(What::Acknowledgement(a)) = &mut ack.what else { unreachable!() };
+    a.contact = bodies::contact("Cora C.", "ChildOfficer");
+    pair.send(false, &ack).unwrap();
+    pair.settle();
+    pair.both_are(State::Acknowledged);
 }

@@ -238,6 +238,8 @@ fn a_withdrawal_hides_its_parts_at_once_and_stops_what_waits() {
     pair.send(true, &bodies::withdrawal(3, "ShareHealth", &[], NOW)).unwrap();
     pair.settle();
     assert_eq!(classes(&pair.o, NOW), [identity]);
+    let profile = pair.o.case.letters().iter().find(|l| l.kind() == Some(Kind::VictimProfile)).map(Letter::id);
+    assert_eq!(pair.o.case.may(&Act::OpenMessage(profile.unwrap()), &elena(), NOW), Ok(()), "one part is left");
     pair.send(true, &bodies::withdrawal(2, "ShareProfile", &[], NOW)).unwrap();
     pair.settle();
     assert!(classes(&pair.o, NOW).is_empty());
@@ -304,6 +306,53 @@ fn release_is_asked_again_and_nothing_overtakes_her_word() {
 }
 
 #[test]
+fn a_notice_supersedes_only_the_one_about_which_we_asked() {
+    let superseding = |old: &[u8]| {
+        let mut body = bodies::notice();
+        let Some(What::ReturnNotice(n)) = &mut body.what else { unreachable!() };
+        n.supersedes = old.to_vec();
+        body
+    };
+    for (state, expected) in [
+        (State::InfoRequested, Ok(())),
+        (State::Delivered, Err(Refusal::NothingToSupersede)),
+        (State::AcceptedCond, Err(Refusal::NothingToSupersede)),
+    ] {
+        let pair = pair_in(state);
+        assert_eq!(judge(&pair, false, &superseding(pair.notice_id().as_bytes())), expected, "{state:?}");
+        assert_eq!(judge(&pair, false, &superseding(&[1; 16])), Err(Refusal::NothingToSupersede));
+    }
+    // She told the receiver that she stays while the new notice was on its way.
+    let mut pair = pair_in(State::InfoRequested);
+    let crossing = superseding(pair.notice_id().as_bytes());
+    pair.send(true, &crossing).unwrap();
+    pair.stay(false);
+    pair.settle();
+    pair.both_are(State::Stayed);
+    assert_eq!(pair.o.case.not_taken().next().and_then(|n| n.code.as_deref()), Some(Refusal::CaseEnded.code()));
+}
+
+#[test]
+fn a_reply_names_a_message_it_can_reply_to() {
+    let mut pair = pair_in(State::Accepted);
+    let profile = pair.send(true, &bodies::profile()).unwrap();
+    pair.settle();
+    assert_eq!(judge(&pair, true, &bodies::acknowledgement(profile.as_bytes())), Err(Refusal::NotThisNotice));
+    let pair = pair_in(State::InTransit);
+    let notice = pair.notice_id();
+    assert_eq!(
+        judge(&pair, true, &bodies::arrival("ArrivedMet", notice.as_bytes(), NOW)),
+        Err(Refusal::NotThisJourney)
+    );
+    assert_eq!(
+        judge(&pair, true, &bodies::arrival("ArrivedMet", pair.journey_id().as_bytes(), NOW + HOUR)),
+        Err(Refusal::NotYetHappened)
+    );
+    let accepted = pair_in(State::Accepted);
+    assert_eq!(judge(&accepted, false, &bodies::departure("Left", NOW + HOUR)), Err(Refusal::NotYetHappened));
+}
+
+#[test]
 fn an_answer_that_overtakes_its_acknowledgement_is_taken() {
     let mut pair = pair_in(State::Delivered);
     let to = pair.notice_id();
@@ -358,7 +407,24 @@ fn a_case_full_of_messages_takes_no_more_but_her_word() {
     }
     assert_eq!(pair.d.case.accepts(&full, ORG_O, NOW), Err(Refusal::TooManyMessages));
     assert_eq!(judge(&pair, true, &bodies::withdrawal(1, "ShareNotice", &[], NOW)), Ok(()));
+    assert_eq!(
+        pair.d.case.may(
+            &Act::Send(&body::prepare(&bodies::notice()).map_err(|f| f.to_string()).unwrap()),
+            &actor(Role::Caseworker),
+            NOW
+        ),
+        Err(Refusal::TooManyMessages)
+    );
     pair.send(true, &bodies::withdrawal(1, "ShareNotice", &[], NOW)).unwrap();
+}
+
+#[test]
+fn a_case_full_of_consents_takes_no_more() {
+    let mut pair = pair_in(State::Draft);
+    for n in 10..10 + crate::consent::CONSENTS_MAX as u8 - 4 {
+        pair.record(bodies::consent(n, "Feedback", &[])).unwrap();
+    }
+    assert_eq!(pair.record(bodies::consent(250, "Feedback", &[])), Err(Refusal::TooManyMessages));
 }
 
 fn bodies_bytes(body: &CaseBody) -> Vec<u8> {

@@ -22,9 +22,11 @@ fn five_lights_come_on_one_by_one_and_none_lights_another() {
     assert_eq!(lit(&pair.d), [true, false, false, false, false]);
     pair.settle();
     assert_eq!(lit(&pair.d), [true, true, false, false, false]);
+    assert!(pair.d.case.letter(notice).unwrap().fate() == Fate::Received);
     pair.open(false, notice, &elena()).unwrap();
     pair.settle();
     assert_eq!(lit(&pair.d), [true, true, true, false, false]);
+    assert!(pair.d.case.letter(notice).unwrap().fate() == Fate::Opened);
     assert_eq!(pair.states(), (State::Delivered, State::Delivered), "opened is not acknowledged");
     pair.send(false, &bodies::acknowledgement(notice.as_bytes())).unwrap();
     pair.send(false, &bodies::answer("AcceptedWithConditions", notice.as_bytes())).unwrap();
@@ -132,6 +134,12 @@ fn a_gap_is_shown_until_the_missing_messages_came() {
     pair.o.note(held(4));
     let v = view(&pair.o);
     assert!(v.gaps.is_empty() && !v.waiting.contains(&Waiting::Gap) && v.waiting.contains(&Waiting::CannotReadYet));
+    pair.o.note(Fact::Gap(Gap { from: 1, to: 1, at: NOW }));
+    assert!(view(&pair.o).gaps.is_empty(), "what came before the gap was seen closes it too");
+    pair.d.note(Fact::Gap(Gap { from: 2, to: 2, at: NOW }));
+    let mine = bodies::withdrawal(8, "Feedback", &[], NOW);
+    pair.send(true, &mine).unwrap();
+    assert_eq!(view(&pair.d).gaps, [(2, 2)], "our own numbers close none of theirs");
     pair.o.note(Fact::Gap(Gap { from: 3, to: 1, at: NOW }));
     assert_eq!(pair.o.case.unreadable(), 1);
 }
@@ -242,6 +250,19 @@ fn a_message_without_receipt_is_overdue_after_a_quarter_of_an_hour() {
 
 #[test]
 fn a_draft_asks_to_be_purged_and_a_consent_to_be_renewed() {
+    let delivered = pair_in(State::Delivered);
+    let at_o: Vec<_> = delivered.o.case.timers(&Deadlines::default(), NOW).iter().map(|t| t.rule).collect();
+    for only_at_d in [Rule::DraftPurge, Rule::ConsentRenewal, Rule::NodeReceipt] {
+        assert!(!at_o.contains(&only_at_d), "{only_at_d:?}");
+    }
+    let mut pair = pair_in(State::Accepted);
+    pair.send(true, &bodies::withdrawal(2, "ShareProfile", &[], NOW)).unwrap();
+    let renewals =
+        |case: &Case| case.timers(&Deadlines::default(), NOW).iter().filter(|t| t.rule == Rule::ConsentRenewal).count();
+    assert_eq!(renewals(&pair.d.case), 3, "what was withdrawn asks for nothing");
+    let recalled = pair.send(true, &bodies::departure("Left", NOW)).unwrap();
+    pair.recall(recalled).unwrap();
+    assert!(!pair.d.case.timers(&Deadlines::default(), NOW).iter().any(|t| t.about == Some(recalled)));
     let pair = pair_in(State::Draft);
     assert_eq!(clock(&pair.d, Rule::DraftPurge, NOW + 89 * DAY), TimerState::Running);
     assert_eq!(clock(&pair.d, Rule::DraftPurge, NOW + 90 * DAY), TimerState::Overdue);
@@ -295,6 +316,11 @@ fn when_she_ends_it_nothing_is_owed_but_that_her_word_arrives() {
     let withdrawn = pair_in(State::Withdrawn);
     assert_eq!(clock(&withdrawn.o, Rule::WithdrawalRead, NOW + 2 * DAY), TimerState::Overdue);
     assert!(view(&withdrawn.d).waiting.contains(&Waiting::WithdrawalNotRead));
+    let mut read = withdrawn;
+    let word = read.o.case.letters().last().map(Letter::id).unwrap();
+    read.open(false, word, &elena()).unwrap();
+    read.settle();
+    assert!(!view(&read.d).waiting.contains(&Waiting::WithdrawalNotRead));
 }
 
 #[test]
@@ -311,6 +337,55 @@ fn the_expected_day_is_known_while_she_is_on_her_way() {
     let pair = pair_in(State::InTransit);
     assert_eq!(pair.o.case.expected_day(), Some((NOW + 20 * HOUR) / DAY));
     assert_eq!(pair_in(State::Arrived).o.case.expected_day(), None);
+}
+
+#[test]
+fn a_delivered_profile_is_not_a_read_one() {
+    let mut pair = pair_in(State::Accepted);
+    assert_eq!(view(&pair.d).waiting, [Waiting::RiskAnnexMissing, Waiting::ProfileNotSent, Waiting::NotLeft]);
+    let profile = pair.send(true, &bodies::profile()).unwrap();
+    pair.settle();
+    pair.both_are(State::Accepted);
+    assert_eq!(view(&pair.d).waiting, [Waiting::RiskAnnexMissing, Waiting::ProfileNotRead, Waiting::NotLeft]);
+    pair.open(false, profile, &elena()).unwrap();
+    pair.settle();
+    pair.both_are(State::Prepared);
+    assert_eq!(view(&pair.d).waiting, [Waiting::RiskAnnexMissing, Waiting::NotLeft]);
+}
+
+#[test]
+fn who_did_not_leave_after_all_is_not_on_her_way() {
+    let mut pair = pair_in(State::InTransit);
+    pair.send(true, &bodies::departure("DidNotLeave", NOW)).unwrap();
+    pair.settle();
+    pair.both_are(State::Prepared);
+    assert_eq!(clock(&pair.o, Rule::ArrivalConfirm, NOW + 90 * DAY), TimerState::Met, "nobody waits for her");
+}
+
+#[test]
+fn short_notice_and_an_unprepared_journey_are_flagged_at_both_ends() {
+    let mut early = Pair::with(&consents());
+    let mut body = bodies::notice();
+    let Some(What::ReturnNotice(n)) = &mut body.what else { unreachable!() };
+    (n.window_from_day, n.window_to_day) = (bodies::TODAY + 15, bodies::TODAY + 20);
+    early.send(true, &body).unwrap();
+    early.settle();
+    let mut late = Pair::with(&consents());
+    let Some(What::ReturnNotice(n)) = &mut body.what else { unreachable!() };
+    n.window_from_day = bodies::TODAY + 5;
+    late.send(true, &body).unwrap();
+    late.settle();
+    for (pair, short) in [(&early, false), (&late, true)] {
+        assert_eq!((view(&pair.d).short_notice, view(&pair.o).short_notice), (short, short));
+    }
+    let mut pair = pair_in(State::Prepared);
+    assert!(!view(&pair.d).unprepared, "nobody has left");
+    pair.now += 8 * DAY;
+    pair.send(true, &bodies::departure("Left", pair.now)).unwrap();
+    pair.settle();
+    assert!(!view(&pair.d).unprepared && !view(&pair.o).unprepared);
+    let hasty = pair_in(State::InTransit);
+    assert!(view(&hasty.d).unprepared && view(&hasty.o).unprepared);
 }
 
 #[test]
