@@ -243,12 +243,12 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let mut used = lock(&self.room.used);
         if self.len <= LETTER_MAX {
-            used.letters -= self.len;
+            used.letters = used.letters.saturating_sub(self.len);
         } else {
-            used.parcels -= self.len;
+            used.parcels = used.parcels.saturating_sub(self.len);
         }
         if let Some(own) = used.nodes.get_mut(&self.node) {
-            *own -= self.len;
+            *own = own.saturating_sub(self.len);
             if *own == 0 {
                 used.nodes.remove(&self.node);
             }

@@ -74,6 +74,12 @@ fn an_unknown_key_is_an_error_with_its_line_and_what_was_probably_meant() {
 }
 
 #[test]
+fn the_first_mistake_in_the_file_is_the_one_told() {
+    let error = with("zebra = 1\nant = 1");
+    assert_eq!((error.line, error.key.as_deref()), (Some(5), Some("zebra")));
+}
+
+#[test]
 fn a_missing_key_is_named() {
     for key in REQUIRED {
         let rest: String = LEAST.lines().filter(|l| !l.starts_with(key)).map(|l| format!("{l}\n")).collect();
