@@ -91,21 +91,30 @@ impl<S: Store + 'static> Courier<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
         let mut under_way: BTreeSet<MsgId> = BTreeSet::new();
-        let mut errands: JoinSet<(MsgId, Attempt)> = JoinSet::new();
+        let mut errands: JoinSet<(MsgId, Option<Attempt>)> = JoinSet::new();
         loop {
             let room = AT_ONCE.saturating_sub(under_way.len());
             let Some(next) = self.next_errands(&under_way, room).await else { return };
             for errand in next {
                 under_way.insert(errand.msg_id);
                 let directory = self.owner.signals.directory.borrow().clone();
-                let (pool, now) = (Arc::clone(&self.pool), self.clock.now());
-                errands.spawn(async move { (errand.msg_id, carry(&pool, &directory, errand, now).await) });
+                let (pool, now, owner) = (Arc::clone(&self.pool), self.clock.now(), self.owner.clone());
+                errands.spawn(async move {
+                    let msg_id = errand.msg_id;
+                    // That it departs is durable before its first byte leaves, or a recall could not be believed.
+                    if errand.bytes.is_some() && !may_depart(&owner, msg_id).await {
+                        return (msg_id, None);
+                    }
+                    (msg_id, Some(carry(&pool, &directory, errand, now).await))
+                });
             }
             tokio::select! {
                 Some(ended) = errands.join_next() => {
                     if let Ok((msg_id, attempt)) = ended {
                         under_way.remove(&msg_id);
-                        if self.report(msg_id, attempt).await.is_none() {
+                        if let Some(attempt) = attempt
+                            && self.report(msg_id, attempt).await.is_none()
+                        {
                             return;
                         }
                     }
@@ -143,6 +152,11 @@ impl<S: Store + 'static> Courier<S> {
             Ok(()) | Err(_) => Some(()),
         }
     }
+}
+
+/// Whether a message may still leave, asked of the office at the last moment. Not when the answer cannot be kept.
+async fn may_depart<S: Store + 'static>(owner: &Owner<S>, msg_id: MsgId) -> bool {
+    owner.decide(move |world, now| world.office.depart(msg_id, now)).await.unwrap_or(false)
 }
 
 async fn carry(pool: &Pool, directory: &Directory, errand: Errand, now: u64) -> Attempt {

@@ -24,7 +24,7 @@ use crate::case::fact::{
     By, ConsentRecorded, ConsentWithdrawn, Fact, Gap, HeldUnread, MessageIn, MessageOut, OpenedHere, Recalled,
     ReceiptIn, RefusedHere, Stayed,
 };
-use crate::consent::DataClass;
+use crate::consent::{DataClass, Purpose};
 use crate::refusal::{Refusal, Subject};
 use crate::roles::{ActKind, Actor};
 
@@ -161,10 +161,7 @@ impl Office {
         let fact = ConsentWithdrawn { withdrawal: Some(withdrawal.clone()), at: now.time, by: Some(By::from(actor)) };
         step.rows.push(facts.row(&Fact::ConsentWithdrawn(fact)));
         self.record(&mut step, &Happening::of(AuditEvent::Withdrawn).by(actor.role.code()), now);
-        let rests = |body: &CheckedBody| {
-            body.consents().any(|c| c.id == withdrawal.consent_id || c.purpose == withdrawal.purpose)
-        };
-        let recalled = self.recall_waiting(case, rests, &mut facts, &mut step, now);
+        let recalled = self.recall_waiting(case, |body| rests_on(body, &withdrawal), &mut facts, &mut step, now);
         // Her word travels wherever a message of this case may be, even when its receiver cannot be reached today.
         let left = case.letters().iter().any(|l| !l.is_out() || (l.counts() && !recalled.contains(&l.id())));
         let mut told = None;
@@ -195,8 +192,7 @@ impl Office {
         let stayed = Stayed { at: now.time, by: Some(By::from(actor)) };
         step.rows.push(facts.row(&Fact::Stayed(stayed)));
         self.record(&mut step, &Happening::of(AuditEvent::LocalAct).by(actor.role.code()), now);
-        let mine = |body: &CheckedBody| !matches!(body.act(), ActKind::WithdrawConsent | ActKind::Stay);
-        let recalled = self.recall_waiting(case, mine, &mut facts, &mut step, now);
+        let recalled = self.recall_waiting(case, is_not_her_word, &mut facts, &mut step, now);
         let left = case.letters().iter().any(|l| !l.is_out() || (l.counts() && !recalled.contains(&l.id())));
         let mut told = None;
         if left {
@@ -313,6 +309,14 @@ impl Office {
         }
         self.note_gap(opened, &mut facts, &mut step, now.time);
         step.rows.push(facts.row(&Fact::MessageIn(message_in(opened, &body, now.time))));
+        // Her word counts here from this commit on, whoever heard it: nothing that rests on it leaves after it.
+        match body.what() {
+            Some(What::Withdrawal(w)) => drop(self.recall_waiting(case, |b| rests_on(b, w), &mut facts, &mut step, now)),
+            _ if body.act() == ActKind::Stay => {
+                drop(self.recall_waiting(case, is_not_her_word, &mut facts, &mut step, now));
+            }
+            _ => {}
+        }
         for (class, part) in body.parts() {
             step.rows.push(document_row(case.id(), opened.msg_id, Document::Part(class), Some(part.to_vec())));
         }
@@ -536,13 +540,21 @@ impl Office {
         step: &mut Step,
         now: &mut Now<'_, R>,
     ) -> Vec<MsgId> {
-        let waiting = case.letters().iter().filter(|l| l.is_out() && self.mail.can_recall(l.id()));
-        let recalled: Vec<MsgId> =
+        let waiting = case.letters().iter().filter(|l| l.is_out() && self.mail.is_waiting(l.id()));
+        let mut recalled: Vec<MsgId> =
             waiting.filter(|l| l.body().is_some_and(&which)).map(crate::case::Letter::id).collect();
         for msg_id in &recalled {
             self.recall_one(*msg_id, None, facts, step, now);
         }
+        // What may have got through is carried no further, and still counts as something the other side has.
+        recalled.retain(|msg_id| self.mail.can_recall(*msg_id));
         recalled
+    }
+
+    /// Takes back one message that waits and may not leave any more.
+    pub(super) fn take_back<R: CryptoRng>(&self, case: &Case, msg_id: MsgId, step: &mut Step, now: &mut Now<'_, R>) {
+        let mut facts = FactWriter::new(case.id(), self.next_fact(case.id()));
+        self.recall_one(msg_id, None, &mut facts, step, now);
     }
 
     fn recall_one<R: CryptoRng>(
@@ -649,6 +661,18 @@ pub fn withdrawal_of(case: &Case, consent: ConsentId, classes: &[DataClass], now
         data_classes: classes.iter().map(|c| c.code().to_owned()).collect(),
         effective: now,
     })
+}
+
+/// True when a message travels under a consent that is withdrawn, under another of the same purpose, or under any when
+/// what the whole case rests on is withdrawn.
+fn rests_on(body: &CheckedBody, withdrawal: &Withdrawal) -> bool {
+    let whole = Purpose::parse(&withdrawal.purpose).is_some_and(Purpose::is_core);
+    whole && !body.needs().is_empty()
+        || body.consents().any(|c| c.id == withdrawal.consent_id || c.purpose == withdrawal.purpose)
+}
+
+fn is_not_her_word(body: &CheckedBody) -> bool {
+    !matches!(body.act(), ActKind::WithdrawConsent | ActKind::Stay)
 }
 
 /// Matches attachments with the parts that speak of them; `None` unless each is spoken of exactly once.

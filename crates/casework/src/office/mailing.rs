@@ -4,7 +4,7 @@
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
-use clearhouse_protocol::ids::{ConversationId, Digest, MsgId};
+use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
 use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
@@ -98,6 +98,9 @@ impl Office {
 
     fn understand<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
         if let Some(taken) = self.mail.seen(opened.sender.1, opened.msg_id) {
+            if opened.inner().msg_type == MessageType::Receipt as u32 {
+                return self.end_repeated_receipt(opened, now);
+            }
             // The same message in another envelope: the same answer again, for this envelope, and nothing else.
             let stage = Stage::try_from(taken.stage).unwrap_or(Stage::Received);
             let refusal = RefusalCode::try_from(taken.refusal).unwrap_or(RefusalCode::Unspecified);
@@ -183,6 +186,17 @@ impl Office {
         }
     }
 
+    /// A receipt that came before in another envelope: the letter ends. Nobody answers a receipt.
+    fn end_repeated_receipt<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
+        let rows = self.mail.take(opened, Stage::Received, RefusalCode::Unspecified);
+        let mut step = Step { rows, ..Step::default() };
+        let happening = Happening::of(AuditEvent::ReceiptReceived)
+            .with(opened.sender.0, opened.sender.1)
+            .about(opened.digest, MessageType::Receipt as u32);
+        self.record(&mut step, &happening, now);
+        step
+    }
+
     fn take_receipt<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
         let mut step = Step::default();
         step.rows.extend(self.mail.take(opened, Stage::Received, RefusalCode::Unspecified));
@@ -197,18 +211,34 @@ impl Office {
             return step;
         };
         let said = checked.value();
-        let Ok(msg_id) = MsgId::try_from(said.msg_id.as_slice()) else { return step };
-        let ours = self.mail.outgoing(msg_id).is_some_and(|o| o.peer_node == opened.sender.1.0);
-        if ours {
+        let about = MsgId::try_from(said.msg_id.as_slice()).ok();
+        let ours = about.filter(|id| self.mail.outgoing(*id).is_some_and(|o| o.peer_node == opened.sender.1.0));
+        if let Some(msg_id) = ours {
             step.rows.extend(self.mail.settle(msg_id, opened.sender.1, now.time).unwrap_or_default());
             step.rows.push(receipt_row(msg_id, said.stage, &opened.inner().body));
             self.note_receipt(msg_id, said, opened, &mut step);
         }
-        let happening = Happening::of(if ours { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected })
+        let happening = Happening::of(if ours.is_some() { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected })
             .with(opened.sender.0, opened.sender.1)
             .about(opened.digest, MessageType::Receipt as u32);
         self.record(&mut step, &happening, now);
         step
+    }
+
+    /// Decides whether the courier may carry a message now: asked before every attempt, and the step is durable before
+    /// the first byte leaves. What a withdrawal, her staying or a changed answer holds back is taken back instead, also
+    /// when an earlier attempt may have got through: its receipt would say so, and would count (promise P4).
+    pub fn depart<R: CryptoRng>(&self, msg_id: MsgId, now: &mut Now<'_, R>) -> (Step, bool) {
+        let mut step = Step::default();
+        let Some(rows) = self.mail.depart(msg_id, now.time) else { return (step, false) };
+        let case = self.mail.outgoing(msg_id).and_then(|o| CaseId::try_from(o.case.as_slice()).ok());
+        let case = case.and_then(|id| self.cases.as_ref()?.case(id));
+        if let Some(case) = case.filter(|case| case.release_still_allowed(msg_id, now.time).is_err()) {
+            self.take_back(case, msg_id, &mut step, now);
+            return (step, false);
+        }
+        step.rows = rows;
+        (step, true)
     }
 
     /// Decides on how an attempt ended. An answer by the mailbox that its owner could not open the envelope is a

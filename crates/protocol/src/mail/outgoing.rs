@@ -1,7 +1,9 @@
 //! Messages that go: durable before the first attempt, tried until stored, kept until answered, never silently lost.
 //!
 //! Within a conversation a message waits for the one before it to be stored, so an honest mailbox never sees them
-//! out of order. A recall ends what certainly has not left; for anything else a withdrawal has to be sent.
+//! out of order. That an attempt begins is written down before its first byte leaves ([`Mailroom::depart`]): a recall
+//! ends what certainly has not left, whatever was under way and whoever crashed; for anything else a withdrawal has to
+//! be sent.
 
 use std::collections::BTreeMap;
 
@@ -170,6 +172,20 @@ impl Mailroom {
         first.into_values().filter(|(_, _, next_try)| *next_try <= now).map(|(_, id, _)| id).collect()
     }
 
+    /// Whether an attempt to carry this may begin now, and the rows that say so. They must be durable before anything
+    /// leaves; from then on the message is not recalled until [`Mailroom::attempted`] says that nothing left. `None`
+    /// when it does not wait any more: it ended, was recalled, or is stored.
+    #[must_use]
+    pub fn depart(&self, msg_id: MsgId, now: u64) -> Option<Vec<Row>> {
+        let old = self.outgoing.get(&msg_id).filter(|o| Delivery::of(o) == Delivery::Queued && o.expires > now)?;
+        if old.may_have_left {
+            return Some(Vec::new());
+        }
+        // An attempt that began and never ended may have got through.
+        let row = Outgoing { departing: true, may_have_left: old.departing, ..old.clone() };
+        Some(vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))])
+    }
+
     fn open(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
         self.open.iter().filter_map(|id| Some((*id, self.outgoing.get(id)?)))
     }
@@ -205,6 +221,7 @@ impl Mailroom {
         let mut row = old.clone();
         row.attempts = row.attempts.saturating_add(1);
         row.next_try = now + backoff(row.attempts, rng);
+        row.departing = false;
         let mut rows = Vec::new();
         match attempt {
             Attempt::Stored { locked } => {
@@ -283,7 +300,14 @@ impl Mailroom {
     /// Whether a message certainly has not left this machine and can be recalled.
     #[must_use]
     pub fn can_recall(&self, msg_id: MsgId) -> bool {
-        self.outgoing.get(&msg_id).is_some_and(|o| Delivery::of(o) == Delivery::Queued && !o.may_have_left)
+        let here = |o: &Outgoing| Delivery::of(o) == Delivery::Queued && !o.may_have_left && !o.departing;
+        self.outgoing.get(&msg_id).is_some_and(here)
+    }
+
+    /// Whether a message still waits here to be carried, even if an earlier attempt may have got through.
+    #[must_use]
+    pub fn is_waiting(&self, msg_id: MsgId) -> bool {
+        self.outgoing.get(&msg_id).is_some_and(|o| Delivery::of(o) == Delivery::Queued)
     }
 
     fn drop_envelope(&self, outgoing: &Outgoing) -> Option<Row> {

@@ -83,6 +83,9 @@ pub struct Outgoing {
     /// It may have reached the mailbox although no answer came back.
     #[prost(bool, tag = "17")]
     pub may_have_left: bool,
+    /// An attempt to carry it began and has not ended. Standing after a start, it counts as `may_have_left`.
+    #[prost(bool, tag = "18")]
+    pub departing: bool,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.
