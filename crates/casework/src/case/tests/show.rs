@@ -130,7 +130,9 @@ fn a_gap_is_shown_until_the_missing_messages_came() {
     let held = |seq| Fact::HeldUnread(HeldUnread { msg_id: vec![seq as u8 + 100; 16], msg_type: 50, seq, at: NOW });
     pair.o.note(held(3));
     assert_eq!(view(&pair.o).gaps, [(2, 2), (4, 4)]);
-    pair.o.note(held(2));
+    pair.send(true, &bodies::withdrawal(9, "Feedback", &[], NOW)).unwrap();
+    pair.settle();
+    assert_eq!(view(&pair.o).gaps, [(4, 4)]);
     pair.o.note(held(4));
     let v = view(&pair.o);
     assert!(v.gaps.is_empty() && !v.waiting.contains(&Waiting::Gap) && v.waiting.contains(&Waiting::CannotReadYet));
