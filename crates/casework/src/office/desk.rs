@@ -287,8 +287,9 @@ impl Office {
         let (case, mut facts) = match known {
             Some(case) => (case, FactWriter::new(case.id(), self.next_fact(case.id()))),
             None => {
-                // Only a notice opens a case here; anything else speaks of a case we do not have.
-                if body.kind() != body::Kind::ReturnNotice {
+                // A notice opens a case here, and so does her word: it may overtake the notice it takes back, which must
+                // then find it. Anything else speaks of a case we do not have.
+                if body.kind() != body::Kind::ReturnNotice && is_not_her_word(&body) {
                     return self.refuse(opened, None, Refusal::NotThisNotice, now);
                 }
                 let mut id = [0u8; 16];
