@@ -175,6 +175,44 @@ fn what_may_have_left_cannot_be_recalled_and_an_answer_closes_once() {
 }
 
 #[test]
+fn what_departs_cannot_be_recalled_until_it_is_known_that_nothing_left() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    let id = MsgId([1; 16]);
+    let rows = room.depart(id, NOW).unwrap();
+    apply(&mut room, &rows);
+    assert!(room.is_waiting(id) && !room.can_recall(id), "it is on its way now");
+    let rows = room.attempted(id, Attempt::Failed { fault: 2 }, NOW, &mut region.rng);
+    apply(&mut room, &rows);
+    assert!(room.can_recall(id), "nothing left, and everybody knows it");
+    // It departs, the process dies, and the next start departs again: the first attempt may have got through.
+    let rows = room.depart(id, NOW).unwrap();
+    apply(&mut room, &rows);
+    let rows = room.depart(id, NOW).unwrap();
+    apply(&mut room, &rows);
+    let rows = room.attempted(id, Attempt::Failed { fault: 2 }, NOW, &mut region.rng);
+    apply(&mut room, &rows);
+    assert!(room.is_waiting(id) && !room.can_recall(id));
+    assert!(room.depart(id, NOW).unwrap().is_empty(), "nothing new to write down");
+}
+
+#[test]
+fn only_what_waits_departs() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    let id = MsgId([1; 16]);
+    assert!(room.depart(MsgId([2; 16]), NOW).is_none());
+    assert!(room.depart(id, NOW + DAY).is_none(), "its life is over");
+    let rows = room.end(id, Delivery::Recalled, NOW);
+    apply(&mut room, &rows);
+    assert!(room.depart(id, NOW).is_none());
+}
+
+#[test]
 fn an_unanswered_message_expires_and_is_still_shown() {
     let mut region = Region::new(1, 2);
     let mut room = Mailroom::default();
