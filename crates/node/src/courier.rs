@@ -97,7 +97,6 @@ impl<S: Store + 'static> Courier<S> {
             let Some(next) = self.next_errands(&under_way, room).await else { return };
             for errand in next {
                 under_way.insert(errand.msg_id);
-                let directory = self.owner.signals.directory.borrow().clone();
                 let (pool, now, owner) = (Arc::clone(&self.pool), self.clock.now(), self.owner.clone());
                 errands.spawn(async move {
                     let msg_id = errand.msg_id;
@@ -105,6 +104,8 @@ impl<S: Store + 'static> Courier<S> {
                     if errand.bytes.is_some() && !may_depart(&owner, msg_id).await {
                         return (msg_id, None);
                     }
+                    // Read only now: a party put out before the departure gets nothing after it.
+                    let directory = owner.signals.directory.borrow().clone();
                     (msg_id, Some(carry(&pool, &directory, errand, now).await))
                 });
             }
