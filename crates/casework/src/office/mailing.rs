@@ -79,12 +79,18 @@ impl Office {
             return Some(Step::default());
         }
         self.cases.as_ref()?;
+        // It was opened beside the owner, by the directory as it stood then: a party put out since has no effect any
+        // more (promise P14).
+        let stands = |opened: &Opened| {
+            let (org, node) = opened.sender;
+            self.directory.signing_key(org, node, now.time).is_ok()
+        };
         Some(match result {
-            Err(_) => self.unopenable(digest, now),
-            Ok(Opening::Rejected(opened, Rejected::Extension)) => {
+            Ok(Opening::Rejected(opened, Rejected::Extension)) if stands(&opened) => {
                 self.answer(&opened, Stage::Refused, RefusalCode::Extension, Step::default(), now)
             }
-            Ok(Opening::Whole(opened)) => self.understand(&opened, now),
+            Ok(Opening::Whole(opened)) if stands(&opened) => self.understand(&opened, now),
+            Ok(_) | Err(_) => self.unopenable(digest, now),
         })
     }
 
