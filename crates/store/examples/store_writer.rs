@@ -1,19 +1,25 @@
-//! A writer for the power-cut and kill harness, and the checker that comes after it.
+//! A writer for the fault harnesses in `tests/faults`, and the checker that comes after it.
 //!
 //! ```text
-//! store_writer DIR SEED [--compact-every N] [--planted-no-sync]    commits until it is killed; "ack N" after each
-//! store_writer DIR SEED --check ACKS                                opens and compares with what ACKS promises
+//! store_writer DIR SEED [--commits N] [--compact-every N] [--planted-no-sync] [--planted-early-ack]
+//!                                    commits until it is killed or done; "ack N" after each; a batch that was not
+//!                                    taken is tried again, after a fatal error it ends with status 3
+//! store_writer DIR SEED --check ACKS opens and compares with what ACKS promises
+//! store_writer DIR SEED --fill FILE  commits until the disk is full, reads, opens again on the full disk, reads,
+//!                                    removes FILE and goes on
 //! ```
 //! Everything a history holds follows from its seed, so the checker knows every row that must be there. Refuses to
 //! call a store whole on the strength of counts: every row, body and event is compared.
-#![expect(clippy::print_stdout, reason = "the acknowledgements are the output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the acknowledgements are the output")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clearhouse_store::{Changes, DurableStore, EventLeaf, Key, MemoryStore, Put, Store, Weight};
+use clearhouse_store::{
+    Changes, CommitError, DurableStore, EventLeaf, Key, MemoryStore, Put, Store, StoreError, Weight,
+};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -37,25 +43,112 @@ fn run() -> Outcome {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         [dir, seed, "--check", acks] => check(Path::new(dir), seed.parse()?, Path::new(acks)),
+        [dir, seed, "--fill", filler] => fill(Path::new(dir), seed.parse()?, Path::new(filler)),
         [dir, seed, rest @ ..] => {
-            let every = rest.iter().position(|word| *word == "--compact-every").and_then(|at| rest.get(at + 1));
-            let compact_every = every.map_or(Ok(u64::MAX), |number| number.parse())?;
-            write(Path::new(dir), seed.parse()?, compact_every, rest.contains(&"--planted-no-sync"))
+            let number = |name: &str| -> Result<u64, Box<dyn Error>> {
+                let value = rest.iter().position(|word| *word == name).and_then(|at| rest.get(at + 1));
+                Ok(value.map_or(Ok(u64::MAX), |text| text.parse())?)
+            };
+            let (commits, compact_every) = (number("--commits")?, number("--compact-every")?);
+            let never_synced = rest.contains(&"--planted-no-sync");
+            let mut store =
+                if never_synced { open_planted(Path::new(dir))? } else { DurableStore::open(Path::new(dir))?.0 };
+            let writer =
+                Writer { seed: seed.parse()?, commits, compact_every, early: rest.contains(&"--planted-early-ack") };
+            writer.run(&mut store)
         }
-        _ => Err("usage: store_writer DIR SEED [--compact-every N] [--planted-no-sync] [--check ACKS]".into()),
+        _ => Err("usage: store_writer DIR SEED [options]; see the top of its source".into()),
     }
 }
 
-fn write(dir: &Path, seed: u64, compact_every: u64, planted: bool) -> Outcome {
-    let mut store = if planted { open_planted(dir)? } else { DurableStore::open(dir)?.0 };
-    loop {
-        let commit = store.generation();
-        let new = store.commit(&batch(seed, commit, store.event_count()))?;
-        println!("ack {new}");
-        if new % compact_every == 0 {
-            store.compact()?;
+struct Writer {
+    seed: u64,
+    commits: u64,
+    compact_every: u64,
+    /// Acknowledge before the commit: a planted bug.
+    early: bool,
+}
+
+impl Writer {
+    fn run(&self, store: &mut DurableStore) -> Outcome {
+        let mut refused = 0;
+        while store.generation() < self.commits {
+            if self.early {
+                println!("ack {}", store.generation() + 1);
+            }
+            match store.commit(&batch(self.seed, store.generation(), store.event_count())) {
+                Ok(new) => {
+                    println!("ack {new}");
+                    if new % self.compact_every == 0 {
+                        compact(store)?;
+                    }
+                }
+                Err(error) if error.is_fatal() => {
+                    eprintln!("{error}");
+                    std::process::exit(3);
+                }
+                Err(CommitError::Full | CommitError::NotTaken { .. }) if refused < 1000 => refused += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(())
     }
+}
+
+/// A compaction that finds no room leaves the store in service; one that is in doubt does not.
+fn compact(store: &mut DurableStore) -> Outcome {
+    match store.compact() {
+        Err(StoreError::Stopped) => {
+            eprintln!("stopped in a compaction");
+            std::process::exit(3);
+        }
+        Err(StoreError::Io { .. }) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Fills the disk, and holds the store to what it promises then.
+fn fill(dir: &Path, seed: u64, filler: &Path) -> Outcome {
+    let (mut store, _) = DurableStore::open(dir)?;
+    let full = loop {
+        match store.commit(&batch(seed, store.generation(), store.event_count())) {
+            Ok(_) => {}
+            Err(CommitError::Full) => break store.generation(),
+            Err(error) => return Err(format!("a full disk was reported as: {error}").into()),
+        }
+    };
+    let model = history(seed, full)?;
+    compare(&store, &model)?;
+    println!("full after {full} commits, all readable; low on space: {}", store.stats().low_on_space);
+    drop(store);
+    let (mut store, findings) = DurableStore::open(dir)?;
+    findings.iter().for_each(|finding| println!("  {finding}"));
+    compare(&store, &model)?;
+    println!("opened on a full disk, all readable");
+    std::fs::remove_file(filler)?;
+    for _ in 0..20 {
+        store.commit(&batch(seed, store.generation(), store.event_count()))?;
+    }
+    compare(&store, &history(seed, full + 20)?)?;
+    store.compact()?;
+    drop(store);
+    let (mut store, findings) = DurableStore::open(dir)?;
+    compare(&store, &history(seed, full + 20)?)?;
+    let scrubbed = store.scrub()?;
+    if findings.iter().chain(&scrubbed).any(|finding| finding.weight() > Weight::Note) {
+        return Err(format!("after the disk had room again: {findings:?} {scrubbed:?}").into());
+    }
+    println!("goes on by itself when there is room");
+    Ok(())
+}
+
+/// What a history of so many commits must leave.
+fn history(seed: u64, commits: u64) -> Result<MemoryStore, CommitError> {
+    let mut model = MemoryStore::new();
+    while model.generation() < commits {
+        model.commit(&batch(seed, model.generation(), model.event_count()))?;
+    }
+    Ok(model)
 }
 
 #[cfg(feature = "planted")]
@@ -84,11 +177,7 @@ fn check(dir: &Path, seed: u64, acks: &Path) -> Outcome {
     if generation < acked || generation > acked + 1 {
         return Err(format!("{acked} commits were acknowledged and {generation} are there").into());
     }
-    let mut model = MemoryStore::new();
-    while model.generation() < generation {
-        model.commit(&batch(seed, model.generation(), model.event_count()))?;
-    }
-    compare(&store, &model)?;
+    compare(&store, &history(seed, generation)?)?;
     let findings = store.scrub()?;
     if findings.is_empty() { Ok(()) } else { Err(format!("the scrub found {findings:?}").into()) }
 }

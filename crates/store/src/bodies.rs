@@ -40,8 +40,8 @@ impl Bodies {
         format!("{BODIES_DIR}/{}", hex(hash))
     }
 
-    /// Makes bodies durable that are not there yet. Returns the new ones, to be handed to [`Bodies::discard`] if the
-    /// commit that names them fails.
+    /// Makes bodies durable. One that is there already is written again: its bytes may have rotted since. Returns them,
+    /// to be handed to [`Bodies::discard`] if the commit that names them fails.
     ///
     /// # Errors
     /// [`CommitError::Full`], [`CommitError::NotTaken`]: nothing is left behind. [`CommitError::Fatal`] when the folder
@@ -49,9 +49,6 @@ impl Bodies {
     pub(crate) fn write(&self, bodies: &[(Hash, &[u8])]) -> Result<Vec<Hash>, CommitError> {
         let mut made = Vec::new();
         for (hash, bytes) in bodies {
-            if self.live.contains_key(hash) && self.is_whole_length(hash, bytes.len() as u64) {
-                continue;
-            }
             if let Err(source) = write_then_rename(&self.path(hash), |out| out.write_all(bytes)) {
                 self.discard(&made);
                 return Err(CommitError::not_taken("writing a body", source));
@@ -169,6 +166,17 @@ mod tests {
         bodies.settle(&[kept], &[]);
         assert_eq!(bodies.sweep().unwrap(), 2);
         assert_eq!(names(&bodies.dir).unwrap(), [hex(&kept)]);
+    }
+
+    #[test]
+    fn writing_a_body_again_heals_it() {
+        let (_dir, mut bodies) = opened();
+        let hash = digest(b"large");
+        bodies.write(&[(hash, b"large")]).unwrap();
+        bodies.settle(&[hash], &[]);
+        fs::write(bodies.path(&hash), b"lArge").unwrap();
+        bodies.write(&[(hash, b"large")]).unwrap();
+        assert_eq!(bodies.read(&hash, 5).unwrap(), b"large");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the disk; it is a proof against rot.
 
 use crate::changes::Key;
-use crate::format::{Cursor, Hash, row_hash};
+use crate::format::{COUNT_MAX, Cursor, Hash, row_hash};
 
 /// What all rows together amount to. Independent of the order in which rows came and went.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -84,7 +84,8 @@ impl Totals {
     }
 
     pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
-        Some(Self { census: Census::decode(cursor)?, events: cursor.u64()? })
+        let census = Census::decode(cursor)?;
+        Some(Self { census, events: cursor.u64().filter(|events| *events <= COUNT_MAX)? })
     }
 }
 

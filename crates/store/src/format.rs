@@ -23,6 +23,9 @@ pub(crate) const VERSION: u32 = 1;
 /// First word of the format file.
 pub(crate) const PRODUCT: &str = "clearhouse-store";
 
+/// Commits and events are counted up to here. What a file says beyond is damage, so that sums never overflow.
+pub(crate) const COUNT_MAX: u64 = 1 << 62;
+
 /// SHA-256 output.
 pub(crate) type Hash = [u8; 32];
 /// Random name of one store, drawn when it is created.

@@ -28,6 +28,8 @@ use crate::segment::{
 pub(crate) const SEGMENT_MAX: u64 = 32 << 20;
 /// The longest a single record can be, and so the longest tail a crash can leave.
 const RECORD_MAX: u64 = (HEADER_LEN + PAYLOAD_MAX + CHAIN_LEN) as u64;
+/// Damaged places a walk goes past, each of which costs reading the rest of a file once more.
+const DAMAGES_MAX: usize = 64;
 /// Frame buffers above this are given back after a commit.
 const BUFFER_KEPT: usize = 1 << 20;
 
@@ -210,6 +212,9 @@ impl Walk<'_> {
     }
 
     fn report(&mut self, file: String, offset: u64, first: u64, last: u64) -> Result<(), StoreError> {
+        if self.found.findings.len() >= DAMAGES_MAX {
+            return Err(StoreError::Damaged { file, offset });
+        }
         self.found.findings.push(Finding::JournalDamaged { file, offset, first, last });
         (self.visit)(Seen::Damage { first, last })
     }
@@ -276,6 +281,10 @@ impl Appended for File {
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
+        // A file system that went read-only refused the write whole; there is nothing to take back then.
+        if self.metadata()?.len() == len {
+            return Ok(());
+        }
         self.set_len(len)?;
         self.sync_all()
     }
@@ -313,7 +322,8 @@ impl Journal {
         let last = walked.last.ok_or_else(missing)?;
         let path = dir.join(segment_name(last.first));
         let file = through(open_to_append(&path).map_err(failed("opening", &path))?);
-        let (dir, end, bytes) = (dir.to_owned(), walked.end, walked.bytes);
+        let cut = walked.tail.as_ref().map_or(0, |tail| tail.bytes);
+        let (dir, end, bytes) = (dir.to_owned(), walked.end, walked.bytes.saturating_sub(cut));
         Ok(Self { dir, id, through, file, last, end, bytes, poisoned: false, frame: Vec::new() })
     }
 

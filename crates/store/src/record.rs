@@ -13,7 +13,7 @@ use crate::census::Totals;
 use crate::changes::{
     BODIES_MAX, Changes, EVENT_MAX, EVENTS_MAX, EventLeaf, INLINE_MAX, Key, ROWS_MAX, VALUE_MAX, WEIGHT_MAX, usable,
 };
-use crate::format::{Cursor, Hash, len32};
+use crate::format::{COUNT_MAX, Cursor, Hash, len32};
 
 /// Longest payload: the heaviest batch and what frames it.
 pub(crate) const PAYLOAD_MAX: usize = WEIGHT_MAX + 1024;
@@ -166,7 +166,7 @@ pub(crate) fn encode_leaf(out: &mut Vec<u8>, event: &EventLeaf) {
 
 /// Reads one event leaf.
 pub(crate) fn decode_leaf(cursor: &mut Cursor<'_>) -> Option<EventLeaf> {
-    let (index, commitment) = (cursor.u64()?, cursor.array()?);
+    let (index, commitment) = (cursor.u64().filter(|index| *index <= COUNT_MAX)?, cursor.array()?);
     let len = cursor.count(1).filter(|len| *len <= EVENT_MAX)?;
     Some(EventLeaf { index, commitment, sealed: cursor.take(len)?.to_vec() })
 }

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::format::{Cursor, Hash, Label, RECORD_MAGIC, SEGMENT_MAGIC, StoreId, labelled, len32};
+use crate::format::{COUNT_MAX, Cursor, Hash, Label, RECORD_MAGIC, SEGMENT_MAGIC, StoreId, labelled, len32};
 use crate::record::PAYLOAD_MAX;
 
 /// Length of a segment's heading.
@@ -61,7 +61,8 @@ pub(crate) fn read_heading(bytes: &[u8]) -> Option<(StoreId, Point)> {
     let (id, first, chain): (StoreId, u64, Hash) = (cursor.array()?, cursor.u64()?, cursor.array()?);
     let checked = bytes.get(..cursor.at())?;
     let whole = cursor.array()? == labelled(Label::Segment, &[checked]);
-    whole.then_some((id, Point { seq: first.checked_sub(1)?, chain }))
+    let seq = first.checked_sub(1).filter(|seq| *seq < COUNT_MAX)?;
+    whole.then_some((id, Point { seq, chain }))
 }
 
 /// Frames a record in place: `frame` holds room for the header and then the payload; the chain is appended.
@@ -103,7 +104,7 @@ fn read_header(bytes: &[u8], start: &Hash) -> Option<Header> {
     let payload_len = usize::try_from(cursor.u32()?).ok()?;
     let (seq, before) = (cursor.u64()?, cursor.array()?);
     let whole = cursor.array()? == header_check(start, bytes.get(..CHECKED_LEN)?);
-    (whole && payload_len <= PAYLOAD_MAX).then_some(Header { payload_len, seq, before })
+    (whole && payload_len <= PAYLOAD_MAX && seq <= COUNT_MAX).then_some(Header { payload_len, seq, before })
 }
 
 /// What lies at the reader's place.

@@ -20,7 +20,7 @@ use crate::changes::{INLINE_MAX, Key, VALUE_MAX, usable};
 use crate::contract::StoreError;
 use crate::files::{failed, names, short_name};
 use crate::format::{
-    Cursor, Hash, Label, SNAPSHOT_END, SNAPSHOT_MAGIC, StoreId, digest, labelled, number_of, snapshot_name,
+    COUNT_MAX, Cursor, Hash, Label, SNAPSHOT_END, SNAPSHOT_MAGIC, StoreId, digest, labelled, number_of, snapshot_name,
 };
 use crate::segment::Point;
 
@@ -71,7 +71,8 @@ impl Snapshot {
         let cursor = &mut Cursor::new(bytes);
         cursor.array::<8>().filter(|magic| magic == SNAPSHOT_MAGIC)?;
         cursor.array::<16>().filter(|found| found == id)?;
-        let point = Point { seq: cursor.u64()?, chain: cursor.array()? };
+        let seq = cursor.u64().filter(|seq| *seq <= COUNT_MAX)?;
+        let point = Point { seq, chain: cursor.array()? };
         let totals = Totals::decode(cursor)?;
         let archives = ArchiveInfo::decode_all(cursor)?;
         let checked = bytes.get(..cursor.at())?;

@@ -184,6 +184,29 @@ fn lost_blocks_of_an_unsynced_record_never_touch_those_before_it() {
 }
 
 #[test]
+fn a_walk_gives_up_on_a_journal_that_is_nothing_but_damage() {
+    let made = made(&[40; 200]);
+    let mut bytes = fs::read(made.path()).unwrap();
+    for end in made.lengths.iter().skip(1).step_by(2) {
+        bytes[*end as usize - 1] ^= 1;
+    }
+    fs::write(made.path(), bytes).unwrap();
+    assert!(matches!(made.walk(), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn numbers_no_store_can_reach_are_damage_and_not_arithmetic() {
+    let dir = folder();
+    let far = Point { seq: u64::MAX - 1, chain: [1; 32] };
+    let mut bytes = heading(&ID, &far);
+    let mut frame = vec![0; HEADER_LEN];
+    seal_frame(&mut frame, &far.chain, &far);
+    bytes.extend_from_slice(&frame);
+    fs::write(dir.path().join(segment_name(u64::MAX)), bytes).unwrap();
+    assert!(matches!(walk(dir.path(), &ID, Point::genesis(&ID), &mut |_| Ok(())), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
 fn a_tail_is_put_aside_cut_and_appended_over() {
     let made = made(&[40, 60]);
     let whole = fs::read(made.path()).unwrap();
@@ -193,7 +216,7 @@ fn a_tail_is_put_aside_cut_and_appended_over() {
     let Finding::TailCut { kept, offset, bytes, .. } = finding else { panic!("{finding}") };
     assert_eq!(fs::read(made.dir.path().join(kept)).unwrap(), &whole[offset as usize..(offset + bytes) as usize]);
     let mut journal = reopen(made.dir.path());
-    assert_eq!(journal.end().seq, 1);
+    assert_eq!((journal.end().seq, journal.bytes()), (1, made.lengths[1]));
     append(&mut journal, &made.payloads[1]).unwrap();
     assert_eq!(fs::read(made.path()).unwrap(), whole, "the same commit makes the same bytes");
 }
