@@ -1,6 +1,7 @@
 //! Everything that needs the whole house. One linked binary; `tests/README.md` says which file proves what.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod cmd;
 mod generated;
 mod layers;
 mod mesh;

@@ -241,7 +241,8 @@ pub(crate) fn wipe(value: &mut Value) {
     }
 }
 
-fn no_node(folder: &Path, error: ConfigError) -> Trouble {
+/// Why a folder's configuration is not used; that there is none has words of its own.
+pub(crate) fn no_node(folder: &Path, error: ConfigError) -> Trouble {
     if error.fault != Fault::Unreadable(std::io::ErrorKind::NotFound) {
         return error.into();
     }

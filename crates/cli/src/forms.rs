@@ -110,7 +110,8 @@ impl Form {
         unfilled(&value, String::new(), &mut open);
         if !open.is_empty() {
             wipe(&mut value);
-            return Err(self.trouble(&format!("is not filled in yet: {}", open.join(", "))));
+            let open = open.join(", ");
+            return Err(self.trouble(&format!("is not filled in yet: {open}. Remove a line that does not apply")));
         }
         if is_draft {
             serde_json::from_value(value).map_err(told)

@@ -3,6 +3,7 @@
 
 use clearhouse_node::config::{ConfigError, Fault};
 use clearhouse_node::control::{ControlError, ControlFailure};
+use clearhouse_node::listener::ListenError;
 use clearhouse_node::serve::ServeError;
 use clearhouse_node::setup::SetupError;
 use clearhouse_store::keyfile::KeyFileError;
@@ -70,6 +71,8 @@ pub(crate) enum Code {
     Workbook,
     /// A file of records that cannot be read.
     Records,
+    /// A port that cannot be listened on.
+    Port,
     /// A file that is not there.
     NoFile,
     /// A row that is not there.
@@ -86,6 +89,12 @@ pub(crate) enum Code {
     Secret,
     /// A record that does not verify.
     Record,
+    /// A node whose store is gone.
+    NoStore,
+    /// A file that makes a folder a node is gone or is not what it was.
+    NodeFile,
+    /// A node that runs already.
+    AlreadyRuns,
     /// A file that cannot be read or written.
     File,
     /// Something stands where a file should be made.
@@ -109,6 +118,7 @@ impl Code {
             Self::WhoActs => "CH-U0905",
             Self::Workbook => "CH-U0906",
             Self::Records => "CH-U0907",
+            Self::Port => "CH-U0908",
             Self::NoFile => "CH-N0901",
             Self::NoRow => "CH-N0902",
             Self::NotACoordinator => "CH-R0901",
@@ -117,11 +127,14 @@ impl Code {
             Self::NeedPassphrase => "CH-K0901",
             Self::Secret => "CH-K0902",
             Self::Record => "CH-I0901",
+            Self::NoStore => "CH-I0902",
+            Self::NodeFile => "CH-I0903",
+            Self::AlreadyRuns => "CH-R0903",
             Self::File => "CH-S0901",
-            Self::Exists => "CH-S0902",
-            Self::NoAnswer => "CH-S0903",
-            Self::Stopped => "CH-S0904",
-            Self::Interrupted => "CH-S0905",
+            Self::Exists => "CH-R0902",
+            Self::NoAnswer => "CH-S0902",
+            Self::Stopped => "CH-S0903",
+            Self::Interrupted => "CH-S0904",
         }
     }
 }
@@ -179,6 +192,7 @@ fn next_for(code: &str) -> &'static str {
         ("CH-U0101", "clearhouse config default --form NAME"),
     ];
     const BEGINNINGS: &[(&str, &str)] = &[
+        ("CH-C01", "clearhouse user list"),
         ("CH-C03", "clearhouse consent record CODE --from FILE"),
         ("CH-C05", "clearhouse config default --form NAME"),
         ("CH-C", "clearhouse case show CODE"),
@@ -256,25 +270,26 @@ impl From<ServeError> for Trouble {
         match error {
             ServeError::Config(error) => error.into(),
             ServeError::Control(error) => error.into(),
-            ServeError::Keys(_) | ServeError::Passphrase(_) => {
+            ServeError::Keys(KeyFileError::WrongPassphrase) | ServeError::Passphrase(_) => {
                 Self::new(Code::Secret, text, "clearhouse serve --passphrase-file FILE")
             }
-            ServeError::Store(_) | ServeError::Fatal(_) => Self::new(Code::Record, text, check),
-            ServeError::File { .. } | ServeError::Tls(_) | ServeError::Listen(_) => {
-                Self::new(Code::Stopped, text, check)
+            ServeError::Keys(_) => {
+                Self::new(Code::Secret, text, "Put key file and device secret back from your backup")
             }
+            ServeError::AlreadyRuns(_) => Self::new(Code::AlreadyRuns, text, "clearhouse status --node DIR"),
+            ServeError::NoStore(_) => Self::new(Code::NoStore, text, "Put the folder back from your backup"),
+            ServeError::File { .. } => Self::new(Code::NodeFile, text, "Put the file back, then clearhouse serve"),
+            ServeError::Store(_) | ServeError::Fatal(_) => Self::new(Code::Record, text, check),
+            ServeError::Listen(ListenError::Bind { .. }) => Self::new(Code::Port, text, check),
+            ServeError::Tls(_) | ServeError::Listen(_) => Self::new(Code::Stopped, text, check),
         }
     }
 }
 
-/// A library's error as a sentence: a capital first, a full stop last.
+/// A library's error as a sentence: with a full stop. Its first word stays as it is, for it may be a path.
 pub(crate) fn sentence(text: &str) -> String {
-    let mut chars = text.trim_end().chars();
-    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    let rest = chars.as_str();
-    // Paths begin errors too, and a path is not a word.
-    let start = if text.starts_with(['.', '/', '\'', '`']) { text.trim_end().to_owned() } else { first + rest };
-    if start.ends_with(['.', '?', '!']) { start } else { start + "." }
+    let text = text.trim_end();
+    if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
 }
 
 #[cfg(test)]
@@ -312,7 +327,7 @@ mod tests {
 
     #[test]
     fn library_errors_become_sentences() {
-        assert_eq!(sentence("the pass phrase is empty"), "The pass phrase is empty.");
+        assert_eq!(sentence("the pass phrase is empty"), "the pass phrase is empty.");
         assert_eq!(sentence("./node.toml, line 3: wrong"), "./node.toml, line 3: wrong.");
         assert_eq!(sentence("Really?"), "Really?");
     }

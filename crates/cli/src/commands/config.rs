@@ -89,7 +89,8 @@ fn show(file: &Path) -> Result<Value, Trouble> {
         let known = limits.is_some_and(|l| l.contains_key(key));
         json!({"key": format!("limits.{key}"), "value": value, "from": from(known)})
     };
-    let path = |path: &Path| json!(path.display().to_string());
+    // Without the `.` of `data = "."`, which only stands in the way of reading.
+    let path = |path: &Path| json!(path.components().collect::<PathBuf>().display().to_string());
     let (passphrase, credential) = match &config.unattended {
         Unattended::No => (Value::Null, Value::Null),
         Unattended::Passphrase(file) => (path(file), Value::Null),

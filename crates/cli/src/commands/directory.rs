@@ -82,26 +82,41 @@ Examples:
   clearhouse directory verify genesis.record --genesis genesis.record --json")]
     Verify(verify::Verify),
     /// Found a network: coordinators' keys and the genesis record
-    #[command(after_help = "\
+    #[command(
+        override_usage = "\
+clearhouse directory found [OPTIONS] --out <DIR> --name <NAME>
+           --kind <KIND> --coordinator <CC:NAME>",
+        after_help = "\
 Examples:
   clearhouse directory found --out ceremony --name 'South-East' \\
       --kind training --coordinator RO:first --coordinator RO:second \\
-      --coordinator IT:third")]
+      --coordinator IT:third"
+    )]
     Found(ceremony::Found),
     /// Sign an organisation's application with coordinators' keys
-    #[command(after_help = "\
+    #[command(
+        override_usage = "\
+clearhouse directory accredit [OPTIONS] --genesis <FILE>
+           --key <FILE> --out <FILE> <APPLICATION>",
+        after_help = "\
 Examples:
   clearhouse directory accredit application.record --genesis genesis.record \\
       --key first.key --out casa-nova-1.record
   clearhouse directory accredit casa-nova-1.record --genesis genesis.record \\
-      --key second.key --key third.key --out casa-nova.record")]
+      --key second.key --key third.key --out casa-nova.record"
+    )]
     Accredit(ceremony::Accredit),
     /// End an organisation's accreditation; nothing lifts it again
-    #[command(after_help = "\
+    #[command(
+        override_usage = "\
+clearhouse directory revoke [OPTIONS] --genesis <FILE>
+           --key <FILE> --out <FILE>",
+        after_help = "\
 Examples:
   clearhouse directory revoke --genesis genesis.record \\
       --org 0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e --reason Compromised \\
-      --key first.key --key second.key --out revocation.record")]
+      --key first.key --key second.key --out revocation.record"
+    )]
     Revoke(ceremony::Revoke),
 }
 

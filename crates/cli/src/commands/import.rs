@@ -13,16 +13,19 @@ use clearhouse_casework::htcds::{
 };
 use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::limits::HOUR;
+use clearhouse_wire::v1::{FieldValue, ProfilePart};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::ask::wipe;
 use crate::cli::App;
 use crate::files::{self, NewFile};
 use crate::forms::DRAFT_SCHEMA;
-use crate::output::{json_line, plain};
+use crate::output::plain;
 use crate::trouble::{Code, Exit, Trouble};
 
 /// Turn files of other systems into drafts
@@ -137,11 +140,8 @@ impl Htcds {
         let mut made = Vec::with_capacity(rows.len());
         for row in rows {
             let path = out.join(format!("row-{}.json", row.row_number()));
-            let mut draft = draft(row, import, now);
             let mut file = NewFile::create(&path)?;
-            let written = file.write(json_line(&draft).as_bytes());
-            wipe(&mut draft);
-            written?;
+            file.write(Draft::of(row, import, now).text().as_bytes())?;
             made.push((path, file));
         }
         let mut paths = Vec::with_capacity(made.len());
@@ -196,34 +196,53 @@ fn quote(app: &App, import: &Read) {
     }
 }
 
-/// One case as a draft. What the workbook does not say is `null`, and `--from` asks for it.
-fn draft(row: &CaseRow, import: &Read, now: u64) -> Value {
-    let profile = row.to_profile_parts();
-    let parts: Vec<Value> = profile
-        .parts
-        .iter()
-        .map(|part| {
-            let fields: Vec<Value> = part
-                .fields
-                .iter()
-                .map(|f| json!({"field": f.field, "values": f.values, "null_reason": f.null_reason}))
-                .collect();
-            json!({"data_class": part.data_class, "fields": fields})
-        })
-        .collect();
-    let left_out: Vec<Value> = profile.left_out.iter().map(|l| json!({"field": l.field, "why": why(l.why)})).collect();
-    let about: Vec<String> = import
-        .report
-        .blocking()
-        .filter(|f| f.row().is_none_or(|r| r == row.row_number()))
-        .map(Finding::sentence)
-        .collect();
-    json!({
-        "schema": DRAFT_SCHEMA, "row": row.row_number(),
-        "notice": notice(&row.notice_suggestions(earliest_day(now))),
-        "profile": {"for_worker": "", "parts": parts},
-        "left_out": left_out, "read_before_sending": profile.free_text, "not_taken": about,
-    })
+/// One case as a draft, in the order a person works through it. What the workbook does not say is `null`, and `--from`
+/// asks for it.
+#[derive(Serialize)]
+struct Draft {
+    schema: &'static str,
+    row: u32,
+    notice: NoticeDraft,
+    profile: Value,
+    read_before_sending: Vec<&'static str>,
+    not_taken: Vec<String>,
+    left_out: Vec<Value>,
+}
+
+impl Draft {
+    fn of(row: &CaseRow, import: &Read, now: u64) -> Self {
+        let profile = row.to_profile_parts();
+        let field = |f: &FieldValue| {
+            if f.null_reason.is_empty() {
+                json!({"field": f.field, "values": f.values})
+            } else {
+                json!({"field": f.field, "null_reason": f.null_reason})
+            }
+        };
+        let part = |p: &ProfilePart| json!({"data_class": p.data_class, "fields": p.fields.iter().map(field).collect::<Vec<_>>()});
+        let about = |f: &&Finding| f.row().is_none_or(|r| r == row.row_number());
+        Self {
+            schema: DRAFT_SCHEMA,
+            row: row.row_number(),
+            notice: NoticeDraft::of(&row.notice_suggestions(earliest_day(now))),
+            profile: json!({"for_worker": "", "parts": profile.parts.iter().map(part).collect::<Vec<_>>()}),
+            read_before_sending: profile.free_text,
+            not_taken: import.report.blocking().filter(about).map(Finding::sentence).collect(),
+            left_out: profile.left_out.iter().map(|l| json!({"field": l.field, "why": why(l.why)})).collect(),
+        }
+    }
+
+    /// The text of its file.
+    fn text(&self) -> Zeroizing<String> {
+        // Plain texts, numbers and lists: this cannot fail.
+        Zeroizing::new(serde_json::to_string_pretty(self).unwrap_or_default() + "\n")
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        wipe(&mut self.profile);
+    }
 }
 
 fn why(why: WhyLeftOut) -> &'static str {
@@ -234,29 +253,75 @@ fn why(why: WhyLeftOut) -> &'static str {
     }
 }
 
-/// The notice as far as the workbook suggests it. Nothing that a person must decide is decided here.
-fn notice(s: &NoticeSuggestion) -> Value {
-    let list = |values: &[&str]| if values.is_empty() { Value::Null } else { json!(values) };
-    let nobody = || json!({"label": null, "role": null});
-    let mut notice = json!({
-        "age_band": s.age_band, "age_status": s.age_status, "age_basis": s.age_basis, "gender": s.gender,
-        "citizenship": list(&s.citizenship), "languages": list(&s.languages), "dependant_bands": [],
-        "window_from": null, "window_to": null, "country": s.country, "region": null, "services": list(&s.services),
-        "risk_level": s.risk_level, "urgency": null, "voluntary": null, "alternatives_explained": null,
-        "trafficking_status": s.trafficking_status, "status_decided_by": s.status_decided_by,
-        "referral_reason": s.referral_reason, "worker": nobody(), "alternate": nobody(),
-    });
-    let known_adult = s.age_status == Some("Adult");
-    if let Some(fields) = notice.as_object_mut().filter(|_| !known_adult) {
-        child_fields(fields, s);
-    }
-    notice
+/// The notice as far as the workbook suggests it, field by field as `notice send --from` wants it. Nothing that a
+/// person must decide is decided here.
+#[derive(Serialize)]
+struct NoticeDraft {
+    age_band: Option<&'static str>,
+    age_status: Option<&'static str>,
+    age_basis: Option<&'static str>,
+    gender: Option<&'static str>,
+    citizenship: Option<Vec<&'static str>>,
+    languages: Option<Vec<&'static str>>,
+    dependant_bands: Vec<&'static str>,
+    window_from: Option<()>,
+    window_to: Option<()>,
+    country: Option<&'static str>,
+    region: Option<()>,
+    services: Option<Vec<&'static str>>,
+    risk_level: Option<&'static str>,
+    urgency: Option<()>,
+    voluntary: Option<()>,
+    alternatives_explained: Option<()>,
+    trafficking_status: Option<&'static str>,
+    status_decided_by: Option<&'static str>,
+    referral_reason: Option<&'static str>,
+    worker: Nobody,
+    alternate: Nobody,
+    /// For everybody who is not known to be an adult: `null` there, absent here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardian_status: Option<Option<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_interests: Option<Option<&'static str>>,
 }
 
-/// A child's notice, or one of somebody whose age is not known, asks for guardian and best interests.
-fn child_fields(fields: &mut Map<String, Value>, s: &NoticeSuggestion) {
-    fields.insert("guardian_status".into(), json!(s.guardian_status));
-    fields.insert("best_interests".into(), json!(s.best_interests));
+/// A worker still to be named.
+#[derive(Serialize, Default)]
+struct Nobody {
+    label: Option<()>,
+    role: Option<()>,
+}
+
+impl NoticeDraft {
+    fn of(s: &NoticeSuggestion) -> Self {
+        let list = |values: &[&'static str]| (!values.is_empty()).then(|| values.to_vec());
+        let maybe_child = s.age_status != Some("Adult");
+        Self {
+            age_band: s.age_band,
+            age_status: s.age_status,
+            age_basis: s.age_basis,
+            gender: s.gender,
+            citizenship: list(&s.citizenship),
+            languages: list(&s.languages),
+            dependant_bands: vec![],
+            window_from: None,
+            window_to: None,
+            country: s.country,
+            region: None,
+            services: list(&s.services),
+            risk_level: s.risk_level,
+            urgency: None,
+            voluntary: None,
+            alternatives_explained: None,
+            trafficking_status: s.trafficking_status,
+            status_decided_by: s.status_decided_by,
+            referral_reason: s.referral_reason,
+            worker: Nobody::default(),
+            alternate: Nobody::default(),
+            guardian_status: maybe_child.then_some(s.guardian_status),
+            best_interests: maybe_child.then_some(s.best_interests),
+        }
+    }
 }
 
 /// The day at the place on earth where it is latest: a date after it lies in the future for everybody.
@@ -277,12 +342,14 @@ fn day(at: u64) -> Date {
 
 #[cfg(test)]
 mod tests {
+    use clearhouse_casework::forms::NoticeForm;
+
     use super::*;
 
     #[test]
     fn nothing_a_person_must_decide_is_decided_by_an_import() {
         let suggestion = NoticeSuggestion { age_status: Some("Adult"), age_band: Some("24--26"), ..Default::default() };
-        let notice = notice(&suggestion);
+        let notice = serde_json::to_value(NoticeDraft::of(&suggestion)).unwrap();
         for open in ["alternatives_explained", "window_from", "urgency", "voluntary", "country", "services"] {
             assert!(notice[open].is_null(), "{open}");
         }
@@ -292,8 +359,27 @@ mod tests {
     #[test]
     fn who_is_not_known_to_be_an_adult_is_asked_for_a_guardian() {
         for status in [None, Some("Child"), Some("PresumedChild"), Some("AgeDisputed")] {
-            let notice = notice(&NoticeSuggestion { age_status: status, ..Default::default() });
+            let suggestion = NoticeSuggestion { age_status: status, ..Default::default() };
+            let notice = serde_json::to_value(NoticeDraft::of(&suggestion)).unwrap();
             assert!(notice["guardian_status"].is_null() && notice.get("guardian_status").is_some(), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_draft_that_is_filled_in_is_a_notice_form() {
+        for status in ["Adult", "Child"] {
+            let suggestion = NoticeSuggestion { age_status: Some(status), ..Default::default() };
+            let mut notice = serde_json::to_value(NoticeDraft::of(&suggestion)).unwrap();
+            for (key, field) in notice.as_object_mut().unwrap() {
+                match key.as_str() {
+                    "citizenship" | "languages" | "services" => *field = json!([]),
+                    "alternatives_explained" => *field = json!(true),
+                    "worker" | "alternate" => *field = json!({"label": "Ana P.", "role": "Caseworker"}),
+                    _ if field.is_null() => *field = json!("x"),
+                    _ => {}
+                }
+            }
+            assert!(serde_json::from_value::<NoticeForm>(notice).is_ok(), "{status}");
         }
     }
 

@@ -34,12 +34,18 @@ use crate::trouble::{Code, Exit, Trouble};
 /// for the coordinators. Cases open with the pass phrase; a credential file lets
 /// the node start by itself.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "\
+clearhouse init [OPTIONS] --genesis <FILE> --name <NAME>
+           --country <CC> --role <ROLE> --language <LLL>
+           --listen <ADDR:PORT> --endpoint <HOST:PORT> <DIR>",
+    after_help = "\
 Examples:
   clearhouse init /var/lib/clearhouse --genesis genesis.record \\
       --name 'Casa Nova' --country MD --role Origin --competence Shelter \\
       --language ron --listen 0.0.0.0:7443 --endpoint node.example.org:7443 \\
-      --admin root --admin-name 'Vera S.'")]
+      --admin root --admin-name 'Vera S.'"
+)]
 pub(crate) struct Init {
     /// The folder to make
     dir: PathBuf,

@@ -63,11 +63,16 @@ Examples:
         code: String,
     },
     /// Save one attachment into a new file that only you can read
-    #[command(after_help = "\
+    #[command(
+        override_usage = "\
+clearhouse profile attachment [OPTIONS] --message <ID>
+           --handle <HANDLE> --out <FILE> <CODE>",
+        after_help = "\
 Examples:
   clearhouse profile show T-7Q4M-2KXY
   clearhouse profile attachment T-7Q4M-2KXY --message 3f9c... \\
-      --handle 77ab... --out passport.pdf")]
+      --handle 77ab... --out passport.pdf"
+    )]
     Attachment {
         /// The case's code, or enough of its beginning
         code: String,

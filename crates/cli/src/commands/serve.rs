@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::config::level;
-use crate::ask::config_path;
+use crate::ask::{config_path, no_node, node_folder};
 use crate::cli::App;
 use crate::files::cannot;
 use crate::secrets;
@@ -32,7 +32,7 @@ pub(crate) struct Serve {}
 impl Serve {
     pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         let path = config_path(&app.global);
-        let config = Config::read(&path)?;
+        let config = Config::read(&path).map_err(|error| no_node(&node_folder(&app.global), error))?;
         log_to_stderr(&config);
         let mut refused = None;
         let ask = || {

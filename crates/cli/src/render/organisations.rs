@@ -103,7 +103,8 @@ pub(super) fn founding(v: &Value) -> String {
     )
 }
 
-fn signers(v: &Value) -> String {
+/// Who signed, one line each.
+fn signers(v: &Value) -> Vec<(&'static str, String)> {
     let line = |s: &Value| {
         let who = if flag(s, "coordinator") {
             format!("the coordinator of {}", text(s, "country"))
@@ -111,7 +112,7 @@ fn signers(v: &Value) -> String {
             "a key that is no coordinator's".to_owned()
         };
         let again = if flag(s, "had_signed") { " (had signed already)" } else { "" };
-        format!("  signed by   {who}, key {}{again}\n", text(s, "fingerprint"))
+        ("signed by", format!("{who}, key {}{again}", text(s, "fingerprint")))
     };
     items(v, "signers").iter().map(line).collect()
 }
@@ -130,25 +131,24 @@ fn so_far(v: &Value, whole: &str) -> String {
 pub(super) fn accreditation(v: &Value) -> String {
     let (label, country, network) = (text(v, "label"), text(v, "country"), text(v, "network"));
     let mut out = format!("{label} of {country} is accredited in the network {network}:\n");
-    out += &pairs(
-        2,
-        &[
-            ("id", text(v, "org")),
-            ("roles", text(v, "roles")),
-            ("competences", text(v, "competences")),
-            ("fingerprint", text(v, "fingerprint")),
-            ("until", text(v, "until")),
-        ],
-    );
-    out += &signers(v);
+    let mut lines = vec![
+        ("id", text(v, "org")),
+        ("roles", text(v, "roles")),
+        ("competences", text(v, "competences")),
+        ("fingerprint", text(v, "fingerprint")),
+        ("until", text(v, "until")),
+    ];
+    lines.extend(signers(v));
+    out += &pairs(2, &lines);
     out += &so_far(v, "Send it to the organisation and to every node.");
     out + &pairs(0, &[("written", text(v, "file"))])
 }
 
 pub(super) fn revocation(v: &Value) -> String {
     let mut out = format!("The accreditation of an organisation of the network {} ends:\n", text(v, "network"));
-    out += &pairs(2, &[("id", text(v, "org")), ("reason", text(v, "reason")), ("from", text(v, "effective"))]);
-    out += &signers(v);
+    let mut lines = vec![("id", text(v, "org")), ("reason", text(v, "reason")), ("from", text(v, "effective"))];
+    lines.extend(signers(v));
+    out += &pairs(2, &lines);
     out += &so_far(v, "Send it to every node at once.");
     out + &pairs(0, &[("written", text(v, "file"))])
 }

@@ -1,0 +1,240 @@
+//! Two offices and one return, typed at two keyboards: every command a caseworker needs, with the sample forms.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::{Desk, HANGS, Ran, Running, free_address, pause};
+
+/// One office: a running node and people signed in at it.
+struct Office<'a> {
+    desk: &'a Desk,
+    node: Running,
+    name: &'static str,
+}
+
+impl<'a> Office<'a> {
+    fn open(desk: &'a Desk, name: &'static str, country: &str, role: &str) -> Self {
+        let folder = desk.node(name, country, role, &free_address());
+        desk.accredit(&folder);
+        Self { desk, node: Running::start(desk, &folder), name }
+    }
+
+    fn pass(&self, login: &str) -> String {
+        let path = self.desk.path(&format!("{}-{login}.pass", self.name));
+        if !path.exists() {
+            self.desk.secret(path.file_name().unwrap().to_str().unwrap(), &format!("the pass phrase of {login}\n"));
+        }
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A person, invited by the administrator and signed in.
+    fn employ(&self, login: &str, name: &str, role: &str) {
+        let invited = self.as_root(&["user", "invite", login, "--name", name, "--role", role, "--json"]);
+        let code = invited.exits(0).json()["code"].as_str().unwrap().to_owned();
+        let file = format!("{}-{login}.code", self.name);
+        let code = self.desk.secret(&file, &format!("{code}\n"));
+        let (code, pass) = (code.to_str().unwrap(), self.pass(login));
+        self.node.run(["user", "accept", login, "--code-file", code, "--passphrase-file", &pass]).exits(0);
+        self.node.run(["user", "sign-in", login, "--passphrase-file", &pass]).exits(0);
+    }
+
+    /// The administrator signs in for each command by her pass phrase alone.
+    fn as_root(&self, args: &[&str]) -> Ran {
+        let pass = self.desk.path("root.pass");
+        let more = ["--as", "root", "--passphrase-file", pass.to_str().unwrap()];
+        self.node.run(args.iter().copied().chain(more))
+    }
+
+    fn import(&self, records: &str) {
+        let path = self.desk.path(records);
+        let reply = self.as_root(&["directory", "import", path.to_str().unwrap(), "--json"]).exits(0).json();
+        assert_eq!(reply["refused"].as_array().map(Vec::len), Some(0), "{reply}");
+    }
+
+    fn run(&self, login: &str, args: &[&str]) -> Ran {
+        self.node.run(args.iter().copied().chain(["--as", login]))
+    }
+
+    fn form(&self, name: &str) -> String {
+        let path = self.desk.path(&format!("{name}.toml"));
+        if !path.exists() {
+            fs::write(&path, super::clearhouse(["config", "default", "--form", name]).exits(0).out).unwrap();
+        }
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Waits until a message of this kind is in the inbox.
+    fn awaits(&self, login: &str, kind: &str) {
+        let began = Instant::now();
+        loop {
+            let inbox = self.run(login, &["inbox", "--json"]).exits(0).json();
+            if inbox["messages"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|m| m["kind"].as_str().is_some_and(|k| k.contains(kind)))
+            {
+                return;
+            }
+            assert!(began.elapsed() < HANGS, "{kind} did not come: {inbox}");
+            pause(Duration::from_millis(100));
+        }
+    }
+
+    /// Opens the newest message and says what it says.
+    fn reads(&self, login: &str, case: &str, kind: &str) -> String {
+        self.awaits(login, kind);
+        self.run(login, &["inbox", "open", case]).exits(0).out
+    }
+}
+
+#[test]
+fn a_return_is_carried_by_commands_and_sample_forms_alone() {
+    let desk = Desk::new();
+    desk.network();
+    let here = Office::open(&desk, "porto", "IT", "Destination");
+    let there = Office::open(&desk, "nova", "MD", "Origin");
+    for office in [&here, &there] {
+        office.import("porto.record");
+        office.import("nova.record");
+    }
+    here.employ("chiara", "Chiara B.", "Caseworker");
+    there.employ("ana", "Ana P.", "Caseworker");
+    there.employ("ion", "Ion M.", "Manager");
+    let users = there.as_root(&["user", "list"]).exits(0).out;
+    assert!(users.contains("ana") && users.contains("Manager"), "{users}");
+
+    let opened = here.run("chiara", &["case", "open", "--to", "nova"]).exits(0);
+    let case = opened.out.trim().to_owned();
+    assert!(case.starts_with("T-"), "{case}");
+    let nowhere = here.run("chiara", &["case", "open", "--to", "nobody"]).exits(4);
+    assert!(nowhere.err.contains("next: clearhouse directory list"), "{}", nowhere.err);
+
+    // Without consent nothing leaves, and the sentence says for whom and for what.
+    let notice = ["notice", "send", &case, "--from", &here.form("notice")];
+    let refused = here.run("chiara", &notice).exits(5);
+    assert!(refused.err.contains("ShareNotice") && refused.err.contains("nova"), "{}", refused.err);
+    assert!(refused.err.contains("code: CH-C0301") && refused.err.contains("next: clearhouse consent record"));
+    let consent = |purpose: &str, classes: &str| {
+        let sample = fs::read_to_string(here.form("consent")).unwrap();
+        let classes_line = sample.lines().find(|l| l.starts_with("data_classes")).unwrap();
+        let text = sample.replace("\"ShareProfile\"", &format!("\"{purpose}\""));
+        let path = desk.path(&format!("{purpose}.toml"));
+        fs::write(&path, text.replace(classes_line, &format!("data_classes = [{classes}]"))).unwrap();
+        here.run("chiara", &["consent", "record", &case, "--from", path.to_str().unwrap()]).exits(0);
+    };
+    consent("ShareNotice", "");
+    consent("ShareProfile", "'Identity', 'Contact', 'Needs', 'Documents'");
+    consent("ShareTravel", "'Travel'");
+    let sent = here.run("chiara", &notice).exits(0);
+    assert!(sent.out.contains("Sent is not read"), "{}", sent.out);
+
+    let read = there.reads("ana", &case, "notice");
+    assert!(read.contains("Chiara B.") && read.contains("24--26") && read.contains("Shelter"), "{read}");
+    there.run("ana", &["notice", "acknowledge", &case, "--from", &there.form("acknowledge")]).exits(0);
+    // An answer is a manager's; the sample is one with a condition, so it is settled by a second one.
+    there.run("ana", &["notice", "answer", &case, "--from", &there.form("answer")]).exits(5);
+    there.run("ion", &["notice", "answer", &case, "--from", &there.form("answer")]).exits(0);
+    let settled = settled_answer(&desk, &there);
+    there.run("ion", &["notice", "answer", &case, "--from", settled.to_str().unwrap()]).exits(0);
+    here.reads("chiara", &case, "ack");
+    here.awaits("chiara", "answer");
+    until(&here, &case, |shown| !shown["facts"]["accepted"].is_null());
+
+    let passport: Vec<u8> = (0..700_000u32).flat_map(u32::to_le_bytes).take(1_200_000).collect();
+    let file = desk.path("passport.pdf");
+    fs::write(&file, &passport).unwrap();
+    let attach = format!("Documents={}", file.to_str().unwrap());
+    let profile = here.form("profile");
+    here.run("chiara", &["profile", "send", &case, "--from", &profile, "--attach", "Gossip=x"]).exits(2);
+    here.run("chiara", &["profile", "send", &case, "--from", &profile, "--attach", &attach]).exits(0);
+    there.awaits("ana", "profile");
+    there.run("ion", &["case", "show", &case]).exits(0);
+    let text = there.run("ana", &["profile", "show", &case]).exits(0).out;
+    assert!(text.contains("Ileana") && text.contains("passport.pdf"), "{text}");
+    let shown = there.run("ana", &["profile", "show", &case, "--json"]).exits(0).json();
+    let parts = shown["parts"].as_array().unwrap();
+    let documents = parts.iter().find(|p| p["data_class"] == "Documents").unwrap();
+    let (message, handle) =
+        (documents["message"].as_str().unwrap(), documents["attachments"][0]["handle"].as_str().unwrap());
+    let saved = desk.path("saved.pdf");
+    let out = saved.to_str().unwrap();
+    let save = ["profile", "attachment", &case, "--message", message, "--handle", handle, "--out", out];
+    there.run("ana", &save).exits(0);
+    assert!(fs::read(&saved).unwrap() == passport, "the attachment is the file that was sent");
+    assert_eq!(fs::metadata(&saved).unwrap().permissions().mode() & 0o777, 0o600);
+    there.run("ana", &save).exits(5);
+
+    here.run("chiara", &["arrival", "depart", &case, "--from", departure(&desk).to_str().unwrap()]).exits(0);
+    there.reads("ana", &case, "departure");
+    there.run("ana", &["arrival", "confirm", &case, "--from", arrival(&desk).to_str().unwrap()]).exits(0);
+    until(&here, &case, |shown| !shown["facts"]["met"].is_null());
+    let shown = here.run("chiara", &["case", "show", &case]).exits(0).out;
+    assert!(shown.lines().any(|l| l.trim_start().starts_with("met ") && l.contains("Ana P.")), "{shown}");
+    assert!(here.run("chiara", &["case", "list"]).exits(0).out.contains(&case));
+    assert!(here.run("chiara", &["consent", "show", &case]).exits(0).out.contains("ShareProfile"));
+
+    // Her word ends it, at once and on both sides.
+    here.run("chiara", &["consent", "withdraw", &case, "ShareProfile"]).exits(0);
+    there.awaits("ana", "withdrawal");
+    let gone = there.run("ana", &["profile", "show", &case]);
+    assert!(!gone.out.contains("Ileana"), "{}", gone.out);
+    here.run("chiara", &["outbox"]).exits(0);
+    here.run("chiara", &["outbox", "retry"]).exits(0);
+    here.run("chiara", &["case", "recall", &case, &"00".repeat(16)]).exits(5);
+
+    here.run("chiara", &["lock"]).exits(0);
+    here.run("chiara", &["case", "list"]).exits(7);
+    here.node.run(["unlock", "--as", "chiara", "--passphrase-file", &here.pass("chiara")]).exits(0);
+    here.run("chiara", &["case", "list"]).exits(0);
+    here.run("chiara", &["user", "sign-out"]).exits(0);
+    assert!(here.run("chiara", &["case", "list"]).exits(7).err.contains("clearhouse user sign-in chiara"));
+    no_session_can_be_read(&here);
+}
+
+/// Waits until the case looks as `seen` says.
+fn until(office: &Office<'_>, case: &str, seen: impl Fn(&serde_json::Value) -> bool) {
+    let began = Instant::now();
+    loop {
+        let shown = office.run("chiara", &["case", "show", case, "--json"]).exits(0).json();
+        if seen(&shown) {
+            return;
+        }
+        assert!(began.elapsed() < HANGS, "{shown}");
+        pause(Duration::from_millis(100));
+    }
+}
+
+/// The sample answer without its condition.
+fn settled_answer(desk: &Desk, office: &Office<'_>) -> PathBuf {
+    let sample = fs::read_to_string(office.form("answer")).unwrap();
+    let kept = sample.lines().filter(|l| !l.starts_with("conditions")).map(|l| format!("{l}\n"));
+    let path = desk.path("settled.toml");
+    fs::write(&path, kept.collect::<String>().replace("\"AcceptedWithConditions\"", "\"Accepted\"")).unwrap();
+    path
+}
+
+/// The sample departure and arrival speak of days of their own; today's journey has left these out.
+fn departure(desk: &Desk) -> PathBuf {
+    let soon = clearhouse_node::clock::Clock::now(&clearhouse_node::clock::SystemClock) + 3600;
+    let path = desk.path("leaves.toml");
+    let planned = clearhouse_casework::forms::show_time(soon);
+    fs::write(&path, format!("outcome = 'Left'\nplanned_arrival = '{planned}'\n")).unwrap();
+    path
+}
+
+fn arrival(desk: &Desk) -> PathBuf {
+    let path = desk.path("arrives.toml");
+    let text = "result = 'ArrivedMet'\nneeds_now = 'Shelter'\nmet_by = { label = 'Ana P.', role = 'Caseworker' }\n";
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn no_session_can_be_read(office: &Office<'_>) {
+    for entry in fs::read_dir(office.node.folder.join("sessions")).unwrap() {
+        let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
