@@ -16,7 +16,7 @@ use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Op
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::passphrase::{Credential, Passphrase, PassphraseError};
 use clearhouse_store::vault::Vault;
-use clearhouse_store::{DurableStore, Store};
+use clearhouse_store::{DurableStore, Finding, OpenError, Store};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use zeroize::Zeroizing;
@@ -64,6 +64,12 @@ pub enum ServeError {
     /// A pass phrase or credential file.
     #[error("{0}")]
     Passphrase(#[from] PassphraseError),
+    /// The node's folder lost its store. A new one would look as if there never had been a case.
+    #[error("{}: no store is here, and this folder's node has one; none was begun anew. Put it back from your backup", .0.display())]
+    NoStore(PathBuf),
+    /// Another process has the store.
+    #[error("a node already runs on {}: stop it before you start another", .0.display())]
+    AlreadyRuns(PathBuf),
     /// The store.
     #[error("{0}")]
     Store(String),
@@ -91,7 +97,7 @@ impl ServeError {
     /// Whether something stored is not what was stored.
     #[must_use]
     pub fn is_about_integrity(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Fatal(_))
+        matches!(self, Self::NoStore(_) | Self::Store(_) | Self::Fatal(_))
     }
 }
 
@@ -123,16 +129,15 @@ pub async fn run(
     let (identity, genesis) = read_identity(&config)?;
     let directory = Directory::found(&genesis, Net::from_hex(&identity.net)).map_err(|fault| ServeError::File {
         path: config.data.join(files::GENESIS),
-        why: format!("{fault}. Restore it from a coordinator"),
+        why: format!("{fault}. Put it back from a coordinator"),
     })?;
     let kind = directory.policy().kind();
     let check = config.check_for(kind);
-    check.map_err(|fault| ServeError::File { path: config_file.to_owned(), why: fault.to_string() })?;
+    check.map_err(|fault| ConfigError { file: config_file.to_owned(), line: None, key: None, fault })?;
     let training = kind == wire::NetworkKind::Training;
     let me = me(&identity)?;
     let keys = open_keys(&config, &me, ask)?;
-    let (store, findings) =
-        DurableStore::open(&config.data.join(files::STORE)).map_err(|e| ServeError::Store(e.to_string()))?;
+    let (store, findings) = open_store(&config.data)?;
     for finding in &findings {
         tracing::warn!(finding = %finding, "the store");
     }
@@ -146,8 +151,10 @@ pub async fn run(
     let office = Office::new(me.clone(), directory);
     let (world, loaded) =
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
+    let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     for (table, count) in &loaded.damaged {
         tracing::warn!(?table, count, "values that do not open");
+        told.push(format!("{count} values of table {table:?} do not open with this node's keys"));
     }
     let open = world.office.is_open();
     let sign = SigningKey::from_seed(keys.service().node_seed.expose());
@@ -175,7 +182,6 @@ pub async fn run(
         .map_err(|e| ServeError::Fatal(e.to_string()))?;
     let health = service.health.clone();
     let listen = listener.local_addr().map_err(|e| ServeError::Fatal(e.to_string()))?;
-    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let handle = Arc::new(Handle::new(Parts {
         owner: owner.clone(),
         keys,
@@ -278,25 +284,44 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
 fn read_identity(config: &Config) -> Result<(NodeIdentity, wire::Signed), ServeError> {
     let read = |name: &str| {
         let path = config.data.join(name);
+        let from = if name == files::GENESIS { "a coordinator or your backup" } else { "your backup" };
         let why = |e: std::io::Error| ServeError::File {
             path: path.clone(),
-            why: format!("{e}. Is this a node's folder? `clearhouse init` makes one"),
+            why: format!("cannot be read ({}). Put it back from {from}", e.kind()),
         };
         std::fs::read(&path).map_err(why)
     };
     let damaged = |name: &str, why: &str| ServeError::File { path: config.data.join(name), why: why.to_owned() };
-    let identity = String::from_utf8(read(files::IDENTITY)?).map_err(|_| damaged(files::IDENTITY, "is not text"))?;
-    let identity =
-        toml::from_str(&identity).map_err(|_| damaged(files::IDENTITY, "is not what `init` wrote; restore it"))?;
+    let identity = String::from_utf8(read(files::IDENTITY)?)
+        .map_err(|_| damaged(files::IDENTITY, "is not text. Put it back from your backup"))?;
+    let identity = toml::from_str(&identity)
+        .map_err(|_| damaged(files::IDENTITY, "is not what `init` wrote. Put it back from your backup"))?;
     let genesis = wire::Signed::decode(read(files::GENESIS)?.as_slice())
-        .map_err(|_| damaged(files::GENESIS, "is not a genesis record; restore it from a coordinator"))?;
+        .map_err(|_| damaged(files::GENESIS, "is not a genesis record. Put it back from a coordinator"))?;
     Ok((identity, genesis))
+}
+
+/// Opens the store that `init` made. Never makes one: where there is none, it was lost.
+fn open_store(data: &Path) -> Result<(DurableStore, Vec<Finding>), ServeError> {
+    let folder = data.join(files::STORE);
+    if !data.join(files::STORE_MADE).exists() {
+        return Err(ServeError::NoStore(folder));
+    }
+    DurableStore::open(&folder).map_err(|error| match error {
+        OpenError::InUse(folder) => ServeError::AlreadyRuns(folder),
+        error @ (OpenError::Newer { .. }
+        | OpenError::NotAStore(_)
+        | OpenError::JournalBehind { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Full
+        | OpenError::Io { .. }) => ServeError::Store(error.to_string()),
+    })
 }
 
 fn me(identity: &NodeIdentity) -> Result<Me, ServeError> {
     let wrong = || ServeError::File {
         path: files::IDENTITY.into(),
-        why: "an identifier in it is not what `init` wrote; restore it".into(),
+        why: "an identifier in it is not what `init` wrote. Put it back from your backup".into(),
     };
     let zone = if identity.zone == "UTC" { Some(Zone::utc()) } else { None };
     Ok(Me {

@@ -41,6 +41,8 @@ pub mod files {
     pub const DEVICE: &str = "keys/device.secret";
     /// The store.
     pub const STORE: &str = "store";
+    /// What stands in the store from the moment it was made whole.
+    pub const STORE_MADE: &str = "store/FORMAT";
     /// The network's genesis policy.
     pub const GENESIS: &str = "genesis.record";
     /// Who this node is.
@@ -183,6 +185,8 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     write(files::APPLICATION, &bundle.encode_to_vec())?;
     write(files::ROOT_KEY, Zeroizing::new(hex(root_seed.as_ref()) + "\n").as_bytes())?;
     write(files::IDENTITY, identity_text(net, org, node, mailbox, &presence).as_bytes())?;
+    // A node that finds no store later knows that it lost one.
+    DurableStore::open(&plan.folder.join(files::STORE)).map_err(|e| SetupError::Store(e.to_string()))?;
     // Last: a folder with a configuration is a node.
     write(files::CONFIG, config_text(plan, directory.policy().label.as_str()).as_bytes())?;
     Ok(Made { net, org, node, keys })

@@ -21,6 +21,12 @@ pub enum ReadError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// There are values, and none of them opens.
+    #[error(
+        "the store does not open with this node's keys; nothing was changed. It is another node's, or the keys are: \
+         put both back from the same backup"
+    )]
+    OtherKeys,
 }
 
 /// Why a step was not made durable.

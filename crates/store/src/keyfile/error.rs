@@ -13,7 +13,7 @@ pub enum KeyFileError {
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
     /// It does not begin as a key file does.
-    #[error("this is not a clearhouse key file")]
+    #[error("this is not a clearhouse key file; put back the copy from your backup")]
     NotAKeyFile,
     /// Its checksum or its structure does not hold.
     #[error("the key file is damaged; put back the copy from your backup")]
@@ -51,7 +51,7 @@ pub enum KeyFileError {
     #[error("the pass phrase does not open this key file")]
     WrongPassphrase,
     /// No slot opens with this credential.
-    #[error("the credential does not open this key file")]
+    #[error("the credential does not open this key file; use the one that was made with it")]
     WrongCredential,
     /// The slot opens the case keys only; the node must be started with another one.
     #[error("this pass phrase opens cases, not the node; start the node with its own pass phrase or credential")]
@@ -60,10 +60,10 @@ pub enum KeyFileError {
     #[error("this pass phrase starts the node, it does not open cases")]
     OpensServiceOnly,
     /// It belongs to another network.
-    #[error("this key file belongs to another network")]
+    #[error("this key file belongs to another network; put back this node's own from your backup")]
     OtherNet,
     /// It belongs to another node.
-    #[error("this key file belongs to another node")]
+    #[error("this key file belongs to another node; put back this node's own from your backup")]
     OtherNode,
     /// The case keys are locked, and the change needs them.
     #[error("cases are locked; unlock them first")]
