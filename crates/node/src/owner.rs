@@ -72,9 +72,13 @@ impl<S: Store> World<S> {
     /// Reads the service tables into a fresh office.
     ///
     /// # Errors
-    /// [`ReadError`] when a table cannot be read at all.
+    /// [`ReadError`] when a table cannot be read at all, or nothing in any of them opens.
     pub fn load(mut office: Office, ledger: Ledger<S>) -> Result<(Self, Loaded), ReadError> {
         let mut loaded = ledger.load(&SERVICE_TABLES)?;
+        if loaded.rows.is_empty() && !loaded.damaged.is_empty() {
+            // Going on would look like an office without staff and cases.
+            return Err(ReadError::OtherKeys);
+        }
         office.recorded(ledger.store().event_count());
         let directory = loaded.rows.iter().take_while(|r| r.table == Table::Directory).count();
         reading_order(&mut loaded.rows[..directory]);
@@ -297,6 +301,8 @@ impl<S: Store> Desk<S> {
         };
         match outcome {
             Ok(()) => {
+                // Before anybody is told: a revocation that was answered must be in force at the door.
+                self.act(&step.effects);
                 let locked = !self.world.office.is_open();
                 for (reply, deposited) in receipts {
                     let _ = reply.send(Ok((deposited, locked)));
@@ -304,7 +310,6 @@ impl<S: Store> Desk<S> {
                 for then in thens {
                     then(Ok(&self.world));
                 }
-                self.act(&step.effects);
                 for look in looks {
                     look(&mut self.world);
                 }
