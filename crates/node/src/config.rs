@@ -205,7 +205,7 @@ impl Written {
     /// The whole configuration, or the key that is wrong and why.
     fn check(self, folder: &Path) -> Result<Config, (&'static str, Fault)> {
         let path = |key, path: PathBuf| {
-            if path.as_os_str().is_empty() { Err((key, Fault::Empty)) } else { Ok(folder.join(path)) }
+            if path.as_os_str().is_empty() { Err((key, Fault::Empty)) } else { Ok(plain(&folder.join(path))) }
         };
         if self.network.is_empty() || self.network.len() > LABEL_MAX {
             return Err(("network", Fault::TextLength { max: LABEL_MAX }));
@@ -272,6 +272,11 @@ impl WrittenLimits {
             ..caps
         })
     }
+}
+
+/// The same path without the `.` of `data = "."`, which people would read in every message.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 /// What was asked for, when it is at least one and at most the cap; the cap when nothing was.

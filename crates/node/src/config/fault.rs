@@ -140,7 +140,7 @@ impl Place<'_> {
 
     /// What the reader of values says, with the key whose value it is about.
     pub(super) fn value(&self, text: &str, table: &DeTable<'_>, error: &toml::de::Error) -> ConfigError {
-        let fault = Fault::Value(one_line(error.message()));
+        let fault = Fault::Value(without_value(error.message()));
         let Some(span) = error.span() else {
             return self.whole(fault);
         };
@@ -164,6 +164,14 @@ fn line(text: &str, at: usize) -> usize {
 /// A parser's words, without what a file could smuggle into a terminal.
 fn one_line(message: &str) -> String {
     message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect()
+}
+
+/// What belongs there, without what stands there: people type secrets into the wrong line.
+fn without_value(message: &str) -> String {
+    match one_line(message).rsplit_once(", expected ") {
+        Some((_, wanted)) if !wanted.contains('"') => format!("here belongs {wanted}"),
+        _ => "this value cannot be used here. See `clearhouse config default` for one that can".to_owned(),
+    }
 }
 
 const MESSAGE_MAX: usize = 200;
