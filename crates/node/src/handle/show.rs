@@ -296,6 +296,9 @@ pub(super) fn profile<S: Store>(world: &World<S>, case: &Case, training: bool, n
     })
 }
 
+/// Why a letter did not open is never told to its sender by the other node. Most often it is one of these.
+const NOT_OPENED: &str = "their node could not open it: see that the clocks of both offices are right, run `clearhouse directory refresh`, then send it anew";
+
 pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
     let word = |d: Delivery| match d {
         Delivery::Queued => "waiting to leave",
@@ -304,6 +307,9 @@ pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
         Delivery::NotOpened => "could not be opened there",
         Delivery::Expired => "expired",
         Delivery::Recalled => "recalled",
+    };
+    let why = |o: &clearhouse_protocol::mail::Outgoing| {
+        if Delivery::of(o) == Delivery::NotOpened { NOT_OPENED } else { fault::sentence(o.fault) }
     };
     let mail = world.office.mail();
     let open = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) != Delivery::Settled);
@@ -314,7 +320,7 @@ pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
         json!({
             "message": id.to_string(), "case": code, "to": org, "type": o.msg_type, "state": word(Delivery::of(o)),
             "locked_there": o.locked, "attempts": o.attempts, "next_try": show_time(o.next_try),
-            "expires": show_time(o.expires), "why": fault::sentence(o.fault),
+            "expires": show_time(o.expires), "why": why(o),
         })
     })
     .collect()
