@@ -68,7 +68,8 @@ pub(super) fn sealed_notice(directory: &Directory, from: &Member, to: &Member) -
     (code, seal(&letter, &recipient, 0, &key, &mut chance()).unwrap())
 }
 
-fn notice_body(receiver: OrgId, now: u64) -> Vec<u8> {
+/// The body of a valid notice whose consent names `receiver`.
+pub(super) fn notice_body(receiver: OrgId, now: u64) -> Vec<u8> {
     let deadlines = Deadlines::default();
     let text = |s: &str| s.to_owned();
     let consent = ConsentForm {

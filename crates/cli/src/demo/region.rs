@@ -50,6 +50,9 @@ pub(super) struct Region {
     pub(super) origin: Member,
     pub(super) coordinator: Member,
     pub(super) records: wire::RecordBundle,
+    /// The three coordinators' accreditation keys.
+    #[allow(dead_code, reason = "tests revoke with them")]
+    pub(super) coordinators: Vec<SigningKey>,
     keep: bool,
 }
 
@@ -132,7 +135,7 @@ impl Region {
         let mut next = || members.next().ok_or_else(|| Failure::bug("three members"));
         let (destination, origin, coordinator) = (next()?, next()?, next()?);
         guard.disarm();
-        Ok(Self { folder, net, destination, origin, coordinator, records, keep })
+        Ok(Self { folder, net, destination, origin, coordinator, records, coordinators: keys, keep })
     }
 
     /// All three, in order.
