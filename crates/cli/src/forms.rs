@@ -189,7 +189,8 @@ mod tests {
 
     use super::*;
 
-    const NOW: u64 = 1_795_000_000;
+    /// The morning on which the sample departure leaves.
+    const NOW: u64 = 1_797_057_000;
 
     fn sample<T: DeserializeOwned>(form: Form) -> T {
         form.parse(form.sample()).unwrap_or_else(|t| panic!("{}: {}", form.name(), t.text))
