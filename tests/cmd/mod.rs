@@ -8,6 +8,7 @@ mod import;
 mod node;
 mod office;
 mod pipes;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::fs;

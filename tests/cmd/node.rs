@@ -156,6 +156,15 @@ fn a_configuration_is_checked_without_starting_and_shown_with_the_origin_of_valu
         values.iter().find(|v| v["key"] == key).unwrap()["from"].as_str().unwrap().to_owned()
     };
     assert_eq!((from("listen").as_str(), from("idle_lock_secs").as_str()), ("file", "default"));
+    // What only the network can say is said too.
+    fs::write(&file, format!("{right}log_level = 'trace'\n")).unwrap();
+    asked(&node, &["config", "check"]).exits(0);
+    let live = desk.path("live");
+    let found = ["directory", "found", "--name", "L", "--kind", "live", "--coordinator", "RO:a"].map(OsStr::new);
+    let more = ["--coordinator".as_ref(), "IT:b".as_ref(), "--out".as_ref(), live.as_os_str()];
+    clearhouse(found.into_iter().chain(more)).exits(0);
+    fs::copy(live.join("genesis.record"), node.join("genesis.record")).unwrap();
+    assert!(asked(&node, &["config", "check"]).exits(2).err.contains("allow_trace_on_live"));
     let sample = desk.path("sample.toml");
     fs::write(&sample, clearhouse(["config", "default"]).exits(0).out).unwrap();
     clearhouse(["config".as_ref(), "check".as_ref(), sample.as_os_str()]).exits(0);

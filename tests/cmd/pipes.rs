@@ -125,3 +125,23 @@ fn odd_paths_get_a_sentence() {
     .exits(5);
     assert!(ran.err.contains("exists already") && !target.exists());
 }
+
+#[test]
+fn ctrl_c_leaves_no_half_file_behind() {
+    let desk = Desk::new();
+    desk.network();
+    let node = desk.node("node", "MD", "Origin", "127.0.0.1:17005");
+    fs::create_dir(node.join("sessions")).unwrap();
+    desk.secret("node/sessions/ana", "a session nobody knows");
+    let silent = std::os::unix::net::UnixListener::bind(node.join("control.sock")).unwrap();
+    let out = desk.path("out.pdf");
+    let mut command = program();
+    command.args(["profile", "attachment", "T-AAAA", "--message", "00", "--handle", "00", "--out"]).arg(&out);
+    command.arg("--node").arg(&node).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let _line = silent.accept().unwrap();
+    assert!(out.exists(), "the file is made before anything is fetched");
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    assert_eq!(wait(&mut child, Duration::from_secs(5)), Some(130));
+    assert!(!out.exists());
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::interrupt;
 use crate::trouble::{Code, Trouble};
 
 /// A file being made. Removed again unless [`NewFile::keep`] is called.
@@ -25,7 +26,10 @@ impl NewFile {
     pub(crate) fn create(path: &Path) -> Result<Self, Trouble> {
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         match opened {
-            Ok(file) => Ok(Self { path: path.to_owned(), file: Some(file) }),
+            Ok(file) => {
+                interrupt::begun(path);
+                Ok(Self { path: path.to_owned(), file: Some(file) })
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 let text = format!("{} exists already and is not overwritten. Nothing was written.", path.display());
                 Err(Trouble::new(Code::Exists, text, "Name a file that does not exist"))
@@ -50,6 +54,7 @@ impl NewFile {
     pub(crate) fn keep(mut self) -> Result<(), Trouble> {
         let file = self.file.take();
         let synced = file.map_or(Ok(()), |f| f.sync_all());
+        interrupt::ended(&self.path);
         synced.map_err(|e| {
             let _ = fs::remove_file(&self.path);
             cannot("write", &self.path, &e)
@@ -61,6 +66,7 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         if self.file.take().is_some() {
             let _ = fs::remove_file(&self.path);
+            interrupt::ended(&self.path);
         }
     }
 }
@@ -117,12 +123,13 @@ impl NewFolder {
         // Left by a run that was stopped. It never was in use: nothing has left it and nobody knows its keys.
         remove(unfinished)?;
         private_folder(unfinished)?;
-        let made = make(unfinished).inspect_err(|_| drop(remove(unfinished)))?;
-        fs::rename(unfinished, &self.folder).map_err(|e| {
-            let _ = remove(unfinished);
-            cannot("make", &self.folder, &e)
-        })?;
-        Ok(made)
+        interrupt::begun(unfinished);
+        let made = make(unfinished).and_then(|made| {
+            fs::rename(unfinished, &self.folder).map_err(|e| cannot("make", &self.folder, &e))?;
+            Ok(made)
+        });
+        interrupt::ended(unfinished);
+        made.inspect_err(|_| drop(remove(unfinished)))
     }
 }
 

@@ -1,9 +1,11 @@
 //! Ctrl-C ends the program within a second, whatever it is doing, and leaves the terminal as it was.
 //!
 //! A thread of its own waits for the signal, because a command may be in the middle of arithmetic or of a blocking
-//! read. Nothing of a command depends on being finished: what must be whole is written under another name first.
+//! read. Nothing of a command depends on being finished, and what is half written is removed.
 
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +20,7 @@ const PROMPT_ENDS: Duration = Duration::from_millis(300);
 
 static PROMPTING: AtomicBool = AtomicBool::new(false);
 static TERMINAL: Mutex<Option<Termios>> = Mutex::new(None);
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Starts to watch for Ctrl-C. A machine that cannot watch keeps the system's own answer, which ends the program too.
 pub(crate) fn watch() {
@@ -38,6 +41,7 @@ pub(crate) fn watch() {
                 tokio::time::sleep(PROMPT_ENDS).await;
                 restore();
             }
+            remove_unfinished();
             process::exit(i32::from(Exit::Interrupted.number()));
         });
     };
@@ -55,6 +59,27 @@ pub(crate) fn while_prompting<T>(prompt: impl FnOnce() -> T) -> T {
     let answer = prompt();
     PROMPTING.store(false, Ordering::SeqCst);
     answer
+}
+
+/// A file or folder of ours that must not outlive this program half made.
+pub(crate) fn begun(path: &Path) {
+    if let Ok(mut paths) = UNFINISHED.lock() {
+        paths.push(path.to_owned());
+    }
+}
+
+/// It is whole now, or gone.
+pub(crate) fn ended(path: &Path) {
+    if let Ok(mut paths) = UNFINISHED.lock() {
+        paths.retain(|p| p != path);
+    }
+}
+
+fn remove_unfinished() {
+    let Ok(paths) = UNFINISHED.lock() else { return };
+    for path in paths.iter() {
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    }
 }
 
 fn restore() {

@@ -124,7 +124,7 @@ fn ask(question: &str, option: &str, no_input: bool) -> Result<Zeroizing<String>
 /// stand between a person's word and its effect.
 ///
 /// # Errors
-/// [`Trouble::interrupted`] when another word was typed.
+/// [`Code::NotConfirmed`] when another word was typed.
 pub(crate) fn confirm(question: &str, word: &str, skip: bool, no_input: bool) -> Result<(), Trouble> {
     if skip || !may_ask(no_input) {
         return Ok(());
@@ -136,5 +136,8 @@ pub(crate) fn confirm(question: &str, word: &str, skip: bool, no_input: bool) ->
     let _ = err.flush();
     drop(err);
     let read = io::stdin().read_line(&mut typed);
-    if read.is_ok() && typed.trim() == word { Ok(()) } else { Err(Trouble::interrupted()) }
+    if read.is_ok() && typed.trim() == word {
+        return Ok(());
+    }
+    Err(Trouble::new(Code::NotConfirmed, "Another word was typed. Nothing was done.", "Try again, or give --yes"))
 }

@@ -105,6 +105,8 @@ pub(crate) enum Code {
     Stopped,
     /// Stopped by Ctrl-C.
     Interrupted,
+    /// Asked, and the answer was not yes.
+    NotConfirmed,
 }
 
 impl Code {
@@ -135,6 +137,7 @@ impl Code {
             Self::NoAnswer => "CH-S0902",
             Self::Stopped => "CH-S0903",
             Self::Interrupted => "CH-S0904",
+            Self::NotConfirmed => "CH-S0905",
         }
     }
 }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clearhouse_node::config::{Config, FILE_MAX, LogLevel, Unattended};
+use clearhouse_node::setup;
 use serde_json::{Value, json};
 
+use super::directory::records;
 use crate::ask::config_path;
 use crate::cli::App;
 use crate::files;
@@ -64,6 +66,7 @@ impl ConfigCommand {
             Act::Check { file } => {
                 let file = file.unwrap_or_else(|| config_path(&app.global));
                 let config = Config::read(&file)?;
+                check_for_network(&config, &file)?;
                 app.out.reply(&json!({
                     "schema": "ch.config-check/1", "file": file.display().to_string(), "network": config.network,
                     "problems": 0,
@@ -74,6 +77,19 @@ impl ConfigCommand {
         }
         Ok(Exit::Done)
     }
+}
+
+/// What only the network can say, where the folder already knows its network.
+fn check_for_network(config: &Config, file: &Path) -> Result<(), Trouble> {
+    let genesis = config.data.join(setup::files::GENESIS);
+    if !genesis.exists() {
+        return Ok(());
+    }
+    let kind = records::found(&genesis, None)?.policy().kind();
+    config.check_for(kind).map_err(|fault| {
+        let text = format!("{}: {fault}.", file.display());
+        Trouble::new(Code::Configuration, text, "clearhouse config default")
+    })
 }
 
 fn show(file: &Path) -> Result<Value, Trouble> {

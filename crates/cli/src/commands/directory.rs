@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use clearhouse_node::calls::Call;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ask::{Node, base64, bytes_of};
 use crate::cli::App;
@@ -48,7 +48,7 @@ Examples:
         /// The organisation, by name or id
         org: String,
     },
-    /// Take records from a file
+    /// Take records from a file; exit code 3 if one is refused
     #[command(after_help = "\
 Examples:
   clearhouse directory verify casa-nova.record --genesis genesis.record
@@ -129,7 +129,10 @@ impl Directory {
                 let bytes = files::read(&file, records::FILE_MAX, Code::Records)?;
                 records::decode(&file, &bytes)?;
                 let call = Call::DirectoryImport { bundle: base64(&bytes).to_string() };
-                Node::find(&app.global)?.ask_as(app, call).await?
+                let reply = Node::find(&app.global)?.ask_as(app, call).await?;
+                let refused = reply.get("refused").and_then(Value::as_array).is_some_and(|r| !r.is_empty());
+                app.out.reply(&reply)?;
+                return Ok(if refused { Exit::Findings } else { Exit::Done });
             }
             Act::Export { org, out } => {
                 let reply = Node::find(&app.global)?.ask(Call::DirectoryExport { org }).await?;
