@@ -3,12 +3,12 @@
 //! Pure: no I/O, no clock, no global randomness. `now` and `rng` are arguments; files come in as bytes.
 #![deny(missing_docs)]
 
-pub mod htcds;
 pub mod body;
 pub mod case;
 pub mod consent;
 pub mod deadlines;
 pub mod forms;
+pub mod htcds;
 pub mod office;
 pub mod refusal;
 pub mod roles;

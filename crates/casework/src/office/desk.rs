@@ -312,7 +312,9 @@ impl Office {
         step.rows.push(facts.row(&Fact::MessageIn(message_in(opened, &body, now.time))));
         // Her word counts here from this commit on, whoever heard it: nothing that rests on it leaves after it.
         match body.what() {
-            Some(What::Withdrawal(w)) => drop(self.recall_waiting(case, |b| rests_on(b, w), &mut facts, &mut step, now)),
+            Some(What::Withdrawal(w)) => {
+                drop(self.recall_waiting(case, |b| rests_on(b, w), &mut facts, &mut step, now))
+            }
             _ if body.act() == ActKind::Stay => {
                 drop(self.recall_waiting(case, is_not_her_word, &mut facts, &mut step, now));
             }
