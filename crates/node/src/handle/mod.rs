@@ -131,6 +131,7 @@ impl<S: Store + 'static> Handle<S> {
     ///
     /// # Errors
     /// [`ControlFailure`]: a code, what happened, and what to do next.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a new call needs a session unless it is listed here")]
     pub async fn ask(&self, session: Option<&SessionToken>, call: Call) -> Answer {
         match call {
             Call::Status => self.status().await,
@@ -143,7 +144,6 @@ impl<S: Store + 'static> Handle<S> {
             Call::DirectoryList => self.directory_list().await,
             Call::DirectoryShow { org } => self.directory_show(org).await,
             Call::DirectoryExport { org } => self.directory_export(org).await,
-            #[expect(clippy::wildcard_enum_match_arm, reason = "a new call needs a session unless it is listed above")]
             other => {
                 let actor = self.who(session).await?;
                 self.ask_as(session, actor, other).await
