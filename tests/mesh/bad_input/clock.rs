@@ -47,7 +47,7 @@ async fn start(office: &mut Office, off: &str, login: &str) {
         command.env("LD_PRELOAD", library).env("FAKETIME", off).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
     office.start_by(command).await.unwrap_or_else(|told| panic!("{}", told.all));
-    office.sign_in(login).await;
+    office.sign_in(login);
 }
 
 /// Where `faketime` keeps its library.

@@ -16,7 +16,7 @@ use super::{Office, notice_form, runtime, silent, world};
 /// Elena's desk: her node runs and she is signed in.
 async fn desk(mut office: Office) -> Office {
     office.start().await.unwrap_or_else(|told| panic!("{}", told.all));
-    office.sign_in("elena").await;
+    office.sign_in("elena");
     office
 }
 
@@ -24,7 +24,7 @@ fn at_desk(test: impl AsyncFnOnce(&Office)) {
     runtime().block_on(async {
         let office = desk(Office::of(&world().sender)).await;
         test(&office).await;
-        office.shows_the_case("elena").await;
+        office.shows_the_case("elena");
     });
 }
 
@@ -86,10 +86,10 @@ fn a_receiver_that_cannot_be_reached_keeps_the_notice_waiting_and_gets_it_when_i
         theirs.start().await.unwrap_or_else(|told| panic!("{}", told.all));
         office.run(&["outbox", "retry", "--as", "elena"]).done();
         office.until(&case, |shown| !shown["facts"]["received"].is_null()).await;
-        office.shows_the_case("elena").await;
-        theirs.sign_in("ana").await;
+        office.shows_the_case("elena");
+        theirs.sign_in("ana");
         theirs.run(&["case", "show", &case, "--as", "ana"]).done();
-        theirs.shows_the_case("ana").await;
+        theirs.shows_the_case("ana");
     });
 }
 
@@ -222,6 +222,6 @@ fn a_locked_office_shows_nothing_and_says_how_to_open_it() {
         told.refused(7, &told.code, &["pass phrase"]);
         let right = super::demo_passphrase("elena");
         office.run_with(&["unlock", "--as", "elena", "--passphrase-file"], &right).done();
-        office.shows_the_case("elena").await;
+        office.shows_the_case("elena");
     });
 }

@@ -38,7 +38,7 @@ fn a_letter_of_another_network_is_not_opened_and_its_member_does_not_get_a_line(
         let file = station.office().path("theirs.record");
         std::fs::write(&file, other.records.encode_to_vec()).unwrap();
         let mut office = station.office();
-        office.sign_in("ana").await;
+        office.sign_in("ana");
         let told = office.run(&["directory", "import", file.to_str().unwrap(), "--as", "ana"]);
         told.silent();
         assert!(told.all.contains("another network"), "{}", told.all);
@@ -65,7 +65,7 @@ async fn is_out(station: Station, client: Client, before: String) {
     let next = line(&station.known, &station.region.destination, &station.region.origin).await;
     assert_eq!(next.err(), Some(PeerError::Tls(TlsFault::NotKnownThere)));
     let mut office = station.office();
-    office.sign_in("ana").await;
+    office.sign_in("ana");
     let told = office.run(&["case", "open", "--to", "Porto Sicuro", "--as", "ana"]);
     told.refused(5, "CH-R0104", &["Porto Sicuro is revoked", "Nothing has left", "ask your coordinator"]);
     // What came while it was a member is still there.
@@ -113,7 +113,7 @@ fn a_member_whose_descriptor_has_expired_gets_no_line_and_nothing_is_sent_to_it(
         let told = line(&station.known, &station.region.destination, &station.region.origin).await.err();
         assert_eq!(told, Some(PeerError::Tls(TlsFault::NotKnownThere)));
         let mut office = station.office();
-        office.sign_in("ana").await;
+        office.sign_in("ana");
         let told = office.run(&["case", "open", "--to", "Porto Sicuro", "--as", "ana"]);
         told.refused(5, "CH-R0105", &["Porto Sicuro", "not known", "Nothing has left", "directory refresh"]);
         silent(&office.log());

@@ -95,8 +95,8 @@ fn a_second_process_on_the_same_store_is_turned_away_and_the_first_goes_on() {
         first.start().await.unwrap_or_else(|told| panic!("{}", told.all));
         let ended = first.run(&["serve"]);
         ended.refused(5, "CH-R0903", &["A node already runs", "stop it"]);
-        first.sign_in("elena").await;
-        first.shows_the_case("elena").await;
+        first.sign_in("elena");
+        first.shows_the_case("elena");
         // Another configuration of the same folder, with a port and a socket of its own, is turned away by the store.
         let config = first.config();
         let listen = config.lines().find(|l| l.starts_with("listen")).unwrap();
@@ -106,7 +106,7 @@ fn a_second_process_on_the_same_store_is_turned_away_and_the_first_goes_on() {
         first.set_config(&other);
         first.run(&["serve"]).refused(5, "CH-R0903", &["A node already runs", "stop it"]);
         first.set_config(&config);
-        first.shows_the_case("elena").await;
+        first.shows_the_case("elena");
     });
 }
 
@@ -312,6 +312,6 @@ fn a_wrong_pass_phrase_of_a_person_opens_nothing_and_the_right_one_does_afterwar
         office.run(&["case", "list", "--as", "elena"]).refused(7, "CH-K0901", &["elena is not signed in"]);
         let right = demo_passphrase("elena");
         office.run_with(&["user", "sign-in", "elena", "--passphrase-file"], &right).done();
-        office.shows_the_case("elena").await;
+        office.shows_the_case("elena");
     });
 }

@@ -214,9 +214,9 @@ fn make(
         config_lines: &format!("credential_file = \"credential\"\n{config}"),
     };
     let slots = [NewSlot::Credential { secret: &credential, opens: Opens::Both }];
-    let mut made = setup::init(&plan, &slots, now, rng).map_err(|e| failed(&e))?;
+    let made = setup::init(&plan, &slots, now, rng).map_err(|e| failed(&e))?;
     let passphrase = Passphrase::new(demo_passphrase("admin")).map_err(|e| failed(&e))?;
-    setup::first_administrator(&folder, &mut made, ("admin", "Office A."), (&passphrase, KdfCost::FLOOR), now, rng)
+    setup::first_administrator(&folder, &made, ("admin", "Office A."), (&passphrase, KdfCost::FLOOR), now, rng)
         .map_err(|e| failed(&e))?;
     let application = std::fs::read(folder.join(files::APPLICATION)).map_err(|e| failed(&e))?;
     let bundle = wire::RecordBundle::decode(application.as_slice()).map_err(|e| failed(&e))?;
