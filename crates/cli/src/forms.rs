@@ -260,6 +260,11 @@ mod tests {
             assert!(!told.contains("Ileana"), "{told}");
             assert!(told.contains("line 1"), "{told}");
         }
+        // Where a parser would quote the value it cannot use.
+        for text in ["answer = 'x'\nchild_place = 'Ileana'\n", "{\"answer\": \"x\",\n\"child_place\": \"Ileana\"}"] {
+            let told = Form::Answer.parse::<AnswerForm>(text).err().unwrap().text;
+            assert!(told.contains("line 2: here belongs a boolean") && !told.contains("Ileana"), "{told}");
+        }
         assert!(told("  \n").contains("is empty"));
     }
 
