@@ -35,8 +35,9 @@ impl Dice {
         self.below(100) < chance
     }
 
-    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.index(from.len())]
+    /// One of several; there is at least one.
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.index(from.len())]
     }
 
     pub(super) fn id(&mut self) -> [u8; 16] {

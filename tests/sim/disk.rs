@@ -3,7 +3,10 @@
 //! A clone is what a power cut would leave. Every byte that ever goes in is searched for canaries on its way, so that
 //! what was erased since has been seen too.
 
+use std::io;
+
 use clearhouse_protocol::rows::Table;
+use clearhouse_store::faulty::Fault;
 use clearhouse_store::{Changes, CommitError, EventLeaf, Finding, Key, MemoryStore, Page, Stats, Store, StoreError};
 
 use super::canary;
@@ -14,6 +17,8 @@ use super::flaw::Flaw;
 pub(super) struct Disk {
     store: MemoryStore,
     flaw: Option<Flaw>,
+    /// What the next commit shall meet.
+    next: Option<Fault>,
     /// The first canary that was seen in clear.
     pub(super) leaked: Option<&'static str>,
 }
@@ -22,6 +27,27 @@ impl Disk {
     /// Plants a bug in everything written from now on.
     pub(super) fn plant(&mut self, flaw: Option<Flaw>) {
         self.flaw = flaw;
+    }
+
+    /// What the next commit shall meet.
+    pub(super) fn plan(&mut self, fault: Fault) {
+        self.next = Some(fault);
+    }
+
+    /// The disk as a start finds it.
+    pub(super) fn restarted(mut self) -> Self {
+        self.next = None;
+        self
+    }
+
+    fn write(&mut self, changes: &Changes) -> Result<u64, CommitError> {
+        let rows = changes.puts.iter().map(|put| put.value.as_slice());
+        let events = changes.events.iter().map(|event| event.sealed.as_slice());
+        self.leaked = self.leaked.or_else(|| rows.chain(events).find_map(canary::find));
+        match self.spoil(changes) {
+            Some(told) => self.store.commit(&told),
+            None => self.store.commit(changes),
+        }
     }
 
     fn spoil(&self, changes: &Changes) -> Option<Changes> {
@@ -51,12 +77,16 @@ impl Store for Disk {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<u64, CommitError> {
-        let rows = changes.puts.iter().map(|put| put.value.as_slice());
-        let events = changes.events.iter().map(|event| event.sealed.as_slice());
-        self.leaked = self.leaked.or_else(|| rows.chain(events).find_map(canary::find));
-        match self.spoil(changes) {
-            Some(told) => self.store.commit(&told),
-            None => self.store.commit(changes),
+        let fatal = || CommitError::Fatal { doing: "confirming a commit", source: io::Error::other("planned") };
+        match self.next.take() {
+            None | Some(Fault::Slow(_)) => self.write(changes),
+            Some(Fault::NotTaken) => Err(CommitError::not_taken("writing a commit", io::Error::other("planned"))),
+            Some(Fault::Full) => Err(CommitError::Full),
+            Some(Fault::FatalAndLost) => Err(fatal()),
+            Some(Fault::FatalButSaved) => {
+                self.write(changes)?;
+                Err(fatal())
+            }
         }
     }
 

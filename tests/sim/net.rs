@@ -94,15 +94,16 @@ impl Net {
         if there.is_empty() {
             return None;
         }
-        Some(self.flying.swap_remove(*dice.pick(&there)))
+        Some(self.flying.swap_remove(dice.pick(&there)))
     }
 
     fn holds(&self, packet: &Packet) -> bool {
         self.is_parted(packet.from, packet.to)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.flying.is_empty()
+    /// When the next packet is there.
+    pub(super) fn next_arrival(&self) -> Option<u64> {
+        self.flying.iter().map(|packet| packet.at).min()
     }
 
     pub(super) fn is_parted(&self, from: Site, to: Site) -> bool {
@@ -125,11 +126,6 @@ impl Net {
     pub(super) fn recorded(&self, dice: &mut Dice) -> Option<(Site, Digest, Rc<[u8]>)> {
         let nth = dice.index(self.heard.len());
         self.heard.iter().nth(nth).map(|(digest, (to, bytes))| (*to, *digest, Rc::clone(bytes)))
-    }
-
-    /// The bytes of an envelope as they were on the line.
-    pub(super) fn heard(&self, digest: Digest) -> Option<&[u8]> {
-        self.heard.get(&digest).map(|(_, bytes)| bytes.as_ref())
     }
 
     fn overhear(&mut self, packet: &Packet) -> Result<(), Violation> {

@@ -3,6 +3,7 @@
 //! A wish is drawn when somebody sits down, and carried out when the owner gets to it; by then the case may have moved
 //! on, as it does in an office. A refusal by the case is an ordinary answer.
 
+use clearhouse_casework::body::Kind;
 use clearhouse_casework::case::{Case, Direction, Letter, State};
 use clearhouse_casework::consent::DataClass;
 use clearhouse_casework::office::desk::{Stop, Withdrawn};
@@ -10,7 +11,6 @@ use clearhouse_casework::office::{Now, Office, Step};
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::ids::{CaseId, ConsentId, MsgId, OrgId, StaffId};
 use clearhouse_protocol::keys::SigningKey;
-use clearhouse_wire::v1::Withdrawal;
 
 use super::dice::Dice;
 use super::forms::{self, CASEWORKER, CHILD_OFFICER, MANAGER, PARTS, Person};
@@ -38,25 +38,27 @@ pub(super) enum Told {
     Done,
     /// "Sent": from now on the message is ours to carry.
     Sent(MsgId),
-    /// Her word is written down; with what it named, where it was a withdrawal.
-    HerWord(CaseId, Option<Withdrawal>, Withdrawn),
+    /// "Taken back before it left".
+    TakenBack(MsgId),
+    /// Her word is written down.
+    HerWord(CaseId, Withdrawn),
     /// Refused; nothing happened.
     Stopped,
 }
 
-/// Draws a wish for one case.
-pub(super) fn wish(case: &Case, dice: &mut Dice) -> Wish {
+/// Draws a wish for one case, if there is anything to wish for.
+pub(super) fn wish(case: &Case, dice: &mut Dice) -> Option<Wish> {
     let id = case.id();
-    match dice.below(100) {
-        0..3 => return Wish::Withdraw(id),
-        3 => return Wish::Stay(id),
-        4..7 => return Wish::Recall(id),
-        7..12 => return anything(id, dice),
+    match dice.below(400) {
+        0..2 => return Some(Wish::Withdraw(id)),
+        2 if dice.percent(50) => return Some(Wish::Stay(id)),
+        3..7 => return Some(Wish::Recall(id)),
+        7..17 => return Some(anything(id, dice)),
         _ => {}
     }
     let unread = case.letters().iter().any(|l| !l.is_out() && l.read().is_none());
     if unread && dice.percent(50) {
-        return Wish::Read(id);
+        return Some(Wish::Read(id));
     }
     match case.direction() {
         Direction::Sent => sender_wish(case, dice),
@@ -64,39 +66,40 @@ pub(super) fn wish(case: &Case, dice: &mut Dice) -> Wish {
     }
 }
 
-fn sender_wish(case: &Case, dice: &mut Dice) -> Wish {
+fn sender_wish(case: &Case, dice: &mut Dice) -> Option<Wish> {
     let id = case.id();
     let has = |purpose: &str| case.ledger().consents().any(|c| c.purpose == purpose);
     let missing = ["ShareNotice", "ShareProfile", "ShareHealth", "ShareTravel"].into_iter().find(|p| !has(p));
+    let profile = case.letters().iter().any(|l| l.kind() == Some(Kind::VictimProfile));
     match (case.state(), missing) {
-        (State::Draft, Some("ShareNotice")) => Wish::RecordConsent(id, "ShareNotice"),
-        (State::Draft | State::InfoRequested, _) => Wish::Notify(id),
-        (State::Accepted | State::Prepared | State::InTransit, Some(purpose)) if dice.percent(70) => {
-            Wish::RecordConsent(id, purpose)
-        }
-        (State::Accepted, _) if dice.percent(70) => Wish::SendProfile(id),
-        (State::Accepted | State::Prepared | State::NoShow, _) => Wish::Depart(id, dice.percent(90)),
-        (_, Some(purpose)) => Wish::RecordConsent(id, purpose),
-        (_, None) => Wish::Read(id),
+        (State::Draft, Some("ShareNotice")) => Some(Wish::RecordConsent(id, "ShareNotice")),
+        (State::Draft | State::InfoRequested, _) => Some(Wish::Notify(id)),
+        (State::Accepted | State::Prepared, None) if !profile || dice.percent(15) => Some(Wish::SendProfile(id)),
+        (State::Accepted | State::Prepared | State::NoShow, None) => Some(Wish::Depart(id, dice.percent(85))),
+        (State::Stayed | State::Withdrawn, _) => None,
+        (_, Some(purpose)) => Some(Wish::RecordConsent(id, purpose)),
+        (_, None) => None,
     }
 }
 
-fn receiver_wish(case: &Case, dice: &mut Dice) -> Wish {
+fn receiver_wish(case: &Case, dice: &mut Dice) -> Option<Wish> {
     let id = case.id();
     match case.state() {
-        State::Delivered if dice.percent(70) => Wish::Acknowledge(id),
+        State::Delivered => Some(Wish::Acknowledge(id)),
         State::Acknowledged | State::InfoRequested | State::AcceptedCond => {
             let kinds = ["Accepted", "Accepted", "Accepted", "AcceptedWithConditions", "InfoRequested", "Declined"];
-            Wish::Answer(id, dice.pick(&kinds))
+            Some(Wish::Answer(id, dice.pick(&kinds)))
         }
-        State::InTransit => Wish::Arrive(id, dice.pick(&["ArrivedMet", "ArrivedMet", "ArrivedNotMet", "NotArrived"])),
-        State::ArrivedUnmet | State::NoShow => Wish::Arrive(id, "ArrivedMet"),
-        _ => Wish::Read(id),
+        State::InTransit | State::ArrivedUnmet => {
+            let results = ["ArrivedMet", "ArrivedMet", "ArrivedNotMet", "NotArrived"];
+            Some(Wish::Arrive(id, dice.pick(&results)))
+        }
+        _ => None,
     }
 }
 
 fn anything(id: CaseId, dice: &mut Dice) -> Wish {
-    *dice.pick(&[
+    dice.pick(&[
         Wish::RecordConsent(id, "ShareNotice"),
         Wish::Notify(id),
         Wish::Acknowledge(id),
@@ -119,7 +122,7 @@ fn person(case: &Case) -> Person {
 
 fn actor(wish: Wish, person: Person, dice: &mut Dice) -> Actor {
     let role = match wish {
-        _ if dice.percent(4) => *dice.pick(&[Role::Caseworker, Role::Manager, Role::ChildOfficer]),
+        _ if dice.percent(4) => dice.pick(&[Role::Caseworker, Role::Manager, Role::ChildOfficer]),
         Wish::Notify(_) | Wish::Acknowledge(_) | Wish::Answer(..) if person.child => Role::ChildOfficer,
         Wish::Notify(_) if person.high_risk => Role::Manager,
         Wish::Answer(_, kind) if kind != "InfoRequested" => Role::Manager,
@@ -166,13 +169,14 @@ fn attempt(
         Wish::Stay(id) => {
             let who = actor(wish, person(case_of(id)?), dice);
             let (step, done) = office.stay(id, &who, &mut Now { time, rng: dice.rng(), key })?;
-            return Ok((step, Told::HerWord(id, None, done)));
+            return Ok((step, Told::HerWord(id, done)));
         }
         Wish::Recall(id) => {
             let case = case_of(id)?;
             let last = case.letters().iter().rev().find(|l| l.is_out()).ok_or(Stop::NoSuch)?.id();
             let who = actor(wish, person(case), dice);
-            return Ok((office.recall(id, &who, last, &mut Now { time, rng: dice.rng(), key })?, Told::Done));
+            let step = office.recall(id, &who, last, &mut Now { time, rng: dice.rng(), key })?;
+            return Ok((step, Told::TakenBack(last)));
         }
         Wish::Read(id) => {
             let case = case_of(id)?;
@@ -183,7 +187,7 @@ fn attempt(
             if from.is_empty() {
                 return Err(Stop::NoSuch);
             }
-            let message = *dice.pick(from);
+            let message = dice.pick(from);
             let who = actor(wish, person(case), dice);
             let step = office.open_message(id, &who, message, &mut Now { time, rng: dice.rng(), key })?;
             return Ok((step, Told::Done));
@@ -211,7 +215,7 @@ fn attempt(
         }
         Wish::Depart(id, left) => (forms::departure(left, time), None, Vec::new(), id),
         Wish::Arrive(id, result) => {
-            let left = |l: &&Letter| l.kind() == Some(clearhouse_casework::body::Kind::Departure);
+            let left = |l: &&Letter| l.kind() == Some(Kind::Departure);
             let journey = case_of(id)?.letters().iter().filter(left).max_by_key(|l| l.seq()).map(Letter::id);
             (forms::arrival(result, time), journey, Vec::new(), id)
         }
@@ -241,6 +245,6 @@ fn withdraw(
     let id = ConsentId::try_from(consent.id.as_slice()).map_err(|_| Stop::NoSuch)?;
     let said = forms::withdrawal(id, &consent.purpose, &classes, time);
     let who = actor(Wish::Withdraw(case.id()), person(case), dice);
-    let (step, done) = office.withdraw(case.id(), &who, said.clone(), &mut Now { time, rng: dice.rng(), key })?;
-    Ok((step, Told::HerWord(case.id(), Some(said), done)))
+    let (step, done) = office.withdraw(case.id(), &who, said, &mut Now { time, rng: dice.rng(), key })?;
+    Ok((step, Told::HerWord(case.id(), done)))
 }

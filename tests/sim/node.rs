@@ -1,0 +1,300 @@
+//! One node: what survives a crash (keys, disk), what does not (office, ledger, asks, errands), and the way back.
+//!
+//! A start reads the store and nothing else.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+use clearhouse_casework::deadlines::Zone;
+use clearhouse_casework::office::mailing::Deposit;
+use clearhouse_casework::office::records::reading_order;
+use clearhouse_casework::office::{Me, Now, Office};
+use clearhouse_protocol::audit::AuditEvent;
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::envelope::{Opening, Unopenable};
+use clearhouse_protocol::fixture::{Member, Region};
+use clearhouse_protocol::ids::{Digest, MsgId, PrekeyId};
+use clearhouse_protocol::keys::PrekeySecret;
+use clearhouse_protocol::mail::Attempt;
+use clearhouse_protocol::rows::{Row, Table, Under};
+use clearhouse_store::Store;
+use clearhouse_store::keyfile::{ContentKeys, ServiceKeys};
+use clearhouse_store::ledger::Ledger;
+use clearhouse_store::vault::Vault;
+use clearhouse_wire::v1::{Prekey, RecordBundle};
+
+use super::Violation;
+use super::dice::Dice;
+use super::disk::Disk;
+use super::flaw::Flaw;
+use super::net::{Call, Said, Site};
+use super::people::Wish;
+
+/// Offices of a region: two of destination, two of origin.
+pub(super) const SITES: usize = 4;
+/// Tables a node reads at a start, in order; those of cases only while content is open.
+const SERVICE_TABLES: [Table; 7] =
+    [Table::Directory, Table::Mailbox, Table::Outbox, Table::Taken, Table::Conversation, Table::Staff, Table::Timer];
+
+/// What a site was given once: its member's keys, its key file, a store that knows the directory.
+pub(super) struct Ground {
+    pub(super) member: &'static Member,
+    pub(super) prekeys: Vec<(PrekeyId, &'static PrekeySecret)>,
+    service: ServiceKeys,
+    content: ContentKeys,
+    start: Disk,
+}
+
+/// The region of every run. Made once: runs differ by what happens, not by who is there.
+pub(super) fn region() -> &'static Region {
+    static REGION: OnceLock<Region> = OnceLock::new();
+    REGION.get_or_init(|| Region::new(1, SITES))
+}
+
+/// The ground under each site.
+pub(super) fn grounds() -> &'static [Ground] {
+    static GROUNDS: OnceLock<Vec<Ground>> = OnceLock::new();
+    GROUNDS.get_or_init(|| (0..SITES).map(ground).collect())
+}
+
+fn ground(site: Site) -> Ground {
+    let member = &region().members[site];
+    let mut dice = Dice::new(site as u64);
+    let id = |secret: &PrekeySecret| secret.public().expect("a fixture prekey is sound").id();
+    let mut ground = Ground {
+        member,
+        prekeys: member.prekeys.iter().map(|(_, secret)| (id(secret), secret)).collect(),
+        service: ServiceKeys::generate(dice.rng()),
+        content: ContentKeys::generate(dice.rng()),
+        start: Disk::default(),
+    };
+    let empty = wake(&ground, Disk::default(), false, Records::Checked);
+    let (mut office, mut ledger) = empty.expect("an empty store opens");
+    let mut prekeys = Vec::new();
+    for (week, secret) in region().members.iter().flat_map(|m| &m.prekeys) {
+        let public = secret.public().expect("a fixture prekey is sound");
+        prekeys.push(Prekey { week: *week, pk: public.as_bytes().to_vec() });
+    }
+    let bundle = RecordBundle { records: region().records.clone(), prekeys };
+    let time = clearhouse_protocol::fixture::NOW;
+    let (step, _) = office.admit(&bundle, &mut Now { time, rng: dice.rng(), key: &member.sign });
+    ledger.commit(&step.rows, &step.events, dice.rng()).expect("a fresh store takes the directory");
+    office.take(&step);
+    ground.start = ledger.into_store();
+    ground
+}
+
+fn me(member: &Member) -> Me {
+    let mailboxes = vec![member.mailbox];
+    Me { net: region().net, org: member.org, node: member.node, mailboxes, generation: 1, zone: Zone::utc() }
+}
+
+/// How a start comes by its directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Records {
+    /// From the genesis and the store, every signature checked: as a node starts.
+    Checked,
+    /// Those of the region are taken as known, if they are all there; the rest is checked. Many times faster.
+    Known,
+}
+
+/// Starts an office from a store, as the owner does: service tables, then cases when content is open.
+pub(super) fn wake<S: Store>(
+    ground: &Ground,
+    store: S,
+    open: bool,
+    records: Records,
+) -> Result<(Office, Ledger<S>), Violation> {
+    let vault = Vault::new(&ground.service, None).map_err(Violation::because("the vault does not open"))?;
+    let ledger = Ledger::new(store, vault);
+    let (directory, mut rows) = match records {
+        Records::Checked => {
+            let founded = Directory::found(&region().genesis, Some(region().net));
+            let founded = founded.map_err(Violation::because("the genesis does not hold"))?;
+            (founded, read(&ledger, &SERVICE_TABLES[..1])?)
+        }
+        Records::Known => (region().directory.clone(), later_records(ground, &ledger)?),
+    };
+    reading_order(&mut rows);
+    rows.extend(read(&ledger, &SERVICE_TABLES[1..])?);
+    let mut office = Office::new(me(ground.member), directory);
+    office.recorded(ledger.store().event_count());
+    office.apply(&rows);
+    if open {
+        unlock(ground, &mut office, &ledger)?;
+    }
+    Ok((office, ledger))
+}
+
+/// Records beyond those every run begins with, which must all be there, byte for byte.
+fn later_records<S: Store>(ground: &Ground, ledger: &Ledger<S>) -> Result<Vec<Row>, Violation> {
+    let scan = |store: &dyn Store| store.scan(Table::Directory as u8, None, usize::MAX);
+    let begun = scan(&ground.start).map_err(Violation::because("records"))?.rows;
+    let mut held = scan(ledger.store()).map_err(Violation::because("records"))?.rows;
+    let all = held.len();
+    held.retain(|row| !begun.contains(row));
+    if all - held.len() != begun.len() {
+        return Err(Violation::new("records of the directory are gone from the store".to_owned()));
+    }
+    let open = |(key, value): &(clearhouse_store::Key, Vec<u8>)| {
+        let plain = ledger.vault().open(Table::Directory, key, value, ledger.store());
+        let plain = plain.map_err(Violation::because("a record does not open"))?;
+        let (key, value) = (plain.key, Some(plain.value.to_vec()));
+        Ok(Row { table: Table::Directory, key, value, under: Under::Service, must_be_new: false })
+    };
+    held.iter().map(open).collect()
+}
+
+/// Opens the content compartment and reads the cases.
+pub(super) fn unlock<S: Store>(ground: &Ground, office: &mut Office, ledger: &Ledger<S>) -> Result<(), Violation> {
+    ledger.vault().unlock(&ground.content).map_err(Violation::because("the vault does not unlock"))?;
+    let mut rows = read(ledger, &[Table::Fact])?;
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    office.lock();
+    office.unlock();
+    office.apply(&rows);
+    office.settle_cases();
+    Ok(())
+}
+
+/// All rows of these tables. Damage and what is locked without need are violations.
+pub(super) fn read<S: Store>(ledger: &Ledger<S>, tables: &[Table]) -> Result<Vec<Row>, Violation> {
+    let loaded = ledger.load(tables).map_err(Violation::because("a table cannot be read"))?;
+    match loaded.damaged.first() {
+        Some((table, count)) => Err(Violation::new(format!("{count} values of {table:?} do not open"))),
+        None => Ok(loaded.rows),
+    }
+}
+
+/// What waits for a node's owner.
+pub(super) enum Ask {
+    /// A deposit from a peer, whose answer goes back by this call.
+    Deposit { call: Call, from: Site, deposit: Deposit },
+    /// What opening a letter gave.
+    Letter { digest: Digest, result: Result<Opening, Unopenable> },
+    /// How an attempt ended.
+    Attempt { msg_id: MsgId, attempt: Attempt },
+    /// The courier is about to carry this.
+    Leave(MsgId),
+    /// A person.
+    Wish(Wish),
+    /// Time.
+    Tick,
+    /// Records, from a file or a peer.
+    Admit(RecordBundle),
+    /// Somebody signed in, locked, unlocked.
+    Note(AuditEvent),
+}
+
+/// A message the courier sees to.
+pub(super) enum Errand {
+    /// The owner is asked whether it may leave, or told how it ended.
+    WithOwner,
+    /// It may leave, and is about to.
+    InHand { to: Site, digest: Digest, said: Said },
+    /// On the line, given up at this time.
+    OnTheLine { call: Call, until: u64, question: bool },
+}
+
+impl Errand {
+    /// It can be put on the line, or the call is to be given up.
+    pub(super) fn wants_a_turn(&self, time: u64) -> bool {
+        match self {
+            Self::WithOwner => false,
+            Self::InHand { .. } => true,
+            Self::OnTheLine { until, .. } => *until <= time,
+        }
+    }
+}
+
+/// A node that runs.
+pub(super) struct Up {
+    pub(super) office: Office,
+    pub(super) ledger: Ledger<Disk>,
+    pub(super) inbox: VecDeque<Ask>,
+    pub(super) errands: BTreeMap<MsgId, Errand>,
+    /// The directory as committed: what door, opener and courier go by.
+    pub(super) directory: Arc<Directory>,
+    /// The prekeys are at hand.
+    pub(super) open: bool,
+}
+
+/// A node.
+pub(super) struct Node {
+    pub(super) site: Site,
+    /// How far its clock is from the true time, seconds.
+    skew: i64,
+    /// The disk, while it is down.
+    disk: Option<Disk>,
+    pub(super) up: Option<Up>,
+}
+
+impl Node {
+    pub(super) fn new(site: Site, skew: i64, flaw: Option<Flaw>) -> Self {
+        let mut disk = grounds()[site].start.clone();
+        disk.plant(flaw);
+        Self { site, skew, disk: Some(disk), up: None }
+    }
+
+    pub(super) fn ground(&self) -> &'static Ground {
+        &grounds()[self.site]
+    }
+
+    pub(super) fn member(&self) -> &'static Member {
+        self.ground().member
+    }
+
+    /// What its clock shows at a true time.
+    pub(super) fn clock(&self, time: u64) -> u64 {
+        time.saturating_add_signed(self.skew)
+    }
+
+    /// Starts from the disk. A running node stays as it is.
+    pub(super) fn start(&mut self, open: bool, records: Records, flaw: Option<Flaw>) -> Result<(), Violation> {
+        let Some(disk) = self.disk.take() else { return Ok(()) };
+        let (mut office, ledger) = wake(self.ground(), disk, open, records)?;
+        if flaw == Some(Flaw::OutboxNotReadBack) {
+            office = forgetful(self.ground(), &ledger, open)?;
+        }
+        let directory = Arc::clone(office.directory());
+        let (inbox, errands) = (VecDeque::new(), BTreeMap::new());
+        self.up = Some(Up { office, ledger, inbox, errands, directory, open });
+        Ok(())
+    }
+
+    /// The power goes. What is on the disk stays.
+    pub(super) fn crash(&mut self) {
+        if let Some(up) = self.up.take() {
+            self.disk = Some(up.ledger.into_store().restarted());
+        }
+    }
+
+    /// What a power cut would leave now.
+    pub(super) fn disk(&self) -> &Disk {
+        match (&self.up, &self.disk) {
+            (Some(up), _) => up.ledger.store(),
+            (None, Some(disk)) => disk,
+            (None, None) => &self.ground().start,
+        }
+    }
+
+    /// The office as a start would find it now, in the same state of lock.
+    pub(super) fn shadow(&self, open: bool) -> Result<(Office, Ledger<Disk>), Violation> {
+        wake(self.ground(), self.disk().clone().restarted(), open, Records::Known)
+    }
+}
+
+/// The planted start that leaves the outbox unread.
+fn forgetful(ground: &Ground, ledger: &Ledger<Disk>, open: bool) -> Result<Office, Violation> {
+    let (mut office, _) = wake(ground, Disk::default(), false, Records::Checked)?;
+    let mut rows = read(ledger, &SERVICE_TABLES)?;
+    office.recorded(ledger.store().event_count());
+    let records = rows.iter().take_while(|r| r.table == Table::Directory).count();
+    reading_order(&mut rows[..records]);
+    rows.retain(|row| row.table != Table::Outbox);
+    office.apply(&rows);
+    if open {
+        unlock(ground, &mut office, ledger)?;
+    }
+    Ok(office)
+}
