@@ -708,7 +708,7 @@ impl RefusalCode {
 pub struct Opening {
     #[prost(bytes = "vec", tag = "1")]
     pub net: ::prost::alloc::vec::Vec<u8>,
-    /// clearhouse.<net8>/<org>/<node>/g<generation>
+    /// `clearhouse.<net8>/<org>/<node>/g<generation>`
     #[prost(string, tag = "2")]
     pub origin: ::prost::alloc::string::String,
     #[prost(enumeration = "AuditEvent", tag = "3")]
