@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn any_flipped_bit_and_a_missing_file_are_damage() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::journal::tests::folder();
         let info = write(dir.path(), &[1; 16], &events(0..3, 10)).unwrap().remove(0);
         let path = dir.path().join(info.file());
         let whole = fs::read(&path).unwrap();

@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_damaged_format_file_is_named() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::journal::tests::folder();
         drop(Folder::take(dir.path()).unwrap());
         let path = dir.path().join(FORMAT_FILE);
         let whole = fs::read(&path).unwrap();
