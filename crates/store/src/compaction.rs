@@ -240,6 +240,7 @@ fn switch(store: &mut DurableStore, new: Snapshot, index: Option<Index>) -> Resu
     });
     let totals = new.totals;
     store.snapshot = new;
+    store.last.close();
     match finished {
         Ok(index) => store.view.replace(View { index, totals, failed: None }),
         Err(IndexFailed(why)) => {

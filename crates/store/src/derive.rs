@@ -12,7 +12,7 @@ use crate::census::Totals;
 use crate::changes::EventLeaf;
 use crate::contract::StoreError;
 use crate::entry::{Entry, Place};
-use crate::files::{failed, read_at, short_name};
+use crate::files::{LastFile, failed, short_name};
 use crate::finding::Finding;
 use crate::format::{Cursor, StoreId, digest, segment_name};
 use crate::index::{Edits, Index, LeafPlace};
@@ -157,18 +157,26 @@ fn memory_failed(failed: &IndexFailed) -> StoreError {
     StoreError::Damaged { file: failed.0.clone(), offset: 0 }
 }
 
+/// Where values are read from.
+pub(crate) struct Sources<'s> {
+    pub(crate) dir: &'s Path,
+    pub(crate) snapshot: &'s Snapshot,
+    pub(crate) bodies: &'s Bodies,
+    pub(crate) last: &'s LastFile,
+}
+
 /// Reads the bytes an entry stands for and holds them against its digest.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] naming the file, or [`StoreError::Io`].
-pub(crate) fn fetch(dir: &Path, snapshot: &Snapshot, bodies: &Bodies, entry: &Entry) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn fetch(from: &Sources<'_>, entry: &Entry) -> Result<Vec<u8>, StoreError> {
     let (path, at, len) = match &entry.place {
         Place::Small(value) => return Ok(value.clone()),
-        Place::Body { len } => return bodies.read(&entry.hash, *len),
-        Place::Journal { spot, len } => (dir.join(segment_name(spot.segment)), spot.at, *len),
-        Place::Snapshot { at, len } => (snapshot.path(dir), *at, *len),
+        Place::Body { len } => return from.bodies.read(&entry.hash, *len),
+        Place::Journal { spot, len } => (from.dir.join(segment_name(spot.segment)), spot.at, *len),
+        Place::Snapshot { at, len } => (from.snapshot.path(from.dir), *at, *len),
     };
-    let bytes = read_at(&path, at, len as usize).map_err(failed("reading", &path))?;
+    let bytes = from.last.read_at(&path, at, len as usize).map_err(failed("reading", &path))?;
     let whole = bytes.filter(|bytes| digest(bytes) == entry.hash);
     whole.ok_or_else(|| StoreError::Damaged { file: short_name(&path), offset: at })
 }
@@ -177,9 +185,9 @@ pub(crate) fn fetch(dir: &Path, snapshot: &Snapshot, bodies: &Bodies, entry: &En
 ///
 /// # Errors
 /// As [`fetch`].
-pub(crate) fn fetch_leaf(dir: &Path, place: &LeafPlace) -> Result<EventLeaf, StoreError> {
-    let path = dir.join(segment_name(place.spot.segment));
-    let bytes = read_at(&path, place.spot.at, place.len as usize).map_err(failed("reading", &path))?;
+pub(crate) fn fetch_leaf(from: &Sources<'_>, place: &LeafPlace) -> Result<EventLeaf, StoreError> {
+    let path = from.dir.join(segment_name(place.spot.segment));
+    let bytes = from.last.read_at(&path, place.spot.at, place.len as usize).map_err(failed("reading", &path))?;
     let whole = bytes.filter(|bytes| digest(bytes) == place.hash);
     let leaf = whole.and_then(|bytes| decode_leaf(&mut Cursor::new(&bytes)));
     leaf.ok_or_else(|| StoreError::Damaged { file: short_name(&path), offset: place.spot.at })

@@ -15,8 +15,9 @@ use crate::census::Totals;
 use crate::changes::{Changes, EventLeaf, INLINE_MAX, Key, ROWS_MAX, usable};
 use crate::contract::{CommitError, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Stats, Store, StoreError};
 pub use crate::derive::Loss;
-use crate::derive::{derive, fetch, fetch_leaf, leaf_place};
+use crate::derive::{Sources, derive, fetch, fetch_leaf, leaf_place};
 use crate::entry::{Entry, Place};
+use crate::files::LastFile;
 use crate::finding::Finding;
 use crate::folder::{Folder, OpenError};
 use crate::format::{Hash, digest, segment_name};
@@ -34,6 +35,7 @@ pub struct DurableStore {
     pub(crate) snapshot: Snapshot,
     pub(crate) journal: Journal,
     pub(crate) bodies: Bodies,
+    pub(crate) last: LastFile,
     /// In a cell because a read may find that the index failed, and mends it. One thread, no borrow outlives a call.
     pub(crate) view: RefCell<View>,
 }
@@ -141,7 +143,7 @@ impl DurableStore {
     pub(crate) fn in_service(opened: Opened) -> (Self, Vec<Finding>) {
         let Opened { folder, snapshot, journal, index, bodies, totals, findings } = opened;
         let view = RefCell::new(View { index, totals, failed: None });
-        (Self { folder, snapshot, journal, bodies, view }, findings)
+        (Self { folder, snapshot, journal, bodies, last: LastFile::default(), view }, findings)
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -169,7 +171,11 @@ impl DurableStore {
     }
 
     pub(crate) fn fetch(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
-        fetch(&self.folder.dir, &self.snapshot, &self.bodies, entry)
+        fetch(&self.sources(), entry)
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources { dir: &self.folder.dir, snapshot: &self.snapshot, bodies: &self.bodies, last: &self.last }
     }
 
     fn check(&self, changes: &Changes) -> Result<(), CommitError> {
@@ -255,7 +261,7 @@ impl DurableStore {
         }
         let mut events = Vec::new();
         for place in self.ask(|index| index.events(from))?.iter().take(limit) {
-            match fetch_leaf(&self.folder.dir, place) {
+            match fetch_leaf(&self.sources(), place) {
                 Ok(event) => events.push(event),
                 Err(error) if events.is_empty() => return Err(error),
                 Err(_) => break,

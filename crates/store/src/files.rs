@@ -1,5 +1,6 @@
 //! The few ways this room touches the file system, each leaving it durable. Refuses world-readable files.
 
+use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
@@ -72,11 +73,38 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
 
 /// Reads `len` bytes at `offset`; `Ok(None)` when the file is missing or shorter.
 pub(crate) fn read_at(path: &Path, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = vec![0; len];
-    match File::open(path).and_then(|file| file.read_exact_at(&mut bytes, offset)) {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(None),
-        Err(error) => Err(error),
+    LastFile::default().read_at(path, offset, len)
+}
+
+/// The file that was read last, kept open: reads of one file come in rows. Only for files that grow but never change.
+#[derive(Default)]
+pub(crate) struct LastFile(RefCell<Option<(PathBuf, File)>>);
+
+impl LastFile {
+    /// As [`read_at`].
+    pub(crate) fn read_at(&self, path: &Path, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; len];
+        let read = self.with(path, |file| file.read_exact_at(&mut bytes, offset));
+        match read {
+            Ok(()) => Ok(Some(bytes)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes it. A file that was removed keeps its space while it is open.
+    pub(crate) fn close(&self) {
+        self.0.replace(None);
+    }
+
+    fn with<T>(&self, path: &Path, read: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        let (open, file) = match self.0.take() {
+            Some((open, file)) if open == path => (open, file),
+            _ => (path.to_owned(), File::open(path)?),
+        };
+        let done = read(&file);
+        self.0.replace(Some((open, file)));
+        done
     }
 }
 
@@ -152,5 +180,23 @@ mod tests {
         assert_eq!(read_at(&path, 3, 2).unwrap().as_deref(), Some(&b"45"[..]));
         assert_eq!(read_at(&path, 3, 3).unwrap(), None);
         assert!(read_at(dir.path(), 0, 1).is_err());
+    }
+
+    #[test]
+    fn the_last_file_is_told_from_others_and_seen_to_grow() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        fs::write(&one, b"1").unwrap();
+        fs::write(&other, b"2").unwrap();
+        let last = LastFile::default();
+        for path in [&one, &other, &one, &one] {
+            assert_eq!(last.read_at(path, 0, 1).unwrap(), Some(fs::read(path).unwrap()));
+        }
+        OpenOptions::new().append(true).open(&one).unwrap().write_all(b"more").unwrap();
+        assert_eq!(last.read_at(&one, 1, 4).unwrap().as_deref(), Some(&b"more"[..]));
+        assert_eq!(last.read_at(&one, 1, 5).unwrap(), None);
+        fs::remove_file(&one).unwrap();
+        last.close();
+        assert_eq!(last.read_at(&one, 0, 1).unwrap(), None);
     }
 }
