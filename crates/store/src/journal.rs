@@ -151,8 +151,7 @@ impl Walk<'_> {
                     let spot = Spot { segment: first, at };
                     (self.visit)(Seen::Record(Placed { seq: header.seq, spot, payload: reader.payload() }))?;
                 }
-                Frame::Whole { .. } | Frame::Broken if trusted => {
-                    reader.back_to(offset);
+                Frame::Broken if trusted => {
                     let next = reader.find(|header| self.continues(header)).map_err(failed("reading", &path))?;
                     match next {
                         Some(header) => self.damage(&path, offset, &header)?,
@@ -162,6 +161,8 @@ impl Walk<'_> {
                         }
                     }
                 }
+                // Whole but out of its place is no accident of a disk, and a broken file that was never found to be
+                // ours is not ours to cut.
                 Frame::Whole { .. } | Frame::Broken => return Err(damaged(&path, offset)),
             }
         }

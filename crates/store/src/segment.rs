@@ -191,11 +191,6 @@ impl Reader {
         self.file.read_exact(&mut self.frame[have..])
     }
 
-    /// Goes back to where a record started that turned out not to belong here.
-    pub(crate) fn back_to(&mut self, at: u64) {
-        self.at = at;
-    }
-
     /// Looks for the next whole header behind the current place that `wanted` accepts, and moves there.
     pub(crate) fn find(&mut self, wanted: impl Fn(&Header) -> bool) -> io::Result<Option<Header>> {
         let from = self.at + 1;

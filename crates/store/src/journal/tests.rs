@@ -274,9 +274,17 @@ fn records_of_an_earlier_time_are_not_taken_for_later_ones() {
     let first = bytes[HEADING_LEN as usize..made.lengths[1] as usize].to_vec();
     bytes.extend_from_slice(&first);
     fs::write(made.path(), bytes).unwrap();
-    let (walked, seen) = made.walk().unwrap();
-    assert_eq!(seen, [1, 2]);
-    assert_eq!(walked.tail.unwrap().bytes, first.len() as u64);
+    assert!(matches!(made.walk(), Err(StoreError::Damaged { offset, .. }) if offset == made.lengths[2]));
+}
+
+#[test]
+fn records_of_another_history_of_the_same_store_are_not_taken_for_ours() {
+    // A copy of the folder that lived on by itself: same store, same segment, same numbers.
+    let (ours, theirs) = (made(&[40, 60, 80]), made(&[40, 61, 80]));
+    let (mine, other) = (fs::read(ours.path()).unwrap(), fs::read(theirs.path()).unwrap());
+    let spliced = [&mine[..ours.lengths[2] as usize], &other[theirs.lengths[2] as usize..]].concat();
+    fs::write(ours.path(), spliced).unwrap();
+    assert!(matches!(ours.walk(), Err(StoreError::Damaged { offset, .. }) if offset == ours.lengths[2]));
 }
 
 #[test]
