@@ -137,9 +137,14 @@ impl fmt::Display for Finding {
                 "{file}: the last record is incomplete from byte {offset}; {bytes} bytes were cut off and kept in {kept}. \
                  After a power cut this is normal: what was cut had not been acknowledged"
             ),
-            Self::JournalDamaged { file, offset, first, last } => {
-                write!(f, "{file}: damaged at byte {offset}: commits {first} to {last} cannot be read")
+            Self::JournalDamaged { file, offset, first, last } if first > last => {
+                write!(f, "{file}: from byte {offset} there are bytes of no commit; no commit is missing")
             }
+            Self::JournalDamaged { file, offset, first, last } => write!(
+                f,
+                "{file}: damaged at byte {offset}: commits {first} to {last} cannot be read; rows that lay there are \
+                 named one by one, and once those are written anew a compaction heals the file"
+            ),
             Self::HeadingDamaged { file } => {
                 write!(f, "{file}: the heading is damaged; the rest was verified without it")
             }
