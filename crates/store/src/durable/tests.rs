@@ -8,7 +8,7 @@ use super::*;
 use crate::changes::Put;
 use crate::files::names;
 use crate::finding::Weight;
-use crate::format::{BALLAST_FILE, BODIES_DIR, index_name};
+use crate::format::{BALLAST_FILE, BODIES_DIR, index_name, segment_name};
 use crate::journal::tests::{Script, folder, through};
 
 fn put(n: u8, len: usize) -> Put {
@@ -135,6 +135,32 @@ fn a_compaction_brings_an_index_in_memory_back_to_disk() {
     store.compact().unwrap();
     assert!(!store.stats().index_in_memory);
     assert_eq!(store.stats().rows, 2);
+}
+
+#[test]
+fn a_scrub_finds_damage_to_the_journal_while_it_is_in_use_even_where_nothing_live_lies() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    let path = stage.path(&segment_name(1));
+    commit(&mut store, vec![put(1, 5000)]).unwrap();
+    let first = fs::metadata(&path).unwrap().len();
+    commit(&mut store, vec![put(1, 5001)]).unwrap();
+    let whole = fs::read(&path).unwrap();
+    // In the middle of the value that was overwritten, then at the very end.
+    for (at, damaged) in [(1000, 1), (whole.len() - 1, 2)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let findings = store.scrub().unwrap();
+        let named = |finding: &Finding| matches!(finding, Finding::JournalDamaged { first, last, .. } if *first == damaged && *last == damaged);
+        assert!(findings.iter().any(named), "byte {at}: {findings:?}");
+    }
+    fs::write(&path, &whole[..first as usize]).unwrap();
+    let findings = store.scrub().unwrap();
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::JournalDamaged { first: 2, last: 2, .. })));
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::RowDamaged { .. })));
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(store.scrub().unwrap(), []);
 }
 
 /// Makes the index forget a row and that it ever had it, as if it had been opened without the row.
