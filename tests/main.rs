@@ -5,3 +5,4 @@ mod cmd;
 mod generated;
 mod layers;
 mod mesh;
+mod sim;

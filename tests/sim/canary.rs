@@ -53,7 +53,8 @@ impl Scanner {
             patterns.push(utf8);
         }
         let each = patterns.len() / ALL.len();
-        let patterns: Vec<_> = patterns.into_iter().enumerate().map(|(i, p): (_, Vec<u8>)| (p, ALL[i / each])).collect();
+        let patterns: Vec<_> =
+            patterns.into_iter().enumerate().map(|(i, p): (_, Vec<u8>)| (p, ALL[i / each])).collect();
         let mut begins = vec![false; 1 << 16];
         for (pattern, _) in &patterns {
             begins[usize::from(pattern[0]) << 8 | usize::from(pattern[1])] = true;

@@ -70,7 +70,8 @@ impl World {
         let Some((to, mailbox)) = route(&up.directory, &out.peer_org, &out.peer_node, now) else {
             return self.report(site, msg_id, Attempt::Failed { fault: NO_ROUTE });
         };
-        let bytes = up.ledger.read(Table::Envelope, digest.as_bytes()).map_err(Violation::because("a sealed message"))?;
+        let bytes =
+            up.ledger.read(Table::Envelope, digest.as_bytes()).map_err(Violation::because("a sealed message"))?;
         let Some(bytes) = bytes else {
             return self.report(site, msg_id, Attempt::Failed { fault: STORE });
         };
@@ -289,9 +290,10 @@ fn became(reply: &wire::OutcomeReply, directory: &Directory, keeper: NodeId, dig
         wire::MailboxState::NotHere => Attempt::Lost,
         wire::MailboxState::Unopenable => {
             let key = keeper_key(directory, keeper, now);
-            let held = reply.not_opened.as_ref().zip(key).is_some_and(|(s, key)| {
-                receipt::check_not_opened(s, directory.net(), keeper, digest, &key).is_ok()
-            });
+            let held =
+                reply.not_opened.as_ref().zip(key).is_some_and(|(s, key)| {
+                    receipt::check_not_opened(s, directory.net(), keeper, digest, &key).is_ok()
+                });
             if held { Attempt::NotOpened } else { Attempt::Unclear { fault: BAD_RECEIPT } }
         }
         wire::MailboxState::Unspecified => Attempt::Unclear { fault: BAD_RECEIPT },

@@ -53,9 +53,7 @@ impl Disk {
     fn spoil(&self, changes: &Changes) -> Option<Changes> {
         let rare = |n: u64| changes.generation % n == n - 1;
         match self.flaw? {
-            Flaw::BatchForgotten if rare(23) => {
-                Some(Changes { generation: changes.generation, ..Changes::default() })
-            }
+            Flaw::BatchForgotten if rare(23) => Some(Changes { generation: changes.generation, ..Changes::default() }),
             Flaw::RowForgotten if rare(11) => {
                 let mut told = changes.clone();
                 drop(told.puts.pop());

@@ -53,7 +53,10 @@ impl World {
                 None => return Ok(()),
             }
         }
-        Err(Violation::new(format!("P3: still under way after days of a fair net: {}", self.under_way().join("\n    "))))
+        Err(Violation::new(format!(
+            "P3: still under way after days of a fair net: {}",
+            self.under_way().join("\n    ")
+        )))
     }
 
     /// Messages that have not come to their end, and how the letter stands at the other side.
@@ -125,7 +128,11 @@ impl World {
     /// After the calm: both ends of a case say the same, and have the same papers. A clock may run out at one end some
     /// minutes before the other, so they are asked again before it counts.
     pub(super) fn both_ends_agree(&mut self) -> Result<(), Violation> {
-        if self.ends().into_iter().any(|(here, there)| self.case(here).map(Case::state) != self.case(there).map(Case::state)) {
+        if self
+            .ends()
+            .into_iter()
+            .any(|(here, there)| self.case(here).map(Case::state) != self.case(there).map(Case::state))
+        {
             self.time += 2 * SKEW_MAX + HOUR;
             self.calm()?;
         }
@@ -135,7 +142,8 @@ impl World {
             let lost = |l: &Letter| l.is_out() && matches!(fate(l).as_str(), "expired" | "failed");
             let whole = !case.letters().iter().chain(peer.letters()).any(lost);
             if whole && case.state() != peer.state() {
-                let said = format!("{:?} and {:?}\n {}\n  and\n {}", case.state(), peer.state(), list(case), list(peer));
+                let said =
+                    format!("{:?} and {:?}\n {}\n  and\n {}", case.state(), peer.state(), list(case), list(peer));
                 return Err(Violation::new(format!("{here:?} and {there:?} disagree: {said}")));
             }
             self.same_papers(here.0, case, there.0, peer)?;
@@ -164,13 +172,7 @@ impl World {
         self.nodes[site].up.as_ref()?.office.cases()?.case(case)
     }
 
-    fn same_papers(
-        &self,
-        here: Site,
-        case: &Case,
-        there: Site,
-        peer: &Case,
-    ) -> Result<(), Violation> {
+    fn same_papers(&self, here: Site, case: &Case, there: Site, peer: &Case) -> Result<(), Violation> {
         let paper = |site: Site, case, msg_id, what| {
             let (key, _) = document_key(case, msg_id, what);
             let up = self.nodes[site].up.as_ref()?;
@@ -180,9 +182,13 @@ impl World {
             let Some(body) = letter.body() else { continue };
             for (class, _) in body.parts() {
                 let what = Document::Part(class);
-                let (sent, came) = (paper(here, case.id(), letter.id(), what), paper(there, peer.id(), letter.id(), what));
+                let (sent, came) =
+                    (paper(here, case.id(), letter.id(), what), paper(there, peer.id(), letter.id(), what));
                 if sent.is_none() || sent != came {
-                    return Err(Violation::new(format!("P1: the part {class:?} of {} is not what was sent", letter.id())));
+                    return Err(Violation::new(format!(
+                        "P1: the part {class:?} of {} is not what was sent",
+                        letter.id()
+                    )));
                 }
             }
         }
@@ -255,7 +261,8 @@ impl World {
         while expected < store.event_count() {
             let page = store.events(expected, 256).map_err(Violation::because("events cannot be read"))?;
             for leaf in page {
-                let event = up.ledger.vault().open_event(&leaf).map_err(Violation::because("an event does not open"))?;
+                let event =
+                    up.ledger.vault().open_event(&leaf).map_err(Violation::because("an event does not open"))?;
                 if leaf.index != expected || audit::reveal(&event.commitment, &event.salt, &event.opening).is_none() {
                     return Err(Violation::new(format!("P5: event {expected} of site {site} is not whole")));
                 }

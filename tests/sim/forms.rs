@@ -54,7 +54,8 @@ pub(super) struct Person {
 
 pub(super) fn notice(person: Person, supersedes: Option<MsgId>, now: u64, dice: &mut Dice) -> What {
     let emergency = dice.percent(20);
-    let (read, answered) = if emergency { ("acknowledge-emergency", "answer-emergency") } else { ("acknowledge", "answer") };
+    let (read, answered) =
+        if emergency { ("acknowledge-emergency", "answer-emergency") } else { ("acknowledge", "answer") };
     let (read_in, answer_in) = if emergency { (2 * HOUR, 12 * HOUR) } else { (DAY, 4 * DAY) };
     What::ReturnNotice(ReturnNotice {
         age_band: if person.child { "9--17" } else { "21--23" }.into(),
@@ -166,7 +167,8 @@ fn part(class: DataClass, dice: &mut Dice, attached: &mut Vec<Attached>) -> Prof
             part.fields = vec![value("xhs_Summary", canary::HEALTH)];
             let name_tag = dice.id();
             let media_type = "application/pdf".to_owned();
-            part.attachments = vec![AttachmentNote { name_tag: name_tag.to_vec(), name: "letter.pdf".into(), media_type }];
+            part.attachments =
+                vec![AttachmentNote { name_tag: name_tag.to_vec(), name: "letter.pdf".into(), media_type }];
             let bytes = canary::ATTACHED.repeat(usize::try_from(dice.between(1, 200)).unwrap_or(1)).into_bytes();
             attached.push((class, Attachment { name_tag, bytes: bytes.into() }));
         }

@@ -47,7 +47,6 @@ pub(super) struct Mail {
     pub(super) to: Site,
     pub(super) case: Option<CaseId>,
     pub(super) is_receipt: bool,
-    pub(super) expires: u64,
     /// A person was told "sent".
     pub(super) promised: bool,
     /// Packets with it that were on the line and were not turned away.
@@ -246,7 +245,6 @@ impl Model {
             to,
             case: CaseId::try_from(out.case.as_slice()).ok(),
             is_receipt: out.msg_type == wire::MessageType::Receipt as u32,
-            expires: out.expires,
             promised: false,
             left: 0,
             granted: false,

@@ -81,7 +81,8 @@ impl World {
             return Ok(());
         }
         let now = self.nodes[site].clock(self.time);
-        let before = (meets != Meets::Nothing).then(|| self.nodes[site].up.as_ref().map(|up| portrait(&up.office, &self.model, now)));
+        let before = (meets != Meets::Nothing)
+            .then(|| self.nodes[site].up.as_ref().map(|up| portrait(&up.office, &self.model, now)));
         let mut staged = Staged::default();
         let mut deposits = Vec::new();
         for _ in 0..waiting {
@@ -95,7 +96,8 @@ impl World {
             }
         }
         self.decide_deposits(site, deposits, &mut staged)?;
-        let after = meets.keeps().then(|| self.nodes[site].up.as_ref().map(|up| portrait(&up.office, &self.model, now)));
+        let after =
+            meets.keeps().then(|| self.nodes[site].up.as_ref().map(|up| portrait(&up.office, &self.model, now)));
         let expected = if meets.keeps() { after } else { before };
         self.commit(site, staged, meets)?;
         if meets != Meets::Nothing {

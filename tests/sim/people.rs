@@ -144,13 +144,7 @@ pub(super) fn act(wish: Wish, office: &Office, time: u64, key: &SigningKey, dice
     }
 }
 
-fn attempt(
-    wish: Wish,
-    office: &Office,
-    time: u64,
-    key: &SigningKey,
-    dice: &mut Dice,
-) -> Result<(Step, Told), Stop> {
+fn attempt(wish: Wish, office: &Office, time: u64, key: &SigningKey, dice: &mut Dice) -> Result<(Step, Told), Stop> {
     let case_of = |id| office.cases().ok_or(Stop::Locked)?.case(id).ok_or(Stop::NoSuch);
     let (what, reply, attached, id) = match wish {
         Wish::OpenCase(peer) => {
@@ -225,13 +219,7 @@ fn attempt(
     Ok((step, Told::Sent(sent)))
 }
 
-fn withdraw(
-    case: &Case,
-    office: &Office,
-    time: u64,
-    key: &SigningKey,
-    dice: &mut Dice,
-) -> Result<(Step, Told), Stop> {
+fn withdraw(case: &Case, office: &Office, time: u64, key: &SigningKey, dice: &mut Dice) -> Result<(Step, Told), Stop> {
     let all: Vec<_> = case.ledger().consents().collect();
     if all.is_empty() {
         return Err(Stop::NoSuch);

@@ -207,7 +207,7 @@ impl World {
             return Ok(());
         }
         let (site, case) = self.dice.pick(&carried);
-        let wish = if self.dice.percent(85) { Wish::Recall(case) } else { Wish::Withdraw(case) };
+        let wish = if self.dice.percent(60) { Wish::Recall(case) } else { Wish::Withdraw(case) };
         self.note(format!("site {site}, while it is carried: {wish:?}"));
         self.ask(site, Ask::Wish(wish))
     }
@@ -367,12 +367,7 @@ impl World {
     }
 
     /// She withdrew, or stays: whoever wrote it down is told what was taken back, and whether somebody has something.
-    pub(super) fn she_is_told(
-        &mut self,
-        site: Site,
-        case: CaseId,
-        done: &Withdrawn,
-    ) -> Result<(), Violation> {
+    pub(super) fn she_is_told(&mut self, site: Site, case: CaseId, done: &Withdrawn) -> Result<(), Violation> {
         let cases = self.nodes[site].up.as_ref().and_then(|up| up.office.cases());
         let letter = |id| cases.and_then(|c| c.case(case)?.letter(id));
         let over = |id| letter(id).is_none_or(|l| matches!(fate(l).as_str(), "failed" | "expired" | "cannot read"));
