@@ -9,12 +9,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Memory sled may use for pages. It was measured to use up to two and a half times this.
 const CACHE_BYTES: u64 = 16 << 20;
 /// How long sled may take to come to rest when it is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How sled says that somebody holds its file. It has no kind of error for it.
+const LOCKED: &str = "could not acquire lock";
+/// How long somebody may hold it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The index failed: an error of sled, a panic in it, or an entry nobody wrote. It has to be derived anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +71,17 @@ impl Shelf {
     /// Opens sled in a folder, or makes an empty one.
     pub(crate) fn open(dir: &Path) -> Indexed<Self> {
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES);
-        Ok(Self::Sled(Open(Some(guarded(|| config.open())?))))
+        let began = Instant::now();
+        loop {
+            match guarded(|| config.open()) {
+                // The folder is ours alone (its own lock says so): this is an index of ours that was closed a moment
+                // ago, and a thread of sled's that has not let go of the file yet.
+                Err(IndexFailed(why)) if why.contains(LOCKED) && began.elapsed() < LOCK_TIMEOUT => {
+                    thread::sleep(LOCK_LOOK_EVERY);
+                }
+                done => return Ok(Self::Sled(Open(Some(done?)))),
+            }
+        }
     }
 
     /// An empty one in memory.
@@ -177,5 +192,29 @@ fn guarded<T>(run: impl FnOnce() -> sled::Result<T>) -> Indexed<T> {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(IndexFailed(format!("sled: {error}"))),
         Err(_) => Err(IndexFailed("sled panicked".to_owned())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn an_index_that_is_still_being_let_go_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Shelf::open(dir.path()).unwrap());
+        let held = File::open(dir.path().join("db")).unwrap();
+        held.lock().unwrap();
+        let opening = thread::spawn({
+            let dir = dir.path().to_owned();
+            move || Shelf::open(&dir).is_ok()
+        });
+        thread::sleep(20 * LOCK_LOOK_EVERY);
+        assert!(!opening.is_finished());
+        drop(held);
+        assert!(opening.join().unwrap());
     }
 }
