@@ -8,7 +8,9 @@ mod region;
 mod bad_input;
 mod canaries;
 mod kill;
+mod load;
 mod notice;
+mod powercut;
 
 use std::path::Path;
 

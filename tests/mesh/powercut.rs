@@ -1,0 +1,234 @@
+//! Cuts the power under the real program while it takes deposits. What was acknowledged is there afterwards, once, and
+//! the node serves again without a hand being lifted.
+//!
+//! The receiver's folder lies on a file system of its own. The node is stopped, its acknowledgements are drained, the
+//! file system is shut down without flushing its log, the node is killed, the file system is mounted again, and the
+//! node is started. The calibration is the same program with every sync made to do nothing (`faults/nosync.c`): plain
+//! kills must show nothing, and power cuts must be seen.
+//!
+//! Runs where `faults/powercut_node.sh` says how many cuts: it needs root, loop devices and `xfs_io`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clearhouse_node::clock::{Clock as _, SystemClock, chance};
+use clearhouse_protocol::directory::Directory;
+use rand_core::Rng as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::load::{Sent, again, burst, holds, judge};
+use super::notice::directory;
+use super::region::Region;
+
+/// How many cuts; unset where the machine cannot make any.
+const CUTS: &str = "CLEARHOUSE_POWERCUTS";
+/// A library that makes every sync do nothing.
+const NOSYNC: &str = "CLEARHOUSE_NOSYNC";
+/// How long a stopped process may take until none of its threads runs.
+const STOP_MAX: Duration = Duration::from_secs(10);
+/// What left before the stop is read within this.
+const DRAIN: Duration = Duration::from_millis(200);
+/// How long a start may take.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// A file system of its own in a file, mounted where a member's folder was.
+struct Disk {
+    image: PathBuf,
+    device: String,
+    at: PathBuf,
+}
+
+impl Disk {
+    /// Makes the file system, moves what lies in `folder` onto it, and mounts it there.
+    fn under(folder: &Path, n: u32) -> Self {
+        let image = folder.with_extension(format!("{n}.image"));
+        std::fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
+        run("mkfs.ext4", &["-q", "-F"], &[&image]);
+        let device = run("losetup", &["-f", "--show"], &[&image]).trim().to_owned();
+        let disk = Self { image, device, at: folder.to_owned() };
+        let aside = folder.with_extension(format!("{n}.aside"));
+        std::fs::rename(folder, &aside).unwrap();
+        std::fs::create_dir(folder).unwrap();
+        disk.mount();
+        run("cp", &["-a"], &[&aside.join("."), folder]);
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        run("sync", &["-f"], &[folder]);
+        std::fs::remove_dir_all(aside).unwrap();
+        disk
+    }
+
+    fn mount(&self) {
+        run("mount", &[&self.device], &[&self.at]);
+    }
+
+    /// The power is gone: what was not flushed is lost.
+    fn cut(&self) {
+        run("xfs_io", &["-x", "-c", "shutdown"], &[&self.at]);
+    }
+
+    fn umount(&self) {
+        run("umount", &[], &[&self.at]);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
+        let _ = std::fs::remove_file(&self.image);
+    }
+}
+
+fn run(program: &str, words: &[&str], paths: &[&Path]) -> String {
+    let out = Command::new(program).args(words).args(paths).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(out.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Cut,
+    Kill,
+}
+
+/// One burst that ends in the middle, no earlier than `after` ms: how many were acknowledged by then, or what is wrong afterwards.
+async fn round(
+    region: &mut Region,
+    known: &Directory,
+    disk: &Disk,
+    (how, after): (How, u64),
+    sent: &Sent,
+) -> Result<usize, String> {
+    let last = Sent::default();
+    let moment = Duration::from_millis(after + chance().next_u64() % 90);
+    let pid = region.origin.pid().and_then(|p| Pid::from_raw(p.try_into().ok()?)).ok_or("no process")?;
+    let stopped = async {
+        tokio::time::sleep(moment).await;
+        kill_process(pid, Signal::STOP).map_err(|e| e.to_string())?;
+        let began = Instant::now();
+        while !all_stopped(pid) {
+            if began.elapsed() > STOP_MAX {
+                return Err("the node does not stop".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(DRAIN).await;
+        Ok(())
+    };
+    tokio::select! {
+        () = async { burst(known, &region.coordinator, &region.origin, &last).await; std::future::pending().await } => {}
+        done = stopped => done?,
+    }
+    if how == How::Cut {
+        disk.cut();
+    }
+    region.origin.kill();
+    if how == How::Cut {
+        disk.umount();
+        disk.mount();
+    }
+    let back = region.origin.start().await.map_err(|f| format!("{f:?}"))?;
+    assert!(back < START_MAX, "serving again after {back:?}");
+    holds(known, &region.coordinator, &region.origin, &last).await?;
+    let acknowledged = last.acknowledged().len();
+    again(known, &region.coordinator, &region.origin, &last).await;
+    sent.absorb(&last);
+    Ok(acknowledged)
+}
+
+/// Every thread must be stopped: one that is still in a sync would make the cut come before its acknowledgement.
+fn all_stopped(pid: Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
+/// A region whose receiver keeps its folder on a disk of its own and runs `program`.
+async fn found_on_disk(program: &Path, n: u32) -> (Region, Directory, Disk) {
+    let config = "keep_content_open = true\nlog_level = \"info\"\n";
+    let mut region = Region::found_with(program, config, false, SystemClock.now()).unwrap();
+    let records = region.records.clone();
+    region.origin.start().await.unwrap();
+    region.origin.learn(&records).await.unwrap();
+    region.origin.kill();
+    let known = directory(&region);
+    let disk = Disk::under(&region.origin.folder, n);
+    region.origin.start().await.unwrap();
+    (region, known, disk)
+}
+
+/// So many rounds, each on a new disk and late enough that something was acknowledged; in how many something was wrong.
+async fn seen(program: &Path, rounds: u32, how: How) -> u32 {
+    let mut seen = 0;
+    for n in 0..rounds {
+        let (mut region, known, disk) = found_on_disk(program, n).await;
+        let what = round(&mut region, &known, &disk, (how, 60), &Sent::default()).await;
+        region.origin.kill();
+        drop(disk);
+        if let Err(what) = what {
+            println!("  never synced, {n}: {}", what.lines().next().unwrap_or_default());
+            seen += 1;
+        }
+    }
+    seen
+}
+
+#[test]
+fn power_cuts_under_load_lose_nothing_acknowledged_and_double_nothing() {
+    let Some(cuts) = std::env::var(CUTS).ok().and_then(|n| n.parse::<u32>().ok()) else {
+        println!("skipped: {CUTS} is not set; tests/faults/powercut_node.sh sets it");
+        return;
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_clearhouse"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut region, known, disk) = found_on_disk(program, 0).await;
+        let sent = Sent::default();
+        let (mut acknowledged, mut in_the_middle) = (0, 0);
+        for n in 0..cuts {
+            let before = sent.count();
+            let done = round(&mut region, &known, &disk, (How::Cut, 5), &sent).await;
+            let acked = done.unwrap_or_else(|what| panic!("cut {n}: {what}"));
+            acknowledged += acked;
+            in_the_middle += u32::from(acked < sent.count() - before);
+        }
+        assert!(acknowledged > 4 * cuts as usize && in_the_middle > cuts / 10, "the cuts met no load");
+        let records = region.records.clone();
+        region.origin.session = None;
+        region.origin.learn(&records).await.unwrap();
+        region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
+        let cases = judge(&region.origin, &sent).await.unwrap_or_else(|what| panic!("{what}"));
+        println!(
+            "{cuts} power cuts, {in_the_middle} in the middle of deposits: {} sent, {acknowledged} acknowledged before \
+             their cut, {cases} cases, 0 lost, 0 doubled",
+            sent.count()
+        );
+        region.origin.kill();
+        drop(disk);
+    });
+}
+
+#[test]
+fn a_node_that_never_syncs_is_seen_by_power_cuts_and_not_by_kills() {
+    let (Ok(cuts), Ok(nosync)) = (std::env::var(CUTS), std::env::var(NOSYNC)) else {
+        println!("skipped: {CUTS} and {NOSYNC} are not set; tests/faults/powercut_node.sh sets them");
+        return;
+    };
+    let rounds = (cuts.parse::<u32>().unwrap() / 2).max(2);
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("clearhouse-never-synced");
+    let real = env!("CARGO_BIN_EXE_clearhouse");
+    std::fs::write(&program, format!("#!/bin/sh\nLD_PRELOAD='{nosync}' exec '{real}' \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (killed, cut) = (seen(&program, 2, How::Kill).await, seen(&program, rounds, How::Cut).await);
+        println!("never synced: {killed} of 2 kills seen, {cut} of {rounds} power cuts seen");
+        assert_eq!(killed, 0, "a kill must not show what only a power cut shows");
+        assert!(cut * 10 >= rounds * 6, "the planted bug was seen in {cut} of {rounds}: nothing here is proven");
+    });
+}
