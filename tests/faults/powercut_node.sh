@@ -12,7 +12,10 @@ for tool in losetup mount umount xfs_io mkfs.ext4 cc; do
   command -v "$tool" > /dev/null || skip "$tool is not installed"
 done
 [ -e /dev/loop-control ] || skip "no loop devices"
-losetup -f > /dev/null 2>&1 || skip "no free loop device"
+probe=$(mktemp -d)
+truncate -s 8M "$probe/image" && mkfs.ext4 -q -F "$probe/image" && mkdir "$probe/mnt"
+mount -o loop "$probe/image" "$probe/mnt" 2> /dev/null || { rm -rf "$probe"; skip "a loop device cannot be mounted"; }
+umount "$probe/mnt" && rm -rf "$probe"
 
 cd "$(dirname "$0")/../.."
 library=$(mktemp --suffix=.so)

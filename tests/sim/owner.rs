@@ -328,7 +328,8 @@ impl World {
                     let out = row.value.as_deref().and_then(|v| Outgoing::decode(v).ok());
                     row.table == Table::Outbox && out.is_some_and(|o| Delivery::of(&o) == Delivery::Recalled)
                 };
-                step.rows.retain(|row| !recalled(row) && !(row.table == Table::Envelope && row.value.is_none()));
+                let let_go = |row: &Row| row.table == Table::Envelope && row.value.is_none();
+                step.rows.retain(|row| !(recalled(row) || let_go(row)));
             }
             Some(Flaw::KeptInClear) => {
                 let part = step.rows.iter().find(|row| row.table == Table::Document);

@@ -69,6 +69,7 @@ impl Drop for Open {
 
 impl Shelf {
     /// Opens sled in a folder, or makes an empty one.
+    #[expect(clippy::disallowed_methods, reason = "sled tells nobody when it lets go of its file")]
     pub(crate) fn open(dir: &Path) -> Indexed<Self> {
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES);
         let began = Instant::now();
@@ -196,7 +197,7 @@ fn guarded<T>(run: impl FnOnce() -> sled::Result<T>) -> Indexed<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
 mod tests {
     use std::fs::File;
 
