@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listener;
 pub mod opener;
 pub mod owner;
+pub mod prekeys;
 pub mod rpc;
 pub mod serve;
 pub mod setup;

@@ -16,20 +16,21 @@ use clearhouse_casework::roles::Role;
 use clearhouse_protocol::ceremony::{self, Application, Presence};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
-use clearhouse_protocol::keys::{Prekey, PrekeySecret, SigningKey};
-use clearhouse_protocol::limits::{LABEL_MAX, PREKEY_WEEKS, WEEK};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::limits::LABEL_MAX;
 use clearhouse_store::DurableStore;
 use clearhouse_store::keyfile::{
     ContentKeys, DeviceSecret, KdfCost, KeyFile, KeyFileError, NewSlot, Opened, ServiceKeys, Verifier,
 };
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::passphrase::Passphrase;
-use clearhouse_store::secret::SecretBytes;
 use clearhouse_store::vault::Vault;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
+
+use crate::prekeys::renew_prekeys;
 
 /// Names of what [`init`] writes, below the node's folder.
 pub mod files {
@@ -237,35 +238,6 @@ pub fn first_administrator(
 pub fn readable() -> Vec<(u32, u32)> {
     let case = [2u32, 3, 4, 6, 9, 10, 16, 17].into_iter().filter_map(|t| Some((t, *versions(t).iter().max()?)));
     case.chain([(wire::MessageType::Receipt as u32, 1)]).collect()
-}
-
-/// Makes sure that prekeys for this week and the next four exist; returns all that are to be published.
-///
-/// # Errors
-/// [`SetupError::Keys`] when content is locked or the key file cannot be rewritten.
-pub fn renew_prekeys(keys: &mut Opened, now: u64, rng: &mut impl CryptoRng) -> Result<Vec<(u64, Prekey)>, SetupError> {
-    let weeks = now / WEEK..now / WEEK + PREKEY_WEEKS;
-    let held = keys.content().ok_or(KeyFileError::ContentLocked)?.prekeys();
-    let missing: Vec<u64> = weeks.clone().filter(|week| !held.contains_key(week)).collect();
-    if !missing.is_empty() {
-        // Old seeds stay: erasing them is an act of its own, tied to the mailbox being empty.
-        let mut all: std::collections::BTreeMap<u64, SecretBytes> = std::collections::BTreeMap::new();
-        for (week, seed) in held {
-            all.insert(*week, SecretBytes::from_slice(seed.expose()).ok_or(SetupError::Generation)?);
-        }
-        for week in missing {
-            all.insert(week, SecretBytes::random(rng));
-        }
-        keys.set_prekeys(all, rng)?;
-    }
-    let held = keys.content().ok_or(KeyFileError::ContentLocked)?.prekeys();
-    weeks
-        .map(|week| {
-            let seed = held.get(&week).ok_or(SetupError::Generation)?;
-            let public = PrekeySecret::from_seed(seed.expose()).public().map_err(|_| SetupError::Generation)?;
-            Ok((week, public))
-        })
-        .collect()
 }
 
 /// Who a node is, as its folder says.

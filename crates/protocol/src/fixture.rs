@@ -11,7 +11,7 @@ use crate::ceremony::{self, Application, Founder, Presence, Thresholds};
 use crate::directory::Directory;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, PrekeySecret, SigningKey};
-use crate::limits::{PREKEY_WEEKS, WEEK};
+use crate::limits::WEEK;
 
 /// A convenient "now": 14 November 2026, 12:00 UTC, a Saturday.
 pub const NOW: u64 = 1_794_657_600;
@@ -112,7 +112,7 @@ fn member(rng: &mut ChaCha20Rng) -> Member {
     let (org, node, mailbox) = (OrgId(id()), NodeId(id()), MailboxId(id()));
     let mut tls_seed = [0u8; 32];
     rng.fill_bytes(&mut tls_seed);
-    let weeks = NOW / WEEK..NOW / WEEK + PREKEY_WEEKS;
+    let weeks = crate::prekeys::published(NOW);
     Member {
         org,
         node,

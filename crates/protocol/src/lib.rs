@@ -19,6 +19,7 @@ pub mod limits;
 pub mod mail;
 pub mod merkle;
 pub mod pae;
+pub mod prekeys;
 pub mod receipt;
 pub mod rows;
 pub mod signed;

@@ -126,15 +126,16 @@ impl<S: Store + 'static> Handle<S> {
         let (keys, prekeys) = (Arc::clone(&self.keys), self.prekeys.clone());
         let loaded = self.owner.look(move |world| {
             let keys = lock(&keys);
-            let content = keys.content().ok_or(())?;
-            world.unlock(content).map_err(|_| ())?;
+            let content = keys.content().ok_or_else(|| {
+                failure("CH-K0102", "Cases were locked again while they were being opened. Unlock them once more.")
+            })?;
+            world
+                .unlock(content)
+                .map_err(|_| failure("CH-I0101", "Cases could not be read with this key. Run `clearhouse doctor`."))?;
             prekeys.unlock(content);
-            Ok::<(), ()>(())
+            Ok(())
         });
-        loaded
-            .await
-            .map_err(not_taken)?
-            .map_err(|()| failure("CH-I0101", "Cases could not be read with this key. Run `clearhouse doctor`."))?;
+        loaded.await.map_err(not_taken)??;
         self.last_used.store(self.clock.now(), std::sync::atomic::Ordering::Relaxed);
         let noted = self.owner.decide(|world, now| (world.office.note(AuditEvent::Unlocked, None, now), ()));
         noted.await.map_err(not_taken)?;
@@ -145,10 +146,16 @@ impl<S: Store + 'static> Handle<S> {
 
     /// Drops every case key, every case and every prekey.
     pub async fn lock_cases(&self, by: Option<Actor>) -> Answer {
-        self.prekeys.lock();
-        lock(&self.keys).lock_content();
         lock(&self.staged).clear();
-        self.owner.look(|world| world.lock()).await.map_err(not_taken)?;
+        let (keys, prekeys) = (Arc::clone(&self.keys), self.prekeys.clone());
+        // All of it in one turn of the owner: an unlock that is under way finds either everything open or nothing.
+        let locked = self.owner.look(move |world| {
+            let mut keys = lock(&keys);
+            keys.lock_content();
+            prekeys.lock();
+            world.lock();
+        });
+        locked.await.map_err(not_taken)?;
         let noted = self.owner.decide(move |world, now| (world.office.note(AuditEvent::Locked, by.as_ref(), now), ()));
         noted.await.map_err(not_taken)?;
         Ok(json!({"schema": "ch.done/1", "done": "cases are locked; messages are stored until somebody unlocks"}))

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use super::{Answer, Handle, failure, lock, not_taken};
 use crate::clock::chance;
 use crate::control::ControlFailure;
+use crate::prekeys::{erase_outlived, renew_prekeys};
 use crate::rpc::client::Address;
-use crate::setup::{readable, renew_prekeys};
+use crate::setup::readable;
 
 /// A descriptor is renewed when it is older than this, so that peers always hold a fresh one.
 const DESCRIPTOR_RENEW_SECS: u64 = DAY;
@@ -137,13 +138,26 @@ impl<S: Store + 'static> Handle<S> {
         Ok(all)
     }
 
-    /// Makes missing prekeys and a new descriptor when the old one ages; nothing while cases are locked.
+    /// Makes missing prekeys, erases those of weeks long past, and makes a new descriptor when the old one ages; nothing
+    /// while cases are locked.
     pub async fn refresh_presence(&self) {
         let now = self.clock.now();
+        let heard = self.owner.look(|world| {
+            let me = world.office.me().node;
+            world.office.directory().newest_word_of_others(me)
+        });
+        let heard = heard.await.ok().flatten();
         let keys = Arc::clone(&self.keys);
         let renewed = tokio::task::spawn_blocking(move || {
             let mut keys = lock(&keys);
-            let prekeys = renew_prekeys(&mut keys, now, &mut chance()).ok()?;
+            keys.content()?;
+            let prekeys = renew_prekeys(&mut keys, now, &mut chance());
+            let prekeys = prekeys.inspect_err(|error| tracing::error!(%error, "prekeys cannot be renewed")).ok()?;
+            match erase_outlived(&mut keys, now, heard, &mut chance()) {
+                Ok(0) => {}
+                Ok(weeks) => tracing::info!(weeks, "prekeys of past weeks were erased"),
+                Err(error) => tracing::error!(%error, "prekeys of past weeks cannot be erased"),
+            }
             let tls = SigningKey::from_seed(keys.service().tls_seed.expose()).public();
             Some((prekeys, tls))
         });
@@ -162,7 +176,7 @@ impl<S: Store + 'static> Handle<S> {
             });
             // Without an accreditation there is nothing to describe yet.
             if fresh || directory.cert(me.node).is_none() {
-                return (Default::default(), false);
+                return (Default::default(), true);
             }
             let mailboxes: Vec<(MailboxId, NodeId, String)> =
                 me.mailboxes.iter().map(|m| (*m, me.node, endpoint.clone())).collect();
@@ -184,10 +198,11 @@ impl<S: Store + 'static> Handle<S> {
             let (step, intake) = world.office.admit(&bundle, now);
             (step, intake.refused.is_empty())
         });
-        if let Ok(true) = decided.await {
-            let (keys, prekeys) = (Arc::clone(&self.keys), self.prekeys.clone());
-            let _ = tokio::task::spawn_blocking(move || lock(&keys).content().map(|c| prekeys.unlock(c))).await;
+        if let Ok(false) = decided.await {
+            tracing::error!("this node's own new descriptor was refused: this is a bug");
         }
+        let (keys, prekeys) = (Arc::clone(&self.keys), self.prekeys.clone());
+        let _ = tokio::task::spawn_blocking(move || lock(&keys).content().map(|c| prekeys.unlock(c))).await;
     }
 }
 

@@ -17,6 +17,7 @@ pub use lookup::{Recipient, RouteFault};
 use crate::ids::{Net, NodeId, OrgId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
+use crate::limits::HOUR;
 use crate::pae::sha256;
 use crate::signed::Verified;
 
@@ -91,6 +92,14 @@ impl Directory {
     #[must_use]
     pub fn descriptor(&self, node: NodeId) -> Option<&Descriptor> {
         self.descriptors.get(&node).map(Entry::value)
+    }
+
+    /// The newest time (Unix seconds) at which a node other than `me` signed a descriptor that was admitted: what
+    /// somebody else's clock says at least.
+    #[must_use]
+    pub fn newest_word_of_others(&self, me: NodeId) -> Option<u64> {
+        let others = self.descriptors.iter().filter(|(node, _)| **node != me);
+        others.map(|(_, e)| e.value().serial.saturating_mul(HOUR)).max()
     }
 
     /// Every record as received, in the order a stranger must read them.
