@@ -67,6 +67,11 @@ impl SigningKey {
     pub fn sign(&self, media: &str, body: &[u8]) -> [u8; 64] {
         self.0.sign(&pae(media, body)).to_bytes()
     }
+
+    /// Ed25519 over bare bytes: for C2SP notes, whose texts frame themselves and whose keys sign nothing else.
+    pub(crate) fn sign_bare(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
 }
 
 /// The id of a public key: the first half of its SHA-256.
@@ -115,7 +120,7 @@ impl VerifyKey {
         self.verify_bare(&pae(media, body), &sig)
     }
 
-    /// Checks a signature over bare bytes. Published vectors need it; nothing of ours signs without PAE.
+    /// Checks a signature over bare bytes: of a C2SP note, or of a published vector. All else is signed with PAE.
     ///
     /// # Errors
     /// [`KeyFault::BadSignature`].

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod keys;
 pub mod labels;
 pub mod limits;
+pub mod log;
 pub mod mail;
 pub mod merkle;
 pub mod pae;

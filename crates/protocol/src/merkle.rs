@@ -1,4 +1,5 @@
-//! Merkle trees of RFC 6962, section 2.1, over leaves held in memory. The log of a later version grows from here.
+//! Merkle trees of RFC 6962, section 2.1: hashes, trees over leaves held in memory, and the two verifications. Trees
+//! too large for memory are [`log::tree`](crate::log::tree)'s.
 
 use crate::pae::sha256;
 use sha2::{Digest as _, Sha256};
@@ -9,7 +10,9 @@ pub fn leaf(data: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update([0]).chain_update(data).finalize().into()
 }
 
-fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+/// Hash of two subtrees.
+#[must_use]
+pub fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
@@ -69,6 +72,53 @@ pub fn includes(leaf: &[u8; 32], index: u64, size: u64, path: &[[u8; 32]], root:
         last >>= 1;
     }
     last == 0 && hash == *root
+}
+
+/// Whether `path` shows that the tree of `old_size` leaves with `old_root` is the beginning of the tree of `new_size`
+/// leaves with `new_root` (RFC 9162, section 2.1.4.2). Every tree begins with the
+/// empty one, which has one root and needs no proof.
+#[must_use]
+pub fn extends(
+    (old_size, old_root): (u64, &[u8; 32]),
+    (new_size, new_root): (u64, &[u8; 32]),
+    path: &[[u8; 32]],
+) -> bool {
+    if old_size >= new_size {
+        return old_size == new_size && path.is_empty() && old_root == new_root;
+    }
+    if old_size == 0 {
+        return path.is_empty() && *old_root == root(&[]);
+    }
+    let (mut position, mut last) = (old_size - 1, new_size - 1);
+    while position & 1 == 1 {
+        position >>= 1;
+        last >>= 1;
+    }
+    // A whole subtree is its own proof: the path then leaves the old root out.
+    let (first, rest) = match path.split_first() {
+        Some(_) if old_size.is_power_of_two() => (old_root, path),
+        Some((first, rest)) => (first, rest),
+        None => return false,
+    };
+    let (mut old, mut new) = (*first, *first);
+    for sibling in rest {
+        if last == 0 {
+            return false;
+        }
+        if position & 1 == 1 || position == last {
+            old = node(sibling, &old);
+            new = node(sibling, &new);
+            while position & 1 == 0 && position != 0 {
+                position >>= 1;
+                last >>= 1;
+            }
+        } else {
+            new = node(&new, sibling);
+        }
+        position >>= 1;
+        last >>= 1;
+    }
+    last == 0 && old == *old_root && new == *new_root
 }
 
 #[cfg(test)]

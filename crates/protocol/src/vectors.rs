@@ -11,6 +11,7 @@ mod kem;
 mod signature;
 mod specification;
 mod symmetric;
+mod tlog;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,233 @@
+//! Tiles: the tree in pieces of 256 hashes, as files that any C2SP tool reads (tlog-tiles). Leaves lie beside them in
+//! entry bundles.
+//!
+//! A tile of tile level `L` holds hashes of tree level `8 * L`. Only whole subtrees have a hash, so the last tile of a
+//! level may be narrower; it is then kept under a name that says how wide it is.
+
+use std::cell::RefCell;
+
+use super::tree::Hashes;
+use super::{Hash, LEAF_LEN};
+use crate::merkle::{leaf, root};
+
+/// Hashes in a full tile.
+pub const TILE_WIDTH: u64 = 256;
+/// Tree levels that one tile spans.
+pub const TILE_HEIGHT: u32 = 8;
+/// Tile levels of the largest tree there can be.
+pub const TILE_LEVELS: u32 = 64 / TILE_HEIGHT;
+
+/// One tile, or one entry bundle.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TileId {
+    /// Tile level; `None` for a bundle of entries.
+    pub level: Option<u32>,
+    /// Which one of its level, from 0.
+    pub index: u64,
+    /// Hashes in it: 1 to 256.
+    pub width: u64,
+}
+
+impl TileId {
+    /// Where it lies: `tile/<L>/<N>` or `tile/entries/<N>`, with `.p/<W>` while it is not full. `N` is written in
+    /// groups of three digits, all but the last with an `x` before them.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let mut groups = vec![format!("{:03}", self.index % 1000)];
+        let mut rest = self.index / 1000;
+        while rest > 0 {
+            groups.push(format!("x{:03}", rest % 1000));
+            rest /= 1000;
+        }
+        groups.reverse();
+        let level = self.level.map_or_else(|| "entries".to_owned(), |level| level.to_string());
+        let partial = if self.width < TILE_WIDTH { format!(".p/{}", self.width) } else { String::new() };
+        format!("tile/{level}/{}{partial}", groups.join("/"))
+    }
+}
+
+/// The tiles of a level of a tree of `size` leaves, from the first that a tree of `since` leaves did not have whole.
+pub fn of_level(level: u32, since: u64, size: u64) -> impl Iterator<Item = TileId> {
+    let shift = level * TILE_HEIGHT;
+    let (had, has) = (since.checked_shr(shift).unwrap_or(0), size.checked_shr(shift).unwrap_or(0));
+    let all = had / TILE_WIDTH..has.div_ceil(TILE_WIDTH);
+    let width = move |index: u64| (has - index * TILE_WIDTH).min(TILE_WIDTH);
+    all.filter(move |_| has > had).map(move |index| TileId { level: Some(level), index, width: width(index) })
+}
+
+/// Every tile that a tree has at `size` and had not at `since`, level by level.
+pub fn added(since: u64, size: u64) -> impl Iterator<Item = TileId> {
+    (0..TILE_LEVELS).flat_map(move |level| of_level(level, since, size))
+}
+
+/// The entry bundles that a tree has at `size` and had not at `since`.
+pub fn bundles_added(since: u64, size: u64) -> impl Iterator<Item = TileId> {
+    of_level(0, since, size).map(|tile| TileId { level: None, ..tile })
+}
+
+/// An entry bundle: each leaf behind its length in two bytes.
+#[must_use]
+pub fn bundle(leaves: &[[u8; LEAF_LEN]]) -> Vec<u8> {
+    let len = (LEAF_LEN as u16).to_be_bytes();
+    leaves.iter().flat_map(|leaf| len.into_iter().chain(leaf.iter().copied())).collect()
+}
+
+/// Reads an entry bundle of leaves of ours. `None` for one cut off, or with a leaf of another length.
+#[must_use]
+pub fn read_bundle(bytes: &[u8]) -> Option<Vec<[u8; LEAF_LEN]>> {
+    let mut leaves = Vec::with_capacity(bytes.len() / (LEAF_LEN + 2));
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (len, after) = rest.split_first_chunk::<2>()?;
+        let (leaf, after) = after.split_first_chunk::<LEAF_LEN>()?;
+        (usize::from(u16::from_be_bytes(*len)) == LEAF_LEN).then_some(())?;
+        leaves.push(*leaf);
+        rest = after;
+    }
+    Some(leaves)
+}
+
+/// The level-0 hashes of a bundle.
+#[must_use]
+pub fn hashes_of(leaves: &[[u8; LEAF_LEN]]) -> Vec<Hash> {
+    leaves.iter().map(|data| leaf(data)).collect()
+}
+
+/// Whatever holds tiles.
+pub trait Tiles {
+    /// Why a tile cannot be had.
+    type Error;
+
+    /// The hashes of a tile: exactly as many as its width, or an error.
+    ///
+    /// # Errors
+    /// Whatever kept it from being read.
+    fn tile(&self, id: TileId) -> Result<Vec<Hash>, Self::Error>;
+}
+
+/// The hashes of a tree of a given size, out of its tiles. Remembers the tile it read last of each level.
+pub struct Tiled<'a, T> {
+    tiles: &'a T,
+    size: u64,
+    last: RefCell<Vec<Option<(u64, Vec<Hash>)>>>,
+}
+
+impl<'a, T: Tiles> Tiled<'a, T> {
+    /// The tree of the first `size` leaves.
+    #[must_use]
+    pub fn new(tiles: &'a T, size: u64) -> Self {
+        Self { tiles, size, last: RefCell::new(vec![None; TILE_LEVELS as usize]) }
+    }
+
+    fn within<R>(&self, level: u32, index: u64, read: impl FnOnce(&[Hash]) -> R) -> Result<R, T::Error> {
+        let mut last = self.last.borrow_mut();
+        let slot = &mut last[level as usize];
+        if !slot.as_ref().is_some_and(|(held, _)| *held == index) {
+            let whole = self.size >> (level * TILE_HEIGHT);
+            let width = whole.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
+            *slot = Some((index, self.tiles.tile(TileId { level: Some(level), index, width })?));
+        }
+        Ok(read(slot.as_ref().map_or(&[], |(_, hashes)| hashes)))
+    }
+}
+
+impl<T: Tiles> Hashes for Tiled<'_, T> {
+    type Error = T::Error;
+
+    fn at(&self, level: u32, index: u64) -> Result<Hash, T::Error> {
+        let (tile_level, above) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
+        let first = index << above;
+        self.within(tile_level, first / TILE_WIDTH, |hashes| {
+            let from = (first % TILE_WIDTH) as usize;
+            // A tile that is too short, against its contract, gives a hash that no root agrees with.
+            hashes.get(from..from + (1 << above)).map_or([0; 32], root)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::log::tree;
+
+    /// Tiles held in memory, as wide as they were written.
+    #[derive(Default)]
+    struct Shelf(BTreeMap<(u32, u64), Vec<Hash>>);
+
+    impl Tiles for Shelf {
+        type Error = TileId;
+
+        fn tile(&self, id: TileId) -> Result<Vec<Hash>, TileId> {
+            let held = self.0.get(&(id.level.ok_or(id)?, id.index)).ok_or(id)?;
+            held.get(..id.width as usize).map(<[Hash]>::to_vec).ok_or(id)
+        }
+    }
+
+    fn leaves(n: u64) -> Vec<Hash> {
+        (0..n).map(|i| leaf(&i.to_be_bytes())).collect()
+    }
+
+    fn shelf(leaves: &[Hash]) -> Shelf {
+        let mut shelf = Shelf::default();
+        for id in added(0, leaves.len() as u64) {
+            let span = 1usize << (id.level.unwrap() * TILE_HEIGHT);
+            let from = (id.index * TILE_WIDTH) as usize;
+            let hashes = (from..from + id.width as usize).map(|i| root(&leaves[i * span..(i + 1) * span])).collect();
+            shelf.0.insert((id.level.unwrap(), id.index), hashes);
+        }
+        shelf
+    }
+
+    #[test]
+    fn a_tree_of_tiles_is_the_tree_in_memory() {
+        for n in [1, 2, 255, 256, 257, 511, 512, 513, 65_536, 65_537, 70_000] {
+            let leaves = leaves(n);
+            let shelf = shelf(&leaves);
+            let tiled = Tiled::new(&shelf, n);
+            assert_eq!(tree::root(&tiled, n).unwrap(), root(&leaves), "{n}");
+            for index in [0, n / 3, n - 1] {
+                let path = tree::inclusion(&tiled, index, n).unwrap();
+                assert!(crate::merkle::includes(&leaves[index as usize], index, n, &path, &root(&leaves)));
+            }
+        }
+    }
+
+    #[test]
+    fn paths_are_those_of_the_specification() {
+        let id = |level, index, width| TileId { level, index, width }.path();
+        assert_eq!(id(Some(0), 1_234_067, 256), "tile/0/x001/x234/067");
+        assert_eq!(id(Some(1), 0, 256), "tile/1/000");
+        assert_eq!(id(Some(2), 999, 17), "tile/2/999.p/17");
+        assert_eq!(id(None, 273, 112), "tile/entries/273.p/112");
+    }
+
+    #[test]
+    fn what_is_added_is_what_was_not_there() {
+        // The example of tlog-tiles: a tree of 70,000 leaves.
+        let all: Vec<_> = added(0, 70_000).collect();
+        let count = |level| all.iter().filter(|t| t.level == Some(level)).count();
+        assert_eq!([count(0), count(1), count(2), count(3)], [274, 2, 1, 0]);
+        assert_eq!(all.iter().find(|t| t.level == Some(1) && t.index == 1).unwrap().width, 17);
+        let later: Vec<String> = added(255, 257).map(|t| t.path()).collect();
+        assert_eq!(later, ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]);
+        assert_eq!(added(70_000, 70_000).count(), 0);
+        assert_eq!(added(70_000, 3).count(), 0);
+        assert_eq!(bundles_added(255, 256).map(|t| t.path()).collect::<Vec<_>>(), ["tile/entries/000"]);
+    }
+
+    #[test]
+    fn a_bundle_reads_back_and_a_damaged_one_does_not() {
+        let leaves = [[3u8; LEAF_LEN], [4; LEAF_LEN]];
+        let bytes = bundle(&leaves);
+        assert_eq!(read_bundle(&bytes).unwrap(), leaves);
+        assert_eq!(read_bundle(&[]).unwrap(), Vec::<[u8; LEAF_LEN]>::new());
+        for len in 1..bytes.len() {
+            assert!(len == 35 || read_bundle(&bytes[..len]).is_none(), "{len}");
+        }
+        let mut other = bytes;
+        other[1] = 32;
+        assert!(read_bundle(&other).is_none());
+    }
+}

@@ -1,0 +1,215 @@
+//! Roots and proofs of a tree that does not lie in memory: whatever holds its hashes is asked for whole subtrees.
+//!
+//! RFC 6962, section 2.1. Each proof asks for a number of hashes that grows with the logarithm of the tree.
+
+use super::Hash;
+use crate::merkle::node;
+use crate::pae::sha256;
+
+/// Hashes of whole subtrees: `at(level, index)` is the root over the leaves `index << level .. (index + 1) << level`.
+pub trait Hashes {
+    /// Why a hash cannot be had.
+    type Error;
+
+    /// One hash. It is only asked for subtrees that lie wholly within the tree.
+    ///
+    /// # Errors
+    /// Whatever kept it from being read.
+    fn at(&self, level: u32, index: u64) -> Result<Hash, Self::Error>;
+}
+
+/// The root of the first `size` leaves.
+///
+/// # Errors
+/// Of [`Hashes::at`].
+pub fn root<H: Hashes>(hashes: &H, size: u64) -> Result<Hash, H::Error> {
+    if size == 0 { Ok(sha256(&[])) } else { subtree(hashes, 0, size) }
+}
+
+/// The proof that leaf `index` is among the first `size`, nearest sibling first. Empty for an index out of range.
+///
+/// # Errors
+/// Of [`Hashes::at`].
+pub fn inclusion<H: Hashes>(hashes: &H, index: u64, size: u64) -> Result<Vec<Hash>, H::Error> {
+    let mut path = Vec::new();
+    if index >= size {
+        return Ok(path);
+    }
+    let (mut from, mut to) = (0, size);
+    while to - from > 1 {
+        let middle = from + split(to - from);
+        if index < middle {
+            path.push(subtree(hashes, middle, to)?);
+            to = middle;
+        } else {
+            path.push(subtree(hashes, from, middle)?);
+            from = middle;
+        }
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// The proof that the first `old` leaves are the beginning of the first `new`. Empty when there is nothing to prove:
+/// no old leaves, equal sizes, or sizes in the wrong order.
+///
+/// # Errors
+/// Of [`Hashes::at`].
+pub fn consistency<H: Hashes>(hashes: &H, old: u64, new: u64) -> Result<Vec<Hash>, H::Error> {
+    let mut path = Vec::new();
+    if old == 0 || old >= new {
+        return Ok(path);
+    }
+    let (mut from, mut to) = (0, new);
+    while old != to {
+        let middle = from + split(to - from);
+        if old <= middle {
+            path.push(subtree(hashes, middle, to)?);
+            to = middle;
+        } else {
+            path.push(subtree(hashes, from, middle)?);
+            from = middle;
+        }
+    }
+    // The left edge is the old tree itself, whose root the other side has.
+    if from > 0 {
+        path.push(subtree(hashes, from, to)?);
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// The root over the leaves `from..to`, where `from` is a multiple of the largest power of two that fits.
+fn subtree<H: Hashes>(hashes: &H, from: u64, to: u64) -> Result<Hash, H::Error> {
+    let size = to - from;
+    if size.is_power_of_two() {
+        let level = size.trailing_zeros();
+        return hashes.at(level, from >> level);
+    }
+    let middle = from + split(size);
+    Ok(node(&subtree(hashes, from, middle)?, &subtree(hashes, middle, to)?))
+}
+
+/// The largest power of two below `n`; `n` is at least 2.
+fn split(n: u64) -> u64 {
+    1 << (63 - (n - 1).leading_zeros())
+}
+
+/// The roots of the whole subtrees along the right edge: all that is needed to append, and to know the root.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Edge {
+    size: u64,
+    /// Largest subtree first, one for each bit of `size`.
+    roots: Vec<Hash>,
+}
+
+impl Edge {
+    /// The edge of the first `size` leaves.
+    ///
+    /// # Errors
+    /// Of [`Hashes::at`].
+    pub fn of<H: Hashes>(hashes: &H, size: u64) -> Result<Self, H::Error> {
+        let levels = (0..u64::BITS).rev().filter(|level| size >> level & 1 == 1);
+        let roots = levels.map(|level| hashes.at(level, (size >> level) - 1)).collect::<Result<_, _>>()?;
+        Ok(Self { size, roots })
+    }
+
+    /// How many leaves there are.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends one leaf hash.
+    pub fn push(&mut self, leaf: Hash) {
+        let mut right = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            if let Some(left) = self.roots.pop() {
+                right = node(&left, &right);
+            }
+        }
+        self.roots.push(right);
+        self.size += 1;
+    }
+
+    /// The root of all leaves so far.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        let mut roots = self.roots.iter().rev();
+        let smallest = roots.next().copied();
+        smallest.map_or_else(|| sha256(&[]), |first| roots.fold(first, |right, left| node(left, &right)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::merkle;
+
+    /// Hashes computed from leaves each time.
+    struct Leaves(Vec<Hash>);
+
+    impl Hashes for Leaves {
+        type Error = Infallible;
+
+        fn at(&self, level: u32, index: u64) -> Result<Hash, Infallible> {
+            let (from, len) = ((index as usize) << level, 1 << level);
+            Ok(merkle::root(&self.0[from..from + len]))
+        }
+    }
+
+    fn leaves(n: u64) -> Leaves {
+        Leaves((0..n).map(|i| merkle::leaf(&i.to_be_bytes())).collect())
+    }
+
+    #[test]
+    fn proofs_of_every_small_tree_are_those_of_the_tree_in_memory() {
+        for n in 0..70u64 {
+            let tree = leaves(n);
+            let top = root(&tree, n).unwrap();
+            assert_eq!(top, merkle::root(&tree.0));
+            for i in 0..n {
+                assert_eq!(inclusion(&tree, i, n).unwrap(), merkle::path(&tree.0, i as usize));
+            }
+            assert_eq!(inclusion(&tree, n, n).unwrap(), Vec::<Hash>::new());
+        }
+    }
+
+    #[test]
+    fn every_beginning_of_every_small_tree_is_proved_and_no_other() {
+        for new in 0..70u64 {
+            let tree = leaves(new);
+            let top = root(&tree, new).unwrap();
+            for old in 0..=new {
+                let before = root(&tree, old).unwrap();
+                let path = consistency(&tree, old, new).unwrap();
+                let holds = |old_root: &Hash, new_root: &Hash, path: &[Hash]| {
+                    merkle::extends((old, old_root), (new, new_root), path)
+                };
+                assert!(holds(&before, &top, &path), "{old} of {new}");
+                assert!(!holds(&[1; 32], &top, &path), "{old} of {new}: another beginning");
+                if old > 0 {
+                    assert!(!holds(&before, &[1; 32], &path), "{old} of {new}: another end");
+                    assert!(!holds(&before, &top, &[path.clone(), vec![[1; 32]]].concat()), "{old} of {new}: longer");
+                }
+                if !path.is_empty() {
+                    assert!(!holds(&before, &top, &path[1..]), "{old} of {new}: shorter");
+                }
+                assert!(!merkle::extends((new + 1, &top), (new, &before), &path));
+            }
+        }
+    }
+
+    #[test]
+    fn an_edge_grows_with_the_tree_and_can_be_taken_up_anywhere() {
+        let tree = leaves(70);
+        let mut edge = Edge::default();
+        for n in 0..70u64 {
+            assert_eq!((edge.size(), edge.root()), (n, root(&tree, n).unwrap()));
+            assert!(edge == Edge::of(&tree, n).unwrap());
+            edge.push(tree.0[n as usize]);
+        }
+    }
+}
