@@ -24,7 +24,7 @@ strace -o /dev/null true 2> /dev/null || skip "strace may not trace here"
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 if [ -z "${STORE_WRITER:-}" ]; then
-  (cd "$root" && cargo build -q -p clearhouse-store --example store_writer) || exit 1
+  (cd "$root" && cargo build -q --workspace --example store_writer --features clearhouse-store/planted) || exit 1
   STORE_WRITER=${CARGO_TARGET_DIR:-$root/target}/debug/examples/store_writer
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/syscalls.XXXXXX")

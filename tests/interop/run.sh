@@ -19,5 +19,5 @@ fi
 rm -rf "$work"
 mkdir -p "$work"
 cd "$root"
-cargo build --quiet --package clearhouse-protocol --features fixture --example interop
+cargo build --quiet --workspace --features clearhouse-protocol/fixture --example interop
 PYTHONDONTWRITEBYTECODE=1 exec "$venv/bin/python" "$here/run.py" "$work" "$target/debug/examples/interop"

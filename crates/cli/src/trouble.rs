@@ -259,7 +259,7 @@ impl From<SetupError> for Trouble {
             SetupError::Staff(_) => Self::new(Code::WhoActs, text, "clearhouse init --help"),
             SetupError::Field(_) => Self::new(Code::Arguments, text, "clearhouse init --help"),
             SetupError::Keys(_) => Self::new(Code::Secret, text, "clearhouse init --help"),
-            SetupError::File { .. } | SetupError::Store(_) | SetupError::Generation => {
+            SetupError::File { .. } | SetupError::Heads(_) | SetupError::Store(_) | SetupError::Generation => {
                 Self::new(Code::File, text, "clearhouse init --help")
             }
         }

@@ -12,6 +12,7 @@ pub mod door;
 pub mod handle;
 pub mod limits;
 pub mod listener;
+pub mod log;
 pub mod opener;
 pub mod owner;
 pub mod prekeys;

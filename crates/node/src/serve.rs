@@ -12,7 +12,8 @@ use clearhouse_casework::office::{Me, Office};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
-use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Opened, SlotSecret};
+use clearhouse_store::heads::HeadsFile;
+use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Opened, ServiceKeys, SlotSecret};
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::passphrase::{Credential, Passphrase, PassphraseError};
 use clearhouse_store::vault::Vault;
@@ -30,6 +31,7 @@ use crate::door::FrontDoor;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
+use crate::log::{self, Keeper};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
 use crate::rpc::client::Pool;
@@ -157,6 +159,8 @@ pub async fn run(
         told.push(format!("{count} values of table {table:?} do not open with this node's keys"));
     }
     let open = world.office.is_open();
+    let tick_secs = world.office.directory().policy().log_tick_secs;
+    let keeper = open_log(&config.data, &me, keys.service(), world.ledger.store())?;
     let sign = SigningKey::from_seed(keys.service().node_seed.expose());
     let tls = Identity::from_seed(&Zeroizing::new(*keys.service().tls_seed.expose()))?;
     let (owner, ended) = Owner::start(world, sign, Arc::clone(&clock));
@@ -211,6 +215,7 @@ pub async fn run(
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());
     let control = tokio::spawn(control);
+    let mut log = tokio::spawn(log::keep(owner.clone(), keeper, tick_secs));
     let public = tokio::spawn(listener.serve(service, stopped()));
 
     health.set(true).await;
@@ -218,7 +223,9 @@ pub async fn run(
     let fatal = tokio::select! {
         () = stop => None,
         why = ended => why.ok().flatten(),
+        why = &mut log => Some(why.unwrap_or_else(|_| "the log ended by an error of this program".to_owned())),
     };
+    log.abort();
     health.set(false).await;
     let _ = halt.send(true);
     let _ = control.await;
@@ -279,6 +286,16 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
             }
         }
     }
+}
+
+/// Takes up the node's log. A node that has lost what it signed last, or whose store is older, must not sign again.
+fn open_log(data: &Path, me: &Me, keys: &ServiceKeys, store: &impl Store) -> Result<Keeper, ServeError> {
+    let path = data.join(files::HEADS);
+    let failed = |why: String| ServeError::File { path: path.clone(), why };
+    let heads = HeadsFile::open(&path, (me.net, me.node), keys).map_err(|e| failed(e.to_string()))?;
+    let origin = clearhouse_protocol::audit::origin(me.net, me.org, me.node, me.generation);
+    let key = SigningKey::from_seed(keys.log_seed.expose());
+    Keeper::open(heads, &data.join(files::LOG), origin, key, store).map_err(|e| failed(e.to_string()))
 }
 
 fn read_identity(config: &Config) -> Result<(NodeIdentity, wire::Signed), ServeError> {

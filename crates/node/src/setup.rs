@@ -13,17 +13,19 @@ use clearhouse_casework::body::versions;
 use clearhouse_casework::office::people::{Invitee, StaffFault};
 use clearhouse_casework::office::{Me, Now, Office};
 use clearhouse_casework::roles::Role;
-use clearhouse_protocol::ceremony::{self, Application, Presence};
+use clearhouse_protocol::ceremony::{self, Application, NodeKeys, Presence};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::LABEL_MAX;
 use clearhouse_store::DurableStore;
+use clearhouse_store::heads::{Heads, HeadsError, HeadsFile};
 use clearhouse_store::keyfile::{
     ContentKeys, DeviceSecret, KdfCost, KeyFile, KeyFileError, NewSlot, Opened, ServiceKeys, Verifier,
 };
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::passphrase::Passphrase;
+use clearhouse_store::secret::SecretBytes;
 use clearhouse_store::vault::Vault;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -40,6 +42,10 @@ pub mod files {
     pub const KEYS: &str = "keys/node.keys";
     /// The machine's secret.
     pub const DEVICE: &str = "keys/device.secret";
+    /// What the log signed last.
+    pub const HEADS: &str = "keys/log.heads";
+    /// The log's tiles and its last checkpoint, for tools.
+    pub const LOG: &str = "log";
     /// The store.
     pub const STORE: &str = "store";
     /// What stands in the store from the moment it was made whole.
@@ -97,6 +103,9 @@ pub enum SetupError {
     /// The key file.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The file of signed heads.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
     /// A file could not be written.
     #[error("{}: {source}", path.display())]
     File {
@@ -149,7 +158,10 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     let (net, org, node, mailbox) = (directory.net(), OrgId(id()), NodeId(id()), MailboxId(id()));
     let service = ServiceKeys::generate(rng);
     let sign = SigningKey::from_seed(service.node_seed.expose());
-    let tls = SigningKey::from_seed(service.tls_seed.expose()).public();
+    let public = |seed: &SecretBytes| SigningKey::from_seed(seed.expose()).public();
+    let tls = public(&service.tls_seed);
+    let node_keys =
+        NodeKeys { sign: sign.public(), log: public(&service.log_seed), witness: public(&service.witness_seed) };
     let device = DeviceSecret::create(&plan.folder.join(files::DEVICE), rng)?;
     let parts = (service, ContentKeys::generate(rng));
     let mut keys = KeyFile::create(&plan.folder.join(files::KEYS), (net, node), parts, slots, &device, rng)?;
@@ -176,7 +188,7 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     let bundle = wire::RecordBundle {
         records: vec![
             ceremony::accredit(net, &application, &[], now),
-            ceremony::certify(net, org, node, sign.public(), &root, now),
+            ceremony::certify(net, org, node, &node_keys, &root, now).map_err(|_| SetupError::Generation)?,
             ceremony::describe(net, &presence, &sign, now),
         ],
         prekeys: prekeys.iter().map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() }).collect(),
@@ -186,6 +198,7 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     write(files::APPLICATION, &bundle.encode_to_vec())?;
     write(files::ROOT_KEY, Zeroizing::new(hex(root_seed.as_ref()) + "\n").as_bytes())?;
     write(files::IDENTITY, identity_text(net, org, node, mailbox, &presence).as_bytes())?;
+    HeadsFile::create(&plan.folder.join(files::HEADS), (net, node), keys.service(), Heads::default())?;
     // A node that finds no store later knows that it lost one.
     DurableStore::open(&plan.folder.join(files::STORE)).map_err(|e| SetupError::Store(e.to_string()))?;
     // Last: a folder with a configuration is a node.

@@ -16,6 +16,7 @@ use crate::canon;
 use crate::ids::{Digest, Net, NodeId, OrgId};
 use crate::labels::media;
 use crate::limits::{OPENING_LEN, OPENING_STEP_SECS};
+use crate::log::note::{KeyKind, NoteKey};
 use crate::pae::pae;
 use crate::rows::EventRow;
 
@@ -72,6 +73,30 @@ impl Happening {
 #[must_use]
 pub fn origin(net: Net, org: OrgId, node: NodeId, generation: u32) -> String {
     format!("clearhouse.{}/{org}/{node}/g{generation}", crate::ids::hex(&net.0[..4]))
+}
+
+/// The generation a log starts with. A next one is handed over by coordinators, after a loss nothing can mend.
+pub const FIRST_GENERATION: u32 = 1;
+
+/// The name under which a node cosigns the heads of others.
+#[must_use]
+pub fn witness_name(net: Net, org: OrgId, node: NodeId) -> String {
+    format!("clearhouse.{}/{org}/{node}/witness", crate::ids::hex(&net.0[..4]))
+}
+
+/// The log's key as a certificate names it, if it is a key for a log of exactly this node.
+#[must_use]
+pub fn log_key(vkey: &str, net: Net, org: OrgId, node: NodeId) -> Option<NoteKey> {
+    let key = NoteKey::parse(vkey).ok().filter(|key| key.kind() == KeyKind::Log)?;
+    let generation = key.name().rsplit_once("/g")?.1.parse().ok().filter(|g| *g >= FIRST_GENERATION)?;
+    (key.name() == origin(net, org, node, generation)).then_some(key)
+}
+
+/// The witness key as a certificate names it, if it is a key of exactly this node.
+#[must_use]
+pub fn witness_key(vkey: &str, net: Net, org: OrgId, node: NodeId) -> Option<NoteKey> {
+    let key = NoteKey::parse(vkey).ok().filter(|key| key.kind() == KeyKind::Witness)?;
+    (key.name() == witness_name(net, org, node)).then_some(key)
 }
 
 /// Numbers and hides an event. The salt is fresh, so equal events have unrelated commitments.

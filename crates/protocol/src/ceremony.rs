@@ -9,10 +9,12 @@ use clearhouse_wire::v1::{
 };
 use prost::Message;
 
+use crate::audit::{self, FIRST_GENERATION};
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, SigningKey};
 use crate::labels::media;
 use crate::limits::{DAY, DESCRIPTOR_LIFE_SECS, HOUR, RECORD_LIFE_SECS};
+use crate::log::note::{KeyKind, NoteFault, NoteKey};
 use crate::pae::sha256;
 use crate::signed::{add_signature, sign};
 
@@ -119,20 +121,44 @@ pub fn accredit(net: Net, a: &Application<'_>, coordinators: &[&SigningKey], now
     signed
 }
 
+/// The public keys of a node that its organisation vouches for. Each has one use.
+#[derive(Clone, Copy)]
+pub struct NodeKeys {
+    /// Signs messages, receipts and the node's descriptors.
+    pub sign: [u8; 32],
+    /// Signs the heads of the node's own log.
+    pub log: [u8; 32],
+    /// Cosigns the heads of others' logs.
+    pub witness: [u8; 32],
+}
+
 /// A first NodeCert, signed by the organisation's root key, valid 360 days.
-#[must_use]
-pub fn certify(net: Net, org: OrgId, node: NodeId, sign_pk: [u8; 32], org_root: &SigningKey, now: u64) -> Signed {
+///
+/// # Errors
+/// [`NoteFault`] for a log or witness key that must not be used.
+pub fn certify(
+    net: Net,
+    org: OrgId,
+    node: NodeId,
+    keys: &NodeKeys,
+    org_root: &SigningKey,
+    now: u64,
+) -> Result<Signed, NoteFault> {
+    let log = NoteKey::new(&audit::origin(net, org, node, FIRST_GENERATION), KeyKind::Log, &keys.log)?;
+    let witness = NoteKey::new(&audit::witness_name(net, org, node), KeyKind::Witness, &keys.witness)?;
     let cert = NodeCert {
         net: net.to_vec(),
         org_id: org.to_vec(),
         node_id: node.to_vec(),
         version: 1,
-        sign_pk: sign_pk.to_vec(),
+        sign_pk: keys.sign.to_vec(),
+        log_vkey: log.to_string(),
+        witness_vkey: witness.to_string(),
         valid_from: now.saturating_sub(DAY),
         valid_until: now + RECORD_LIFE_SECS - 6 * DAY,
         ..NodeCert::default()
     };
-    sign(media::NODECERT, cert.encode_to_vec(), org_root)
+    Ok(sign(media::NODECERT, cert.encode_to_vec(), org_root))
 }
 
 /// What a node says of itself.

@@ -7,11 +7,12 @@ use clearhouse_wire::v1::{NetworkKind, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::ceremony::{self, Application, Founder, Presence, Thresholds};
+use crate::ceremony::{self, Application, Founder, NodeKeys, Presence, Thresholds};
 use crate::directory::Directory;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, PrekeySecret, SigningKey};
 use crate::limits::WEEK;
+use crate::pae::sha256;
 
 /// A convenient "now": 14 November 2026, 12:00 UTC, a Saturday.
 pub const NOW: u64 = 1_794_657_600;
@@ -35,6 +36,24 @@ pub struct Member {
 }
 
 impl Member {
+    /// The key of its log.
+    #[must_use]
+    pub fn log(&self) -> SigningKey {
+        SigningKey::from_seed(&sha256(&[self.tls_seed.as_slice(), b"log"].concat()))
+    }
+
+    /// The key with which it cosigns.
+    #[must_use]
+    pub fn witness(&self) -> SigningKey {
+        SigningKey::from_seed(&sha256(&[self.tls_seed.as_slice(), b"witness"].concat()))
+    }
+
+    /// What its certificate names.
+    #[must_use]
+    pub fn keys(&self) -> NodeKeys {
+        NodeKeys { sign: self.sign.public(), log: self.log().public(), witness: self.witness().public() }
+    }
+
     /// The secret prekey of the week of `now`.
     #[must_use]
     pub fn prekey(&self, now: u64) -> &PrekeySecret {
@@ -151,7 +170,7 @@ pub fn member_records(net: Net, m: &Member, n: usize, coordinators: &[SigningKey
     };
     [
         ceremony::accredit(net, &application, &keys, NOW),
-        ceremony::certify(net, m.org, m.node, m.sign.public(), &m.root, NOW),
+        ceremony::certify(net, m.org, m.node, &m.keys(), &m.root, NOW).expect("fresh keys are sound"),
         ceremony::describe(net, &presence, &m.sign, NOW),
     ]
 }

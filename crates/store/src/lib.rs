@@ -47,6 +47,7 @@ pub mod secret;
 mod segment;
 mod shelf;
 mod snapshot;
+pub mod tile_files;
 pub mod vault;
 
 pub use changes::{Changes, EventLeaf, Key, Put, Refusal};

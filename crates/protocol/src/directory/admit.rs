@@ -6,6 +6,7 @@
 use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
 
 use super::{Directory, Entry};
+use crate::audit;
 use crate::ids::{KeyId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
@@ -203,6 +204,7 @@ impl Directory {
         no_critical(&cert.extensions)?;
         lifetime(cert.valid_from, cert.valid_until, RECORD_LIFE_SECS)?;
         VerifyKey::admit(&cert.sign_pk)?;
+        self.check_note_keys(cert, org, node)?;
         let root = &self.orgs.get(&org).ok_or(RecordFault::Signer)?.value().org_root_pk;
         if signed::count(media::NODECERT, signed, &[VerifyKey::admit(root)?])?.is_empty() {
             return Err(RecordFault::Signer);
@@ -216,6 +218,21 @@ impl Directory {
             }
         }
         Ok(Some(Checked::Cert(node, claim)))
+    }
+
+    /// A log key and a witness key of this very node, each of its own use. A certificate of before the log has neither.
+    fn check_note_keys(&self, cert: &NodeCert, org: OrgId, node: NodeId) -> Result<(), RecordFault> {
+        let net = self.net();
+        let log = (!cert.log_vkey.is_empty()).then(|| audit::log_key(&cert.log_vkey, net, org, node));
+        let witness = (!cert.witness_vkey.is_empty()).then(|| audit::witness_key(&cert.witness_vkey, net, org, node));
+        let mut keys = vec![cert.sign_pk.clone()];
+        for key in [log, witness].into_iter().flatten() {
+            keys.push(key.ok_or(RecordFault::Field)?.public().to_vec());
+        }
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        if keys.len() == count { Ok(()) } else { Err(RecordFault::Field) }
     }
 
     fn check_descriptor(&self, signed: &Signed, now: u64) -> Result<Option<Checked>, RecordFault> {

@@ -14,10 +14,12 @@ use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolic
 pub use admit::{Checked, RecordFault};
 pub use lookup::{Recipient, RouteFault};
 
+use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
 use crate::limits::HOUR;
+use crate::log::note::NoteKey;
 use crate::pae::sha256;
 use crate::signed::Verified;
 
@@ -81,6 +83,13 @@ impl Directory {
     #[must_use]
     pub fn cert(&self, node: NodeId) -> Option<&NodeCert> {
         self.certs.get(&node).map(Entry::value)
+    }
+
+    /// The key of a node's log, as its certificate names it; valid or not, a log can always be checked.
+    #[must_use]
+    pub fn log_key(&self, node: NodeId) -> Option<NoteKey> {
+        let cert = self.cert(node)?;
+        audit::log_key(&cert.log_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
     }
 
     /// The nodes of an organisation.

@@ -112,6 +112,12 @@ impl NoteKey {
         &self.name
     }
 
+    /// The Ed25519 key.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        self.key.public()
+    }
+
     /// What it signs.
     #[must_use]
     pub fn kind(&self) -> KeyKind {

@@ -105,24 +105,59 @@ pub trait Tiles {
     fn tile(&self, id: TileId) -> Result<Vec<Hash>, Self::Error>;
 }
 
+/// The tiles that appending `fresh` leaf hashes to a tree of `old` leaves adds or widens, lowest level first.
+///
+/// # Errors
+/// Of [`Tiles::tile`]: each level's last tile is read once.
+pub fn grow<T: Tiles>(tiles: &T, old: u64, fresh: &[Hash]) -> Result<Vec<(TileId, Vec<Hash>)>, T::Error> {
+    let new = old + fresh.len() as u64;
+    let mut added = Vec::new();
+    let mut fresh = fresh.to_vec();
+    for level in 0..TILE_LEVELS {
+        let had = old >> (level * TILE_HEIGHT);
+        let mut above = Vec::new();
+        let mut rest = fresh.as_slice();
+        for id in of_level(level, old, new) {
+            let held = had.saturating_sub(id.index * TILE_WIDTH).min(TILE_WIDTH);
+            let mut hashes = if held > 0 { tiles.tile(TileId { width: held, ..id })? } else { Vec::new() };
+            let (now, later) = rest.split_at(rest.len().min((id.width - held) as usize));
+            hashes.extend_from_slice(now);
+            rest = later;
+            if id.width == TILE_WIDTH {
+                above.push(root(&hashes));
+            }
+            added.push((id, hashes));
+        }
+        if above.is_empty() {
+            break;
+        }
+        fresh = above;
+    }
+    Ok(added)
+}
+
+/// A tile that was read, behind its index.
+type Held = (u64, Vec<Hash>);
+
 /// The hashes of a tree of a given size, out of its tiles. Remembers the tile it read last of each level.
 pub struct Tiled<'a, T> {
     tiles: &'a T,
     size: u64,
-    last: RefCell<Vec<Option<(u64, Vec<Hash>)>>>,
+    /// Of each level, the tile read last.
+    last: RefCell<[Option<Held>; TILE_LEVELS as usize]>,
 }
 
 impl<'a, T: Tiles> Tiled<'a, T> {
     /// The tree of the first `size` leaves.
     #[must_use]
     pub fn new(tiles: &'a T, size: u64) -> Self {
-        Self { tiles, size, last: RefCell::new(vec![None; TILE_LEVELS as usize]) }
+        Self { tiles, size, last: RefCell::default() }
     }
 
     fn within<R>(&self, level: u32, index: u64, read: impl FnOnce(&[Hash]) -> R) -> Result<R, T::Error> {
         let mut last = self.last.borrow_mut();
         let slot = &mut last[level as usize];
-        if !slot.as_ref().is_some_and(|(held, _)| *held == index) {
+        if slot.as_ref().is_none_or(|(held, _)| *held != index) {
             let whole = self.size >> (level * TILE_HEIGHT);
             let width = whole.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
             *slot = Some((index, self.tiles.tile(TileId { level: Some(level), index, width })?));
@@ -191,6 +226,24 @@ mod tests {
                 let path = tree::inclusion(&tiled, index, n).unwrap();
                 assert!(crate::merkle::includes(&leaves[index as usize], index, n, &path, &root(&leaves)));
             }
+        }
+    }
+
+    #[test]
+    fn a_tree_that_grows_in_any_steps_has_the_tiles_it_has_at_once() {
+        let leaves = leaves(70_000);
+        for step in [1, 3, 255, 256, 257, 40_000] {
+            let end = (step * 300).min(70_000);
+            let (mut grown, mut at) = (Shelf::default(), 0);
+            while at < end {
+                let next = (at + step).min(end);
+                for (id, hashes) in grow(&grown, at as u64, &leaves[at..next]).unwrap() {
+                    assert_eq!(hashes.len() as u64, id.width);
+                    grown.0.insert((id.level.unwrap(), id.index), hashes);
+                }
+                at = next;
+            }
+            assert!(grown.0 == shelf(&leaves[..end]).0, "steps of {step}");
         }
     }
 

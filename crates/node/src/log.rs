@@ -1,0 +1,240 @@
+//! The node's own log: takes the events that were committed since the last head, signs a head over all of them, and
+//! keeps tiles for proofs.
+//!
+//! The order is fixed (decision 22): the events are durable in the store, then the head is durable in its own file, then
+//! it is signed. Signing is deterministic, so a crash between the two signs the same text again. Refuses to start on a
+//! store that is older than what was signed, and to go on after the file of heads failed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::note::{Note, NoteFault};
+use clearhouse_protocol::log::tiles::{TILE_HEIGHT, TILE_WIDTH, TileId, Tiled, grow};
+use clearhouse_protocol::log::tree::{self, Edge};
+use clearhouse_protocol::log::{Hash, leaf_hash};
+use clearhouse_protocol::pae::sha256;
+use clearhouse_store::heads::{Heads, HeadsError, HeadsFile};
+use clearhouse_store::tile_files::{TileError, TileFiles};
+use clearhouse_store::{Store, StoreError};
+use tokio::sync::watch;
+
+use crate::owner::{NotTaken, Owner};
+
+/// Events read from the store in one look.
+const PAGE: usize = 1000;
+/// The newest checkpoint, beside the tiles.
+const CHECKPOINT: &str = "checkpoint";
+/// How often the log is looked at when the policy does not say.
+const TICK_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Why the log cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file of signed heads.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
+    /// A tile.
+    #[error(transparent)]
+    Tile(#[from] TileError),
+    /// The events cannot be read.
+    #[error("the events of the log: {0}")]
+    Store(#[from] StoreError),
+    /// The events in the store are not those that were signed.
+    #[error(
+        "the events in the store are not those this node signed for ({size} of them): the store was changed or another \
+         one was put here. Nothing is signed; put back the store and the keys of the same day"
+    )]
+    Changed {
+        /// How many the signed head covers.
+        size: u64,
+    },
+    /// The last signed head cannot be read, or the log's name is no name.
+    #[error("the last signed head is not one of this log: {0}")]
+    Head(#[from] NoteFault),
+}
+
+/// The newest head of this node, for whoever wants to show or prove it.
+#[derive(Clone)]
+pub struct Head {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// The signed note.
+    pub note: Arc<Note>,
+}
+
+/// Keeps the log. One of it lives, as one owner does.
+pub struct Keeper {
+    heads: HeadsFile,
+    files: TileFiles,
+    edge: Edge,
+    origin: String,
+    key: SigningKey,
+    told: watch::Sender<Option<Head>>,
+}
+
+impl Keeper {
+    /// Takes the log up where it was signed last. Tiles that do not fit are written anew from the store's events.
+    ///
+    /// # Errors
+    /// [`LogError`]; after each of them the node must not serve, because it could not sign what it does.
+    pub fn open(
+        heads: HeadsFile,
+        dir: &Path,
+        origin: String,
+        key: SigningKey,
+        store: &impl Store,
+    ) -> Result<Self, LogError> {
+        heads.check(store.generation(), store.event_count())?;
+        let files = TileFiles::new(dir);
+        let (size, root) = match heads.last().head.as_slice() {
+            [] => (0, sha256(&[])),
+            text => {
+                let text = std::str::from_utf8(text).map_err(|_| NoteFault::NotACheckpoint)?;
+                let head = Checkpoint::parse(text)?;
+                if head.origin != origin || head.size != heads.last().events {
+                    return Err(NoteFault::OtherOrigin.into());
+                }
+                (head.size, head.root)
+            }
+        };
+        let edge = Edge::of(&Tiled::new(&files, size), size).ok().filter(|edge| edge.root() == root);
+        let edge = edge.map_or_else(|| derive(&files, size, root, store), Ok)?;
+        let keeper = Self { heads, files, edge, origin, key, told: watch::Sender::new(None) };
+        if size > 0 {
+            keeper.tell()?;
+        }
+        Ok(keeper)
+    }
+
+    /// How many events the newest head covers.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.edge.size()
+    }
+
+    /// The newest head, now and whenever it changes; `None` before the first.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Option<Head>> {
+        self.told.subscribe()
+    }
+
+    /// Signs a head over everything so far and these commitments, which are durable in the store at `generation`.
+    /// Returns without a word when there is nothing new.
+    ///
+    /// # Errors
+    /// [`LogError`]. After an error of the heads file the process must stop.
+    pub fn advance(&mut self, commitments: &[Hash], generation: u64) -> Result<(), LogError> {
+        if commitments.is_empty() {
+            return Ok(());
+        }
+        let fresh: Vec<Hash> = commitments.iter().map(leaf_hash).collect();
+        let replaced = append(&self.files, &mut self.edge, &fresh)?;
+        let head = Checkpoint { origin: self.origin.clone(), size: self.edge.size(), root: self.edge.root() };
+        self.heads.advance(Heads { generation, events: head.size, head: head.text().into_bytes() })?;
+        replaced.into_iter().for_each(|tile| self.files.remove(tile));
+        self.tell()
+    }
+
+    /// Signs what the heads file holds, and tells everybody.
+    fn tell(&self) -> Result<(), LogError> {
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.edge.size(), root: self.edge.root() };
+        let note = checkpoint.sign(&self.key)?;
+        self.files.write_bytes(CHECKPOINT, note.to_string().as_bytes())?;
+        self.told.send_replace(Some(Head { checkpoint, note: Arc::new(note) }));
+        Ok(())
+    }
+}
+
+/// Writes the tiles that these leaves add, and moves the edge. Returns the narrower tiles that they replace: they are
+/// what a start after a crash here reads, and go when the new head is durable.
+fn append(files: &TileFiles, edge: &mut Edge, fresh: &[Hash]) -> Result<Vec<TileId>, TileError> {
+    let old = edge.size();
+    let mut replaced = Vec::new();
+    for (id, hashes) in grow(files, old, fresh)? {
+        files.write(id, &hashes)?;
+        replaced.extend(width_before(id, old).map(|width| TileId { width, ..id }));
+    }
+    fresh.iter().for_each(|leaf| edge.push(*leaf));
+    Ok(replaced)
+}
+
+/// How wide this tile was in a tree of `old` leaves, if it was there and narrower.
+fn width_before(id: TileId, old: u64) -> Option<u64> {
+    let had = old >> (id.level? * TILE_HEIGHT);
+    let width = had.saturating_sub(id.index * TILE_WIDTH).min(TILE_WIDTH);
+    (0 < width && width < id.width).then_some(width)
+}
+
+/// Writes all tiles anew from the events, which must be those that were signed.
+fn derive(files: &TileFiles, size: u64, root: Hash, store: &impl Store) -> Result<Edge, LogError> {
+    tracing::warn!(size, "the log's tiles do not fit the signed head and are written anew");
+    files.clear()?;
+    let mut edge = Edge::default();
+    while edge.size() < size {
+        let wanted = usize::try_from(size - edge.size()).unwrap_or(usize::MAX).min(PAGE);
+        let page = store.events(edge.size(), wanted)?;
+        if page.is_empty() {
+            break;
+        }
+        let fresh: Vec<Hash> = page.iter().map(|event| leaf_hash(&event.commitment)).collect();
+        append(files, &mut edge, &fresh)?.into_iter().for_each(|tile| files.remove(tile));
+    }
+    let fits = edge.size() == size && tree::root(&Tiled::new(files, size), size)? == root;
+    if fits { Ok(edge) } else { Err(LogError::Changed { size }) }
+}
+
+/// Keeps the log until the node stops. Returns why when it cannot be kept.
+pub async fn keep<S: Store + 'static>(owner: Owner<S>, mut keeper: Keeper, tick_secs: u32) -> String {
+    let tick = if tick_secs == 0 { TICK_DEFAULT } else { Duration::from_secs(tick_secs.into()) };
+    let mut ticks = tokio::time::interval(tick);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (commitments, generation) = match unsigned(&owner, keeper.size()).await {
+            Ok(Ok(found)) => found,
+            // The owner says why; here nothing is signed until it is mended.
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the log waits");
+                continue;
+            }
+            Err(_) => return std::future::pending().await,
+        };
+        let advanced = tokio::task::spawn_blocking(move || {
+            let done = keeper.advance(&commitments, generation);
+            (keeper, done)
+        });
+        match advanced.await {
+            Ok((back, Ok(()))) => keeper = back,
+            Ok((_, Err(error))) => return error.to_string(),
+            Err(_) => return "the log ended by an error of this program".to_owned(),
+        }
+    }
+}
+
+/// The commitments that no head covers yet, and the generation they are durable in.
+async fn unsigned<S: Store + 'static>(
+    owner: &Owner<S>,
+    size: u64,
+) -> Result<Result<(Vec<Hash>, u64), StoreError>, NotTaken> {
+    let mut all = Vec::new();
+    loop {
+        let from = size + all.len() as u64;
+        let page = owner.look(move |world| {
+            let store = world.ledger.store();
+            let page = store.events(from, PAGE)?;
+            Ok((page.iter().map(|event| event.commitment).collect::<Vec<_>>(), store.generation()))
+        });
+        match page.await? {
+            Ok((page, generation)) if page.is_empty() => return Ok(Ok((all, generation))),
+            Ok((page, _)) => all.extend(page),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The log's tiles as files (C2SP tlog-tiles): hashes only, so a folder of them tells nobody anything.
+//!
+//! They are derived: the events in the store are the truth, and whoever opens a log holds the tiles' root against the
+//! last signed head and writes them anew when they differ. That is why nothing here is synced. Refuses a tile that is
+//! not as long as its name says.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clearhouse_protocol::log::Hash;
+use clearhouse_protocol::log::tiles::{TILE_WIDTH, TileId, Tiles};
+
+/// A folder of tiles.
+#[derive(Clone)]
+pub struct TileFiles {
+    dir: PathBuf,
+}
+
+/// Why a tile cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TileError {
+    /// The system said no.
+    #[error("the tile {path} of the log: {source}")]
+    Io {
+        /// The file, below the log's folder.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is there and is not a tile of this width.
+    #[error("the tile {0} of the log is cut off or too long")]
+    Length(String),
+}
+
+impl TileFiles {
+    /// The tiles below a folder. Nothing is read or made yet.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Writes a tile beside its place and moves it there.
+    ///
+    /// # Errors
+    /// [`TileError::Io`].
+    pub fn write(&self, id: TileId, hashes: &[Hash]) -> Result<(), TileError> {
+        self.write_bytes(&id.path(), &hashes.concat())
+    }
+
+    /// Removes a tile that a wider one has made needless. One that stays only takes up room.
+    pub fn remove(&self, id: TileId) {
+        let _ = fs::remove_file(self.dir.join(id.path()));
+    }
+
+    /// Writes any file of the layout: a tile, an entry bundle, the checkpoint.
+    ///
+    /// # Errors
+    /// [`TileError::Io`].
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), TileError> {
+        let failed = |source| TileError::Io { path: name.to_owned(), source };
+        let path = self.dir.join(name);
+        let folder = path.parent().unwrap_or(&self.dir);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let beside = path.with_extension("new");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(failed)?;
+        file.write_all(bytes).map_err(failed)?;
+        fs::rename(&beside, &path).map_err(failed)
+    }
+
+    /// Removes every tile, to write them anew.
+    ///
+    /// # Errors
+    /// [`TileError::Io`].
+    pub fn clear(&self) -> Result<(), TileError> {
+        match fs::remove_dir_all(self.dir.join("tile")) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(TileError::Io { path: "tile".to_owned(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, id: TileId) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.dir.join(id.path())) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Tiles for TileFiles {
+    type Error = TileError;
+
+    /// A tile of this width, or the beginning of a full one.
+    fn tile(&self, id: TileId) -> Result<Vec<Hash>, TileError> {
+        let failed = |source| TileError::Io { path: id.path(), source };
+        let exact = self.read(id).map_err(failed)?;
+        let (bytes, width) = match exact {
+            Some(bytes) => (bytes, id.width),
+            None => {
+                let full = TileId { width: TILE_WIDTH, ..id };
+                let bytes = self.read(full).map_err(failed)?;
+                (bytes.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?, TILE_WIDTH)
+            }
+        };
+        let (hashes, rest) = bytes.as_chunks::<32>();
+        if !rest.is_empty() || hashes.len() as u64 != width {
+            return Err(TileError::Length(id.path()));
+        }
+        Ok(hashes[..id.width as usize].to_vec())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clearhouse_protocol::log::tiles::{Tiled, grow};
+    use clearhouse_protocol::log::{leaf_hash, tree};
+    use clearhouse_protocol::merkle;
+
+    use super::*;
+
+    fn leaves(n: u64) -> Vec<Hash> {
+        (0..n).map(|i| leaf_hash(&merkle::leaf(&i.to_be_bytes()))).collect()
+    }
+
+    #[test]
+    fn a_log_grown_in_files_has_the_root_of_its_leaves_at_every_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, leaves) = (TileFiles::new(dir.path()), leaves(1000));
+        let mut old = 0;
+        for new in [1, 2, 255, 256, 257, 600, 1000] {
+            for (id, hashes) in grow(&files, old, &leaves[old as usize..new]).unwrap() {
+                files.write(id, &hashes).unwrap();
+            }
+            old = new as u64;
+            let root = tree::root(&Tiled::new(&files, old), old).unwrap();
+            assert_eq!(root, merkle::root(&leaves[..new]), "{new}");
+        }
+        // Every earlier size can still be read out of the wider tiles.
+        assert_eq!(tree::root(&Tiled::new(&files, 300), 300).unwrap(), merkle::root(&leaves[..300]));
+    }
+
+    #[test]
+    fn a_tile_cut_off_missing_or_too_long_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, leaves) = (TileFiles::new(dir.path()), leaves(5));
+        let id = TileId { level: Some(0), index: 0, width: 5 };
+        files.write(id, &leaves).unwrap();
+        let path = dir.path().join(id.path());
+        let whole = fs::read(&path).unwrap();
+        for bytes in [&whole[..whole.len() - 1], &whole[..128], &[whole.clone(), vec![0; 32]].concat()] {
+            fs::write(&path, bytes).unwrap();
+            assert!(matches!(files.tile(id), Err(TileError::Length(name)) if name == "tile/0/000.p/5"));
+        }
+        fs::remove_file(&path).unwrap();
+        let error = files.tile(id).unwrap_err().to_string();
+        assert!(error.contains("tile/0/000.p/5"), "{error}");
+    }
+}
