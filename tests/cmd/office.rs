@@ -185,6 +185,7 @@ fn a_return_is_carried_by_commands_and_sample_forms_alone() {
     here.run("chiara", &["outbox", "retry"]).exits(0);
     here.run("chiara", &["case", "recall", &case, &"00".repeat(16)]).exits(5);
 
+    the_log_is_taken_away_and_checked(&desk, &here);
     here.run("chiara", &["lock"]).exits(0);
     here.run("chiara", &["case", "list"]).exits(7);
     here.node.run(["unlock", "--as", "chiara", "--passphrase-file", &here.pass("chiara")]).exits(0);
@@ -192,6 +193,50 @@ fn a_return_is_carried_by_commands_and_sample_forms_alone() {
     here.run("chiara", &["user", "sign-out"]).exits(0);
     assert!(here.run("chiara", &["case", "list"]).exits(7).err.contains("clearhouse user sign-in chiara"));
     no_session_can_be_read(&here);
+}
+
+/// Who may read the log, what an export proves to a stranger, and what one changed byte in it shows.
+fn the_log_is_taken_away_and_checked(desk: &Desk, office: &Office<'_>) {
+    assert!(office.run("chiara", &["audit", "list"]).exits(5).err.contains("CH-R0108"));
+    let began = Instant::now();
+    let listed = loop {
+        let listed = office.as_root(&["audit", "list", "--count", "1000", "--json"]).exits(0).json();
+        if listed["signed"].as_u64() > Some(20) {
+            break listed;
+        }
+        assert!(began.elapsed() < HANGS, "{listed}");
+        pause(Duration::from_millis(100));
+    };
+    let events: Vec<&str> = listed["entries"].as_array().unwrap().iter().filter_map(|e| e["event"].as_str()).collect();
+    for event in ["sent", "receipt received", "released", "withdrawn", "sign in", "directory changed"] {
+        assert!(events.contains(&event), "{event}: {events:?}");
+    }
+    assert!(office.as_root(&["audit", "list"]).exits(0).out.contains("under a signed head"));
+
+    let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
+    let (log, genesis) = (path("log"), path("ceremony/genesis.record"));
+    office.as_root(&["audit", "export", "--out", &log]).exits(0);
+    office.as_root(&["audit", "export", "--out", &log]).exits(5);
+    let verify = |more: &[&str]| super::clearhouse(["audit", "verify", &log].into_iter().chain(more.iter().copied()));
+    let told = verify(&["--genesis", &genesis]).exits(0).out;
+    assert!(told.contains("Nothing was removed or changed") && told.contains("signed by"), "{told}");
+    assert_eq!(verify(&["--json"]).exits(0).json()["vouched"], "records");
+    let older = path("log/checkpoint");
+    assert!(verify(&["--since", &older]).exits(0).out.contains("since the checkpoint"));
+    super::clearhouse(["audit", "verify", &path("chiara.none")]).exits(4);
+
+    let proof = office.as_root(&["audit", "prove", "3"]).exits(0).out;
+    assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nindex 3\n"), "{proof}");
+    office.as_root(&["audit", "prove", "99999999"]).exits(4);
+
+    let bundles = desk.path("log/tile/entries");
+    let partial = fs::read_dir(bundles).unwrap().next().unwrap().unwrap().path();
+    let bundle = fs::read_dir(partial).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&bundle).unwrap();
+    bytes[35 * 5 + 9] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    let found = verify(&[]).exits(8).err;
+    assert!(found.contains("entry 5 is not the one that was logged"), "{found}");
 }
 
 /// Waits until the case looks as `seen` says.

@@ -56,6 +56,11 @@ impl Node {
         Ok(Self { folder, socket: config.control_socket })
     }
 
+    /// The file by which the node knows its network.
+    pub(crate) fn genesis(&self) -> PathBuf {
+        self.folder.join(clearhouse_node::setup::files::GENESIS)
+    }
+
     /// Asks one thing that needs nobody to be signed in.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    arrival, case, completions, config, consent, directory, doors, import, inbox, init, notice, outbox, profile, serve,
-    status, user, version,
+    arrival, audit, case, completions, config, consent, directory, doors, import, inbox, init, notice, outbox, profile,
+    serve, status, user, version,
 };
 use crate::output::Out;
 use crate::trouble::{Exit, Trouble};
@@ -82,6 +82,7 @@ pub(crate) enum Command {
     Arrival(arrival::Arrival),
     Import(import::Import),
     Outbox(outbox::Outbox),
+    Audit(audit::Audit),
     Config(config::ConfigCommand),
     Demo(crate::demo::Args),
     Completions(completions::Completions),
@@ -124,6 +125,7 @@ impl Command {
             Self::Arrival(command) => command.run(app).await,
             Self::Import(command) => command.run(app),
             Self::Outbox(command) => command.run(app).await,
+            Self::Audit(command) => command.run(app).await,
             Self::Config(command) => command.run(app),
             Self::Demo(args) => Ok(match crate::demo::run(args, app.global.json).await {
                 0 => Exit::Done,

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing and asks nothing. Every text goes through [`crate::output::plain`]: it may be a peer's.
 
+mod audit;
 mod cases;
 mod messages;
 mod node;
@@ -40,6 +41,10 @@ pub(crate) fn reply(value: &Value) -> String {
         "ch.message/1" => messages::message(value),
         "ch.profile/1" => messages::profile(value),
         "ch.outbox/1" => messages::outbox(value),
+        "ch.audit/1" => audit::list(value),
+        "ch.audit-proof/1" => audit::proof(value),
+        "ch.audit-export/1" => audit::export(value),
+        "ch.audit-verify/1" => audit::verify(value),
         "ch.init/1" => offline::init(value),
         "ch.config/1" => offline::config(value),
         "ch.config-check/1" => offline::config_check(value),
@@ -77,6 +82,10 @@ pub(crate) const SCHEMAS: &[&str] = &[
     "ch.message/1",
     "ch.profile/1",
     "ch.outbox/1",
+    "ch.audit/1",
+    "ch.audit-proof/1",
+    "ch.audit-export/1",
+    "ch.audit-verify/1",
     "ch.init/1",
     "ch.config/1",
     "ch.config-check/1",

@@ -86,6 +86,14 @@ pub enum Call {
     Outbox,
     /// Tries everything under way now.
     OutboxRetry,
+    /// Entries of the node's log, opened: from a number on, or the newest; at most 1,000. An auditor, an administrator
+    /// or a manager. Answers `ch.audit/1`.
+    AuditList { from: Option<u64>, count: Option<u64> },
+    /// The proof that an entry is in the log. The same people. Answers `ch.audit-proof/1` with a C2SP tlog-proof.
+    AuditProve { index: u64 },
+    /// Commitments of the log from a number on, at most 1,000, with checkpoint, key and records, to be written to a
+    /// folder. The same people. Answers `ch.audit-entries/1`.
+    AuditEntries { from: u64 },
 }
 
 /// A staged attachment and where it belongs.

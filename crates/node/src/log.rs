@@ -5,6 +5,9 @@
 //! it is signed. Signing is deterministic, so a crash between the two signs the same text again. Refuses to start on a
 //! store that is older than what was signed, and to go on after the file of heads failed.
 
+pub mod folder;
+pub mod view;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,6 +31,7 @@ use crate::door::FrontDoor;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
+use crate::log::view::View;
 use crate::log::{self, Keeper};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
@@ -192,6 +193,7 @@ pub async fn run(
         prekeys: prekeys.clone(),
         pool: Arc::clone(&pool),
         clock: Arc::clone(&clock),
+        log: View::new(&config.data.join(files::LOG), keeper.watch()),
         findings,
         cost: if training { KdfCost::FLOOR } else { KdfCost::STANDARD },
         training,

@@ -69,7 +69,7 @@ pub fn genesis(kind: NetworkKind, label: &str, founders: &[Founder<'_>], k: Thre
         f: k.f,
         allowed_suites: vec![1],
         min_suite: 1,
-        log_tick_secs: 30,
+        log_tick_secs: if kind == NetworkKind::Training { 1 } else { 30 },
         audit_push_secs: 3600,
         ..RootPolicy::default()
     };

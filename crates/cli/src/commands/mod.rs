@@ -1,6 +1,7 @@
 //! One file per command: what can be typed, what is asked of the node, what is done without one.
 
 pub(crate) mod arrival;
+pub(crate) mod audit;
 pub(crate) mod case;
 pub(crate) mod completions;
 pub(crate) mod config;

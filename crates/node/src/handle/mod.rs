@@ -4,6 +4,7 @@
 //! the office asks that person's role. Nothing here formats for a screen and nothing here logs what it is asked.
 
 mod acts;
+mod audit;
 mod people;
 mod records;
 mod show;
@@ -27,6 +28,7 @@ use crate::calls::Call;
 use crate::clock::Clock;
 use crate::control::{ControlFailure, SessionToken};
 use crate::limits::Counters;
+use crate::log::view::View;
 use crate::opener::Prekeys;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::Pool;
@@ -64,6 +66,8 @@ pub struct Parts<S> {
     pub pool: Arc<Pool>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The node's own log.
+    pub log: View,
     /// What was found when the store was opened.
     pub findings: Vec<Finding>,
     /// What a guess at a new pass phrase costs.
@@ -87,6 +91,7 @@ pub struct Handle<S> {
     prekeys: Prekeys,
     pool: Arc<Pool>,
     clock: Arc<dyn Clock>,
+    log: View,
     findings: Vec<Finding>,
     cost: KdfCost,
     training: bool,
@@ -112,6 +117,7 @@ impl<S: Store + 'static> Handle<S> {
             prekeys: parts.prekeys,
             pool: parts.pool,
             clock: parts.clock,
+            log: parts.log,
             findings: parts.findings,
             cost: parts.cost,
             training: parts.training,
@@ -183,6 +189,9 @@ impl<S: Store + 'static> Handle<S> {
             Call::Recall { case, message } => self.recall(actor, case, message).await,
             Call::Outbox => self.outbox().await,
             Call::OutboxRetry => self.outbox_retry().await,
+            Call::AuditList { from, count } => self.audit_list(&actor, from, count).await,
+            Call::AuditProve { index } => self.audit_prove(&actor, index).await,
+            Call::AuditEntries { from } => self.audit_entries(actor, from).await,
             Call::Status
             | Call::Doctor
             | Call::SignIn { .. }

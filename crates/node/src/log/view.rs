@@ -1,0 +1,47 @@
+//! The log as others may see it: the newest head, proofs out of the tiles. Reads; signs nothing.
+
+use std::path::Path;
+
+use clearhouse_protocol::log::proof::Proof;
+use clearhouse_protocol::log::tiles::Tiled;
+use clearhouse_protocol::log::tree;
+use clearhouse_store::tile_files::{TileError, TileFiles};
+use tokio::sync::watch;
+
+use super::Head;
+
+/// A reader beside the keeper. Clones share it.
+#[derive(Clone)]
+pub struct View {
+    files: TileFiles,
+    head: watch::Receiver<Option<Head>>,
+}
+
+impl View {
+    /// A view of the log in `dir`, whose heads come by `head`.
+    #[must_use]
+    pub fn new(dir: &Path, head: watch::Receiver<Option<Head>>) -> Self {
+        Self { files: TileFiles::new(dir), head }
+    }
+
+    /// The newest head; `None` before the first.
+    #[must_use]
+    pub fn head(&self) -> Option<Head> {
+        self.head.borrow().clone()
+    }
+
+    /// The proof that entry `index` is in the log, under the newest head; `None` when no head covers it yet. Blocks.
+    ///
+    /// # Errors
+    /// [`TileError`]: the next start writes the tiles anew.
+    pub fn prove(&self, index: u64) -> Result<Option<Proof>, TileError> {
+        let Some(head) = self.head().filter(|head| index < head.checkpoint.size) else { return Ok(None) };
+        let size = head.checkpoint.size;
+        match tree::inclusion(&Tiled::new(&self.files, size), index, size) {
+            Ok(path) => Ok(Some(Proof { extra: Vec::new(), index, path, note: (*head.note).clone() })),
+            // The head moved on and took its edge tiles with it: the newer one has them.
+            Err(_) if self.head().is_some_and(|newer| newer.checkpoint.size > size) => self.prove(index),
+            Err(error) => Err(error),
+        }
+    }
+}
