@@ -137,6 +137,35 @@ fn a_key_file_with_one_flipped_bit_is_called_damaged_wherever_the_bit_is() {
 }
 
 #[test]
+fn a_file_of_signed_heads_that_is_missing_or_changed_is_named_and_nothing_is_signed() {
+    gone_row(files::HEADS, |told| told.refused(8, "CH-I0903", &[files::HEADS]));
+    file_row(files::HEADS, |bytes| bytes[30] ^= 1, |told| told.refused(8, "CH-I0903", &[files::HEADS, "damaged"]));
+}
+
+#[test]
+fn attack_30_an_older_copy_of_the_store_is_not_signed_for() {
+    runtime().block_on(async {
+        let mut office = office();
+        let (store, old, new) =
+            (office.path(files::STORE), office.path("store-of-before"), office.path("store-of-now"));
+        let copied = std::process::Command::new("cp").arg("-a").args([&store, &old]).status().unwrap();
+        assert!(copied.success());
+        // Each start signs what the run before it did.
+        for _ in 0..2 {
+            office.has_lost_nothing("elena").await;
+            office.stop();
+        }
+        std::fs::rename(&store, &new).unwrap();
+        std::fs::rename(&old, &store).unwrap();
+        let Err(told) = office.start().await else { panic!("it started on an older store") };
+        told.refused(8, "CH-I0903", &["older than what this node has signed", "Nothing is signed"]);
+        std::fs::remove_dir_all(&store).unwrap();
+        std::fs::rename(&new, &store).unwrap();
+        office.has_lost_nothing("elena").await;
+    });
+}
+
+#[test]
 fn a_key_file_of_a_newer_version_asks_for_the_newer_program() {
     let newer = |bytes: &mut Vec<u8>| {
         bytes[23] = 2;
@@ -229,6 +258,7 @@ fn a_flipped_byte_in_the_journal_is_told_by_the_name_of_its_file_or_shown_as_a_f
         for at in [3, len / 5, len / 2, len * 9 / 10, len - 2] {
             let mut office = office();
             let whole = office.spoil(name, |bytes| bytes[at] ^= 0x10);
+            let heads = std::fs::read(office.path(files::HEADS)).unwrap();
             match office.start().await {
                 Err(told) => {
                     refused += 1;
@@ -241,6 +271,8 @@ fn a_flipped_byte_in_the_journal_is_told_by_the_name_of_its_file_or_shown_as_a_f
                     doctor.silent();
                     assert!(doctor.all.contains(&segment), "byte {at}: {}", doctor.all);
                     office.stop();
+                    // What it signed meanwhile goes back with the journal; else the repair would be an old store.
+                    office.put(files::HEADS, &heads);
                 }
             }
             silent(&office.log());
