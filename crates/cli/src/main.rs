@@ -10,6 +10,7 @@ mod demo;
 mod files;
 mod forms;
 mod interrupt;
+mod log_folder;
 mod output;
 mod render;
 mod secrets;

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
-use clearhouse_node::log::folder::{self, Export, FolderFault, Vouched, Whole};
-use clearhouse_protocol::log::note::{Note, NoteKey};
+use clearhouse_node::log::folder::{self, FolderFault, Vouched, Whole};
+use clearhouse_protocol::log::note::NoteKey;
 use serde_json::{Value, json};
 
-use crate::ask::{Node, bytes_of};
+use crate::ask::Node;
 use crate::cli::App;
 use crate::commands::directory::records;
 use crate::files::{self, NewFolder};
+use crate::log_folder::Pages;
 use crate::trouble::{Code, Exit, Trouble, sentence};
 
 /// Bytes of a file given to be checked against.
@@ -133,38 +134,21 @@ async fn export(app: &App, out: &Path) -> Result<(), Trouble> {
     let node = Node::find(&app.global)?;
     let mut desk = node.sit_down(app).await?;
     let genesis = files::read(&node.genesis(), FILE_MAX, Code::Records)?;
-    let mut pages = Vec::new();
-    let first = desk.ask(Call::AuditEntries { from: 0 }).await?;
-    let size = first.get("size").and_then(Value::as_u64).unwrap_or(0);
-    let mut had = commitments(&first, &mut pages)?;
-    while had < size {
-        let page = desk.ask(Call::AuditEntries { from: had }).await?;
-        let more = commitments(&page, &mut pages)?;
-        if more == 0 {
+    let mut pages = Pages::of(desk.ask(Pages::first()).await?)?;
+    while let Some(call) = pages.next() {
+        let page = desk.ask(call).await?;
+        if !pages.take(&page)? {
             break;
         }
-        had += more;
     }
     desk.leave().await;
-    pages.truncate(usize::try_from(size).unwrap_or(usize::MAX));
     place.fill(|folder| {
         let wrong = |fault: FolderFault| Trouble::new(Code::Record, sentence(&fault.to_string()), "clearhouse doctor");
-        let mut export = Export::new(folder).map_err(wrong)?;
-        export.push(&pages).map_err(wrong)?;
-        let text = |field: &str| first.get(field).and_then(Value::as_str).unwrap_or_default();
-        let note = Note::parse(text("checkpoint").as_bytes()).map_err(|fault| wrong(fault.into()))?;
-        export.finish(&note, text("key"), &genesis, &bytes_of(&first, "records")?).map_err(wrong)
+        pages.write(folder, &genesis).map_err(wrong)
     })?;
-    app.out.reply(&json!({"schema": "ch.audit-export/1", "folder": out.display().to_string(), "entries": size}))?;
+    let folder = out.display().to_string();
+    app.out.reply(&json!({"schema": "ch.audit-export/1", "folder": folder, "entries": pages.size()}))?;
     Ok(())
-}
-
-/// Adds the commitments of a page; how many there were.
-fn commitments(page: &Value, all: &mut Vec<[u8; 32]>) -> Result<u64, Trouble> {
-    let bytes = bytes_of(page, "commitments")?;
-    let (whole, _) = bytes.as_chunks::<32>();
-    all.extend_from_slice(whole);
-    Ok(whole.len() as u64)
 }
 
 fn told(whole: &Whole) -> Value {

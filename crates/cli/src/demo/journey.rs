@@ -42,7 +42,8 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     power_cut(region, &case, teller).await?;
     arrival(region, &case, teller).await?;
     coordinator(region, person, teller)?;
-    tamper(region, teller).await
+    tamper(region, teller).await?;
+    super::log::checked(region, teller).await
 }
 
 async fn directory(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {

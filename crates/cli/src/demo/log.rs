@@ -1,0 +1,76 @@
+//! The last step: the log of a node in a stranger's hands.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clearhouse_node::calls::Call;
+use clearhouse_node::clock::{Clock as _, SystemClock};
+use clearhouse_node::log::folder::{self, FolderFault, Vouched, Whole};
+use clearhouse_node::setup::files;
+use clearhouse_protocol::log::LEAF_LEN;
+use clearhouse_protocol::log::tiles::{TILE_WIDTH, bundles_added};
+
+use super::region::Region;
+use super::{Failure, Teller};
+use crate::log_folder::Pages;
+
+/// How long the next signed head may take.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Takes the receiver's log away, checks it with no key of anybody, and again with one byte changed.
+pub(super) async fn checked(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let failed = |what: &str| Failure::new("CH-E0308", format!("The log could not be tried: {what}."));
+    let o = &region.origin;
+    let deadline = Instant::now() + WAIT_MAX;
+    // The next head covers all that happened so far.
+    let newest = || o.ask(Call::AuditList { from: None, count: Some(1) });
+    let happened = newest().await?["events"].as_u64();
+    while newest().await?["signed"].as_u64() < happened {
+        if Instant::now() > deadline {
+            return Err(failed("no head covers it"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let mut pages = Pages::of(o.ask(Pages::first()).await?).map_err(|e| failed(&e.text))?;
+    while let Some(call) = pages.next() {
+        if !pages.take(&o.ask(call).await?).map_err(|e| failed(&e.text))? {
+            break;
+        }
+    }
+    let genesis = std::fs::read(o.folder.join(files::GENESIS)).map_err(|e| failed(&e.to_string()))?;
+    let folder = region.folder.join("exported-log");
+    pages.write(&folder, &genesis).map_err(|e| failed(&e.to_string()))?;
+    let check = || folder::verify(&folder, None, None, None, SystemClock.now());
+    let whole = check().map_err(|fault| failed(&fault.to_string()))?;
+    let Vouched::Records { label, .. } = &whole.vouched else { return Err(failed("nobody vouches for its key")) };
+    let changed = whole.checkpoint.size / 2;
+    flip(&folder, &whole, changed).map_err(|e| failed(&e.to_string()))?;
+    match check() {
+        Err(FolderFault::Entry(at)) if at == changed => {}
+        Err(fault) => return Err(failed(&format!("the changed byte was seen as: {fault}"))),
+        Ok(_) => return Err(failed("a changed byte was not seen")),
+    }
+    let text = format!(
+        "{label}'s log of {} entries, checked with no key of anybody: nothing removed or changed; one byte changed in a \
+         copy: found at entry {changed}",
+        whole.checkpoint.size
+    );
+    teller.step("Log", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+/// Changes one byte of one entry of an exported log.
+fn flip(folder: &Path, log: &Whole, entry: u64) -> std::io::Result<()> {
+    let Some(bundle) = bundles_added(0, log.checkpoint.size).find(|bundle| bundle.index == entry / TILE_WIDTH) else {
+        return Ok(());
+    };
+    let path = folder.join(bundle.path());
+    let mut bytes = std::fs::read(&path)?;
+    let at = usize::try_from(entry % TILE_WIDTH).unwrap_or(0) * (LEAF_LEN + 2) + 10;
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1;
+    }
+    std::fs::write(path, bytes)
+}
