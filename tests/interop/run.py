@@ -155,7 +155,7 @@ def golden_streams():
 
 
 def worked_bytes():
-    """The block of section 13, recomputed here."""
+    """The block of section 14, recomputed here."""
     block = (ROOT / "proto/README.md").read_text().split("```worked\n")[1].split("```")[0]
     values, name = {}, ""
     for line in block.splitlines():

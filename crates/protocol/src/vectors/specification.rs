@@ -44,7 +44,7 @@ fn the_worked_bytes_of_the_specification_come_out() {
         std::fs::write(workspace().join("proto/README.md"), text).expect("it can be written");
         return;
     }
-    assert!(block == made, "proto/README.md, section 13, should read:\n{made}");
+    assert!(block == made, "proto/README.md, section 14, should read:\n{made}");
 }
 
 /// `name = hex`, in lines of at most 120 columns.
