@@ -16,6 +16,9 @@ pub enum Call {
     Status,
     /// What is wrong and what repairs it. Answers `ch.doctor/1`.
     Doctor,
+    /// Reads everything in the store and holds it against what it must be, now; it happens once a day by itself. An
+    /// administrator or a manager. Answers as [`Call::Doctor`].
+    Scrub,
     /// Signs a person in; unlocks cases when that person's pass phrase opens them. Answers `ch.session/1`.
     SignIn { login: String, passphrase: String },
     /// Ends the session of the request.

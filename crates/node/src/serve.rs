@@ -44,6 +44,8 @@ use crate::tls::{Identity, TlsError};
 const TICK: Duration = Duration::from_secs(1);
 /// How often this node's presence and the others' records are refreshed.
 const REFRESH: Duration = Duration::from_secs(3600);
+/// How often everything in the store is read and held against what it must be.
+const SCRUB: Duration = Duration::from_secs(24 * 3600);
 /// How often the store is asked whether it wants compaction.
 const COMPACT: Duration = Duration::from_secs(300);
 
@@ -195,6 +197,7 @@ pub async fn run(
         clock: Arc::clone(&clock),
         log: View::new(&config.data.join(files::LOG), keeper.watch()),
         findings,
+        unreadable: loaded.damaged,
         cost: if training { KdfCost::FLOOR } else { KdfCost::STANDARD },
         training,
         keep_open: config.keep_content_open,
@@ -252,12 +255,13 @@ async fn answer<S: Store + 'static>(handle: Arc<Handle<S>>, request: ControlRequ
     }
 }
 
-/// Ticks, idle lock, refresh of records, compaction.
+/// Ticks, idle lock, refresh of records, scrub, compaction.
 async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u64, keep_open: bool) {
     let clock = handle.clock();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut refreshed, mut compacted) = (None, tokio::time::Instant::now());
+    let mut scrubbed = tokio::time::Instant::now();
     loop {
         tick.tick().await;
         if handle.owner().decide(|world, now| (world.office.tick(now), ())).await
@@ -275,6 +279,12 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
             handle.refresh_presence().await;
             let handle = Arc::clone(&handle);
             tokio::spawn(async move { drop(handle.refresh_from_peers().await) });
+        }
+        if scrubbed.elapsed() >= SCRUB {
+            scrubbed = tokio::time::Instant::now();
+            if let Err(error) = handle.scrub().await {
+                tracing::error!(code = error.code, "the daily scrub could not run");
+            }
         }
         if compacted.elapsed() >= COMPACT {
             compacted = tokio::time::Instant::now();

@@ -285,6 +285,26 @@ fn a_flipped_byte_in_the_journal_is_told_by_the_name_of_its_file_or_shown_as_a_f
 }
 
 #[test]
+fn damage_while_the_node_runs_is_named_by_the_scrub() {
+    runtime().block_on(async {
+        let mut office = office();
+        office.has_lost_nothing("elena").await;
+        office.sign_in("admin");
+        let scrub = |office: &Office| office.run(&["doctor", "--scrub", "--as", "admin"]);
+        let whole = scrub(&office);
+        assert!(whole.exit == 0 && whole.all.contains("\"scrubbed\":\"2"), "{}", whole.all);
+        office.run(&["doctor", "--scrub", "--as", "elena"]).refused(5, "CH-R0109", &["administrator"]);
+        let name = world().sender.0.keys().find(|p| p.to_string_lossy().contains("journal-")).unwrap().clone();
+        let segment = name.file_name().unwrap().to_str().unwrap().to_owned();
+        office.spoil(name.to_str().unwrap(), |bytes| bytes[300] ^= 0x10);
+        let told = scrub(&office);
+        assert!(told.exit == 3 && told.all.contains(&segment), "{}", told.all);
+        assert!(office.run(&["doctor"]).all.contains(&segment), "the finding stays until the next scrub");
+        silent(&office.log());
+    });
+}
+
+#[test]
 fn a_journal_that_is_cut_off_or_gone_is_refused_and_nothing_is_begun_anew() {
     let name = world().sender.0.keys().find(|p| p.to_string_lossy().contains("journal-")).unwrap().clone();
     let name: &'static str = Box::leak(name.to_str().unwrap().to_owned().into_boxed_str());

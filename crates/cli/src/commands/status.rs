@@ -31,12 +31,18 @@ impl Status {
 #[command(after_help = "\
 Examples:
   clearhouse doctor
-  clearhouse doctor --json")]
-pub(crate) struct Doctor {}
+  clearhouse doctor --json
+  clearhouse doctor --scrub --as root")]
+pub(crate) struct Doctor {
+    /// First read everything in the store and hold it against what it must be, as happens once a day
+    #[arg(long)]
+    scrub: bool,
+}
 
 impl Doctor {
     pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
-        let reply = Node::find(&app.global)?.ask(Call::Doctor).await?;
+        let node = Node::find(&app.global)?;
+        let reply = if self.scrub { node.ask_as(app, Call::Scrub).await? } else { node.ask(Call::Doctor).await? };
         app.out.reply(&reply)?;
         let problems = reply.get("problems").and_then(Value::as_u64).unwrap_or(0);
         Ok(if problems == 0 { Exit::Done } else { Exit::Findings })

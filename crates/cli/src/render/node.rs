@@ -34,6 +34,10 @@ pub(super) fn status(v: &Value) -> String {
                 "outbox",
                 format!("{} waiting, {} unanswered", number(v, "waiting_to_leave"), number(v, "stored_unanswered")),
             ),
+            (
+                "log",
+                format!("{}, {} under a signed head", count("events", "entry", "entries"), number(v, "log_signed")),
+            ),
             ("signed in", count("signed_in", "person", "people")),
             ("directory", count("organisations", "organisation", "organisations")),
             ("disk", space),
@@ -50,6 +54,10 @@ pub(super) fn doctor(v: &Value) -> String {
         if !next.is_empty() {
             out += &format!("         {next}\n");
         }
+    }
+    let scrubbed = text(v, "scrubbed");
+    if !scrubbed.is_empty() {
+        out += &format!("Everything was read at {scrubbed}.\n");
     }
     match number(v, "problems") {
         0 => out + "Nothing is wrong.\n",

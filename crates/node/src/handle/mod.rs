@@ -19,6 +19,7 @@ use clearhouse_casework::refusal::Moment;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::ids::StaffId;
+use clearhouse_protocol::rows::Table;
 use clearhouse_store::keyfile::{KdfCost, KeyFileError, Opened};
 use clearhouse_store::{Finding, Store};
 use serde_json::Value;
@@ -49,6 +50,14 @@ pub fn failure(code: &str, text: impl Into<String>) -> ControlFailure {
     ControlFailure { code: code.to_owned(), text: text.into() }
 }
 
+/// What the last reading of everything found.
+#[derive(Default)]
+struct Scrubbed {
+    /// When it ended, unix seconds; `None` before the first.
+    at: Option<u64>,
+    findings: Vec<Finding>,
+}
+
 struct Session {
     person: StaffId,
     last_used: u64,
@@ -70,6 +79,8 @@ pub struct Parts<S> {
     pub log: View,
     /// What was found when the store was opened.
     pub findings: Vec<Finding>,
+    /// Tables with values that do not open, and how many.
+    pub unreadable: Vec<(Table, usize)>,
     /// What a guess at a new pass phrase costs.
     pub cost: KdfCost,
     /// Whether this is a training network.
@@ -93,6 +104,8 @@ pub struct Handle<S> {
     clock: Arc<dyn Clock>,
     log: View,
     findings: Vec<Finding>,
+    unreadable: Vec<(Table, usize)>,
+    scrubbed: Mutex<Scrubbed>,
     cost: KdfCost,
     training: bool,
     keep_open: bool,
@@ -119,6 +132,8 @@ impl<S: Store + 'static> Handle<S> {
             clock: parts.clock,
             log: parts.log,
             findings: parts.findings,
+            unreadable: parts.unreadable,
+            scrubbed: Mutex::default(),
             cost: parts.cost,
             training: parts.training,
             keep_open: parts.keep_open,
@@ -189,6 +204,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::Recall { case, message } => self.recall(actor, case, message).await,
             Call::Outbox => self.outbox().await,
             Call::OutboxRetry => self.outbox_retry().await,
+            Call::Scrub => self.scrub_for(&actor).await,
             Call::AuditList { from, count } => self.audit_list(&actor, from, count).await,
             Call::AuditProve { index } => self.audit_prove(&actor, index).await,
             Call::AuditEntries { from } => self.audit_entries(actor, from).await,

@@ -1,12 +1,15 @@
 //! How the node is: the ten lines of `status` and the findings of `doctor`. Counts and times, nothing of a case.
 
 use clearhouse_casework::forms::show_time;
+use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
-use clearhouse_store::{Store, Weight};
+use clearhouse_protocol::rows::Table;
+use clearhouse_store::{Finding, Store, Weight};
 use serde_json::{Value, json};
 
-use super::{Answer, Handle, lock, not_taken};
+use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
+use crate::control::ControlFailure;
 
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn status(&self) -> Answer {
@@ -14,6 +17,7 @@ impl<S: Store + 'static> Handle<S> {
         let (keep_open, training, started, endpoint) =
             (self.keep_open, self.training, self.started, self.endpoint.clone());
         let signed_in = lock(&self.sessions).len();
+        let log_signed = self.log.head().map_or(0, |head| head.checkpoint.size);
         let state = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
@@ -41,6 +45,7 @@ impl<S: Store + 'static> Handle<S> {
                 "overdue_cases": office.due_times().overdue(now),
                 "organisations": office.directory().orgs().count(),
                 "events": office.event_count(),
+                "log_signed": log_signed,
                 "generation": stats.generation,
                 "rows": stats.rows,
                 "free_bytes": stats.free_bytes,
@@ -53,46 +58,40 @@ impl<S: Store + 'static> Handle<S> {
     pub(super) async fn doctor(&self) -> Answer {
         let now = self.clock.now();
         let keep_open = self.keep_open;
-        let mut findings: Vec<Value> = self
-            .findings
-            .iter()
-            .map(|f| {
-                finding(
-                    "CH-D0101",
-                    f.to_string(),
-                    "Ask the senders of damaged messages to send again; then `clearhouse doctor`.",
-                    f.weight() != Weight::Note,
-                )
-            })
-            .collect();
+        let mut findings = self.damage();
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
             let mut seen = Vec::new();
             if let Err(fault) = office.directory().signing_key(me.org, me.node, now) {
                 let next = "Send application.record to your coordinators and import what comes back.";
-                seen.push(finding("CH-D0201", format!("This node is not accredited: {fault}."), next, true));
+                seen.push(finding_of("CH-D0201", format!("This node is not accredited: {fault}."), next, true));
             }
             let policy = office.directory().policy();
             if policy.not_after < now + 30 * DAY {
                 let text = format!("The network's policy ends on {}.", show_time(policy.not_after));
-                seen.push(finding("CH-D0202", text, "Import the next policy from a coordinator.", true));
+                seen.push(finding_of("CH-D0202", text, "Import the next policy from a coordinator.", true));
             }
             if office.directory().orgs().count() < 2 {
                 let text = "No other organisation is in the directory.".to_owned();
-                seen.push(finding("CH-D0203", text, "Import their records: clearhouse directory import FILE", true));
+                seen.push(finding_of("CH-D0203", text, "Import their records: clearhouse directory import FILE", true));
             }
             if stats.low_on_space {
                 let text = format!("Only {} MiB are free on the disk.", stats.free_bytes >> 20);
-                seen.push(finding("CH-D0301", text, "Free some space: new messages are refused below the mark.", true));
+                seen.push(finding_of(
+                    "CH-D0301",
+                    text,
+                    "Free some space: new messages are refused below the mark.",
+                    true,
+                ));
             }
             if stats.index_in_memory {
                 let text = "The index on disk failed; the node runs from memory.".to_owned();
-                seen.push(finding("CH-D0302", text, "Stop the node, delete store/index, start it again.", true));
+                seen.push(finding_of("CH-D0302", text, "Stop the node, delete store/index, start it again.", true));
             }
             if office.cases().is_some_and(|c| c.damaged() > 0) {
                 let text = "Facts of cases cannot be read.".to_owned();
-                seen.push(finding(
+                seen.push(finding_of(
                     "CH-D0303",
                     text,
                     "Keep a copy of the folder and ask for help; nothing was deleted.",
@@ -101,7 +100,7 @@ impl<S: Store + 'static> Handle<S> {
             }
             if office.staff().iter().filter(|(_, m)| m.is_active()).count() == 0 {
                 let text = "Nobody can sign in yet.".to_owned();
-                seen.push(finding(
+                seen.push(finding_of(
                     "CH-D0401",
                     text,
                     "Take up the first invitation: clearhouse user accept LOGIN",
@@ -110,7 +109,7 @@ impl<S: Store + 'static> Handle<S> {
             }
             if keep_open {
                 let text = "Cases stay open while the node runs, by policy.".to_owned();
-                seen.push(finding("CH-D0402", text, "Set keep_content_open = false if people can unlock.", false));
+                seen.push(finding_of("CH-D0402", text, "Set keep_content_open = false if people can unlock.", false));
             }
             seen
         });
@@ -118,10 +117,52 @@ impl<S: Store + 'static> Handle<S> {
         let problems = findings.iter().filter(|f| f["problem"] == json!(true)).count();
         let counters: serde_json::Map<String, Value> =
             self.counters.read().into_iter().map(|(name, n)| (name.to_owned(), json!(n))).collect();
-        Ok(json!({"schema": "ch.doctor/1", "problems": problems, "findings": findings, "door": counters}))
+        let scrubbed = lock(&self.scrubbed).at.map(show_time);
+        Ok(json!({
+            "schema": "ch.doctor/1", "problems": problems, "findings": findings, "door": counters, "scrubbed": scrubbed,
+        }))
     }
 }
 
-fn finding(code: &str, text: String, next: &str, problem: bool) -> Value {
+impl<S: Store + 'static> Handle<S> {
+    /// What the start and the last scrub found.
+    fn damage(&self) -> Vec<Value> {
+        let told = |finding: &Finding| {
+            let next = "Ask the senders of damaged messages to send again; then `clearhouse doctor`.";
+            finding_of("CH-D0101", finding.to_string(), next, finding.weight() != Weight::Note)
+        };
+        let unreadable = |(table, count): &(Table, usize)| {
+            let text = format!("{count} values of table {table:?} do not open with this node's keys.");
+            finding_of("CH-D0102", text, "Keep a copy of the folder and ask for help; nothing was deleted.", true)
+        };
+        let scrubbed = lock(&self.scrubbed);
+        let found = self.findings.iter().chain(&scrubbed.findings).map(told);
+        found.chain(self.unreadable.iter().map(unreadable)).collect()
+    }
+
+    /// Reads everything and keeps what it found for `doctor`. The owner does nothing else meanwhile.
+    ///
+    /// # Errors
+    /// The node is stopping, or the store could not be read at all.
+    pub async fn scrub(&self) -> Result<(), ControlFailure> {
+        let found = self.owner.look(|world| world.ledger.store_mut().scrub()).await.map_err(not_taken)?;
+        let findings = found.map_err(|error| failure("CH-I0103", format!("The store cannot be read: {error}.")))?;
+        for finding in &findings {
+            tracing::error!(%finding, "the scrub found");
+        }
+        *lock(&self.scrubbed) = Scrubbed { at: Some(self.clock.now()), findings };
+        Ok(())
+    }
+
+    pub(super) async fn scrub_for(&self, actor: &Actor) -> Answer {
+        if !actor.role.administers() && actor.role != Role::Manager {
+            return Err(failure("CH-R0109", "Not done: an administrator or a manager has everything read."));
+        }
+        self.scrub().await?;
+        self.doctor().await
+    }
+}
+
+fn finding_of(code: &str, text: String, next: &str, problem: bool) -> Value {
     json!({"code": code, "text": text, "next": next, "problem": problem})
 }
