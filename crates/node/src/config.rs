@@ -163,6 +163,7 @@ struct WrittenLimits {
     deposits_per_minute: Option<u32>,
     outcomes_per_minute: Option<u32>,
     records_per_minute: Option<u32>,
+    checkpoints_per_minute: Option<u32>,
 }
 
 const KEYS: &[&str] = &[
@@ -189,6 +190,7 @@ const LIMIT_KEYS: &[&str] = &[
     "deposits_per_minute",
     "outcomes_per_minute",
     "records_per_minute",
+    "checkpoints_per_minute",
 ];
 const REQUIRED: &[&str] = &["network", "data", "key_file", "device_secret"];
 
@@ -269,6 +271,11 @@ impl WrittenLimits {
             deposits_per_minute: below("deposits_per_minute", self.deposits_per_minute, caps.deposits_per_minute)?,
             outcomes_per_minute: below("outcomes_per_minute", self.outcomes_per_minute, caps.outcomes_per_minute)?,
             records_per_minute: below("records_per_minute", self.records_per_minute, caps.records_per_minute)?,
+            checkpoints_per_minute: below(
+                "checkpoints_per_minute",
+                self.checkpoints_per_minute,
+                caps.checkpoints_per_minute,
+            )?,
             ..caps
         })
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_protocol::envelope::Outside;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::log::witness::{Request, WitnessFault};
 use clearhouse_protocol::mail::DepositFault;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
@@ -26,6 +28,8 @@ pub struct FrontDoor<S> {
     pub org: OrgId,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The name and the key with which this node cosigns.
+    pub witness: (String, SigningKey),
 }
 
 impl<S: Store + 'static> FrontDoor<S> {
@@ -89,5 +93,33 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
     async fn records(&self, from: NodeId, org: Option<OrgId>) -> Result<wire::RecordBundle, Refused> {
         self.still_accredited(from)?;
         Ok(self.owner.signals.directory.borrow().bundle(org.unwrap_or(self.org)))
+    }
+
+    async fn add_checkpoint(&self, from: NodeId, request: Vec<u8>) -> Result<wire::AddCheckpointReply, Refused> {
+        self.still_accredited(from)?;
+        let no = |fault: WitnessFault| {
+            let size = if let WitnessFault::Conflict(size) = fault { size } else { 0 };
+            wire::AddCheckpointReply { status: fault.status().into(), note: Vec::new(), size }
+        };
+        let request = match Request::parse(&request) {
+            Ok(request) => request,
+            Err(fault) => return Ok(no(fault)),
+        };
+        let decided = self.owner.decide(move |world, _| world.office.cosign(from, &request)).await;
+        match decided {
+            Ok(Ok(cosigning)) => {
+                let (name, key) = &self.witness;
+                let note = cosigning.cosign(name, key, self.clock.now()).map_err(|_| Refused::Broken)?;
+                Ok(wire::AddCheckpointReply { status: 200, note: note.to_string().into_bytes(), size: 0 })
+            }
+            Ok(Err(fault)) => {
+                if fault == WitnessFault::Equivocation {
+                    tracing::error!(node = %from, "this node's log shows two trees of one size: tell a coordinator");
+                }
+                Ok(no(fault))
+            }
+            Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
+            Err(NotTaken::Bug) => Err(Refused::Broken),
+        }
     }
 }

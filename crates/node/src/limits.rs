@@ -73,6 +73,8 @@ pub struct Limits {
     pub outcomes_per_minute: u32,
     /// Questions for directory records of one node in a minute.
     pub records_per_minute: u32,
+    /// Heads of its log that one node may ask to have cosigned in a minute.
+    pub checkpoints_per_minute: u32,
     /// Time open calls have to end when the node stops.
     pub drain: Duration,
 }
@@ -117,6 +119,7 @@ impl Limits {
         deposits_per_minute: 60,
         outcomes_per_minute: 120,
         records_per_minute: 600,
+        checkpoints_per_minute: 120,
         drain: Duration::from_secs(10),
     };
 

@@ -7,6 +7,7 @@
 
 pub mod folder;
 pub mod view;
+pub mod witnesses;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -28,8 +28,16 @@ const BATCH_BYTES_MAX: usize = 48 << 20;
 /// Inputs that may wait for the owner; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 1024;
 /// Tables held in memory whether cases are open or not, in the order they are read.
-pub const SERVICE_TABLES: [Table; 7] =
-    [Table::Directory, Table::Mailbox, Table::Outbox, Table::Taken, Table::Conversation, Table::Staff, Table::Timer];
+pub const SERVICE_TABLES: [Table; 8] = [
+    Table::Directory,
+    Table::Mailbox,
+    Table::Outbox,
+    Table::Taken,
+    Table::Conversation,
+    Table::Staff,
+    Table::Timer,
+    Table::Witness,
+];
 /// Tables of cases, held in memory while content is open.
 pub const CONTENT_TABLES: [Table; 1] = [Table::Fact];
 

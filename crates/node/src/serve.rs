@@ -16,6 +16,7 @@ use clearhouse_store::heads::HeadsFile;
 use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Opened, ServiceKeys, SlotSecret};
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::passphrase::{Credential, Passphrase, PassphraseError};
+use clearhouse_store::tile_files::TileFiles;
 use clearhouse_store::vault::Vault;
 use clearhouse_store::{DurableStore, Finding, OpenError, Store};
 use clearhouse_wire::v1 as wire;
@@ -32,6 +33,7 @@ use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
 use crate::log::view::View;
+use crate::log::witnesses::Round;
 use crate::log::{self, Keeper};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
@@ -163,6 +165,7 @@ pub async fn run(
     }
     let open = world.office.is_open();
     let tick_secs = world.office.directory().policy().log_tick_secs;
+    let witness = SigningKey::from_seed(keys.service().witness_seed.expose());
     let keeper = open_log(&config.data, &me, keys.service(), world.ledger.store())?;
     let sign = SigningKey::from_seed(keys.service().node_seed.expose());
     let tls = Identity::from_seed(&Zeroizing::new(*keys.service().tls_seed.expose()))?;
@@ -183,7 +186,10 @@ pub async fn run(
         mailboxes: me.mailboxes.clone(),
         org: me.org,
         clock: Arc::clone(&clock),
+        witness: (clearhouse_protocol::audit::witness_name(me.net, me.org, me.node), witness),
     });
+    let log_dir = config.data.join(files::LOG);
+    let cosigned = tokio::sync::watch::Sender::new(None);
     let service = service(door, pins, &limits, Arc::clone(&counters), config.reflection && training)
         .await
         .map_err(|e| ServeError::Fatal(e.to_string()))?;
@@ -195,7 +201,7 @@ pub async fn run(
         prekeys: prekeys.clone(),
         pool: Arc::clone(&pool),
         clock: Arc::clone(&clock),
-        log: View::new(&config.data.join(files::LOG), keeper.watch()),
+        log: View::new(&log_dir, keeper.watch(), cosigned.subscribe()),
         findings,
         unreadable: loaded.damaged,
         cost: if training { KdfCost::FLOOR } else { KdfCost::STANDARD },
@@ -212,10 +218,20 @@ pub async fn run(
         async move { drop(halted.wait_for(|h| *h).await) }
     };
     let opener = Opener { owner: owner.clone(), prekeys, me: (me.org, me.node), clock: Arc::clone(&clock) };
+    let witnesses = Round {
+        owner: owner.clone(),
+        pool: Arc::clone(&pool),
+        clock: Arc::clone(&clock),
+        me: me.node,
+        files: TileFiles::new(&log_dir),
+        heads: keeper.watch(),
+        cosigned,
+    };
     let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(opener.run());
     tasks.spawn(courier.run());
+    tasks.spawn(witnesses.run());
     tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());

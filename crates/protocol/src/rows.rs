@@ -37,11 +37,13 @@ pub enum Table {
     Receipt = 13,
     /// Drafts not yet sent.
     Draft = 14,
+    /// The largest head cosigned of each other log; small, loaded at start.
+    Witness = 15,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -56,6 +58,7 @@ impl Table {
         Self::Meta,
         Self::Receipt,
         Self::Draft,
+        Self::Witness,
     ];
 }
 

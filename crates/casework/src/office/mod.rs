@@ -13,6 +13,7 @@ pub mod mailing;
 pub mod people;
 pub mod records;
 pub mod watch;
+mod witness;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::deadlines::{Deadlines, Zone};
 use cases::Cases;
 use people::Staff;
 use watch::DueTimes;
+use witness::Witnessed;
 
 /// Who this office is. Fixed for the life of a process.
 #[derive(Clone)]
@@ -89,6 +91,7 @@ pub struct Office {
     next_event: u64,
     cases: Option<Cases>,
     due_times: DueTimes,
+    witnessed: Witnessed,
 }
 
 impl Office {
@@ -107,6 +110,7 @@ impl Office {
             next_event: 0,
             cases: None,
             due_times: DueTimes::default(),
+            witnessed: Witnessed::default(),
         }
     }
 
@@ -120,6 +124,7 @@ impl Office {
                 Table::Directory => self.apply_record(row),
                 Table::Staff => self.staff.apply(row),
                 Table::Timer => self.due_times.apply(row),
+                Table::Witness => self.witnessed.apply(row),
                 Table::Fact => {
                     if let Some(cases) = &mut self.cases {
                         cases.apply(row);

@@ -16,7 +16,7 @@ use clearhouse_protocol::keys::{SigningKey, VerifyKey};
 use clearhouse_protocol::limits::MAILBOX_ITEMS_MAX;
 use clearhouse_protocol::receipt::{check_storage, storage_batch};
 use clearhouse_protocol::rows::{Row, Table, Under};
-use clearhouse_wire::v1::{DepositReply, OutcomeReply, RecordBundle};
+use clearhouse_wire::v1::{AddCheckpointReply, DepositReply, OutcomeReply, RecordBundle};
 use tokio::runtime::Runtime;
 
 use crate::measure::{Outcome, Run, during, load};
@@ -45,6 +45,10 @@ impl Door for NullDoor {
     }
 
     async fn records(&self, _: NodeId, _: Option<OrgId>) -> Result<RecordBundle, Refused> {
+        Err(Refused::NotOffered)
+    }
+
+    async fn add_checkpoint(&self, _: NodeId, _: Vec<u8>) -> Result<AddCheckpointReply, Refused> {
         Err(Refused::NotOffered)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_node::log::folder::{self, FolderFault, Vouched, Whole};
@@ -157,8 +158,14 @@ fn told(whole: &Whole) -> Value {
         Vouched::Given => ("given key", None, None),
         Vouched::Folder => ("the folder itself", None, None),
     };
+    let witnesses: Vec<Value> = whole
+        .witnesses
+        .iter()
+        .map(|w| json!({"label": w.label, "country": w.country, "time": show_time(w.at)}))
+        .collect();
     json!({
         "schema": "ch.audit-verify/1",
+        "witnesses": witnesses,
         "whole": true,
         "origin": whole.checkpoint.origin,
         "entries": whole.checkpoint.size,

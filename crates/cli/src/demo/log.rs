@@ -52,9 +52,10 @@ pub(super) async fn checked(region: &mut Region, teller: &mut Teller) -> Result<
         Err(fault) => return Err(failed(&format!("the changed byte was seen as: {fault}"))),
         Ok(_) => return Err(failed("a changed byte was not seen")),
     }
+    let cosigned = whole.witnesses.first().map_or_else(String::new, |w| format!(", cosigned in {}", w.country));
     let text = format!(
-        "{label}'s log of {} entries, checked with no key of anybody: nothing removed or changed; one byte changed in a \
-         copy: found at entry {changed}",
+        "{label}'s log of {} entries{cosigned}, checked with no key of anybody: nothing removed or changed; one byte \
+         changed in a copy: found at entry {changed}",
         whole.checkpoint.size
     );
     teller.step("Log", &text, Some(began.elapsed()));

@@ -45,5 +45,12 @@ pub(super) fn verify(v: &Value) -> String {
         "given key" => "signed by the key you gave.".to_owned(),
         _ => "signed by the key the folder itself names. Compare it with one you know.".to_owned(),
     };
-    format!("{since}; {whose}\nNo witness has cosigned it.\n\nlog  {}\nkey  {}\n", text(v, "origin"), text(v, "key"))
+    let witness = |w: &Value| format!("  {} ({}) at {}\n", text(w, "label"), text(w, "country"), text(w, "time"));
+    let witnesses = items(v, "witnesses");
+    let seen = match witnesses.len() as u64 {
+        0 => "No witness has cosigned it.\n".to_owned(),
+        n => counted(n, "witness has cosigned it", "witnesses have cosigned it") + ":\n",
+    };
+    let witnesses: String = witnesses.iter().map(witness).collect();
+    format!("{since}; {whose}\n{seen}{witnesses}\nlog  {}\nkey  {}\n", text(v, "origin"), text(v, "key"))
 }

@@ -66,7 +66,7 @@ impl<S: Store + 'static> Handle<S> {
         let head = self.log.head().ok_or_else(|| {
             failure("CH-N0109", "The log has no signed head yet. The first comes within a minute after the start.")
         })?;
-        let size = head.checkpoint.size;
+        let (size, now) = (head.checkpoint.size, self.clock.now());
         let page = self.owner.look(move |world| {
             let count = usize::try_from(size.saturating_sub(from).min(ENTRIES_MAX)).unwrap_or(0);
             let page = world.ledger.store().events(from, count)?;
@@ -74,6 +74,11 @@ impl<S: Store + 'static> Handle<S> {
             let (directory, me) = (world.office.directory(), world.office.me());
             let key = directory.log_key(me.node).map(|key| key.to_string());
             let mut records = directory.bundle(me.org);
+            // Those who may have cosigned, so that their signatures can be told from others.
+            for (node, _) in directory.witnesses(me.node, now) {
+                let org = directory.org_of(node);
+                records.records.extend(org.map(|org| directory.bundle(org).records).unwrap_or_default());
+            }
             // Prekeys say nothing about a log.
             records.prekeys.clear();
             Ok((commitments, key, records.encode_to_vec()))

@@ -96,6 +96,20 @@ pub enum Vouched {
     Folder,
 }
 
+/// A coordinator that cosigned a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Witness {
+    /// The organisation.
+    pub label: String,
+    /// Its country.
+    pub country: String,
+    /// When it signed, unix seconds, by its own clock.
+    pub at: u64,
+}
+
+/// A witness that may have signed, with what it is called.
+type Candidate = (NoteKey, String, String);
+
 /// A log that holds.
 pub struct Whole {
     /// What was signed.
@@ -104,6 +118,8 @@ pub struct Whole {
     pub key: NoteKey,
     /// How that key is known.
     pub vouched: Vouched,
+    /// Coordinators of the network that cosigned it.
+    pub witnesses: Vec<Witness>,
     /// Entries of the older checkpoint it was held against.
     pub since: Option<u64>,
 }
@@ -203,11 +219,12 @@ pub fn verify(
 ) -> Result<Whole, FolderFault> {
     let note = Note::parse(&read(dir, CHECKPOINT, NOTE_MAX as u64)?)?;
     let claimed = Checkpoint::parse(note.text())?;
-    let (key, vouched) = match key {
-        Some(key) => (key, Vouched::Given),
+    let (key, vouched, candidates) = match key {
+        Some(key) => (key, Vouched::Given, Vec::new()),
         None => whose(dir, genesis, &claimed.origin, now)?,
     };
     let signed = SignedCheckpoint::of(note, &key)?;
+    let witnesses = witnesses(&signed, candidates)?;
     let older = older.map(|bytes| SignedCheckpoint::open(bytes, &key)).transpose()?;
     let older = older.map(|signed| signed.checkpoint().clone());
     if older.as_ref().is_some_and(|older| older.size > claimed.size) {
@@ -215,7 +232,18 @@ pub fn verify(
     }
     entries(dir, signed.checkpoint(), older.as_ref())?;
     let since = older.map(|older| older.size);
-    Ok(Whole { checkpoint: signed.checkpoint().clone(), key, vouched, since })
+    Ok(Whole { checkpoint: signed.checkpoint().clone(), key, vouched, witnesses, since })
+}
+
+/// Who of the candidates cosigned. A false signature by one of them spoils the whole.
+fn witnesses(signed: &SignedCheckpoint, candidates: Vec<Candidate>) -> Result<Vec<Witness>, FolderFault> {
+    let mut found = Vec::new();
+    for (key, label, country) in candidates {
+        for (_, at) in signed.witnessed_by(std::slice::from_ref(&key))? {
+            found.push(Witness { label: label.clone(), country: country.clone(), at });
+        }
+    }
+    Ok(found)
 }
 
 /// Computes the root again from the entries, tile by tile.
@@ -281,7 +309,7 @@ fn whose(
     genesis: Option<&wire::Signed>,
     origin: &str,
     now: u64,
-) -> Result<(NoteKey, Vouched), FolderFault> {
+) -> Result<(NoteKey, Vouched, Vec<Candidate>), FolderFault> {
     let genesis = match (genesis, read(dir, GENESIS, RECORDS_MAX)) {
         (Some(genesis), _) => genesis.clone(),
         (None, Ok(own)) => wire::Signed::decode(own.as_slice()).map_err(|_| FolderFault::Broken(GENESIS.to_owned()))?,
@@ -301,13 +329,19 @@ fn whose(
     let org = directory.cert(node).and_then(|cert| cert.org_id.as_slice().try_into().ok());
     let org = org.and_then(|org| directory.org(org)).ok_or_else(|| refuse("its organisation is not among them"))?;
     let (label, country) = (org.label.clone(), org.country.clone());
-    Ok((key, Vouched::Records { label, country, net: clearhouse_protocol::ids::hex(directory.net().as_bytes()) }))
+    let candidates = directory.witnesses(node, now).into_iter().filter_map(|(node, key)| {
+        let org = directory.org(directory.org_of(node)?)?;
+        Some((key, org.label.clone(), org.country.clone()))
+    });
+    let candidates = candidates.collect();
+    let net = clearhouse_protocol::ids::hex(directory.net().as_bytes());
+    Ok((key, Vouched::Records { label, country, net }, candidates))
 }
 
-fn by_its_own_word(dir: &Path) -> Result<(NoteKey, Vouched), FolderFault> {
+fn by_its_own_word(dir: &Path) -> Result<(NoteKey, Vouched, Vec<Candidate>), FolderFault> {
     let text = read(dir, KEY, 1024)?;
     let text = std::str::from_utf8(&text).map_err(|_| FolderFault::Broken(KEY.to_owned()))?;
-    Ok((NoteKey::parse(text.trim_end_matches('\n'))?, Vouched::Folder))
+    Ok((NoteKey::parse(text.trim_end_matches('\n'))?, Vouched::Folder, Vec::new()))
 }
 
 /// A file of the folder, no longer than `most` bytes.

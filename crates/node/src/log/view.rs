@@ -15,19 +15,22 @@ use super::Head;
 pub struct View {
     files: TileFiles,
     head: watch::Receiver<Option<Head>>,
+    cosigned: watch::Receiver<Option<Head>>,
 }
 
 impl View {
-    /// A view of the log in `dir`, whose heads come by `head`.
+    /// A view of the log in `dir`, whose heads come by `head` and, with witnesses' signatures, by `cosigned`.
     #[must_use]
-    pub fn new(dir: &Path, head: watch::Receiver<Option<Head>>) -> Self {
-        Self { files: TileFiles::new(dir), head }
+    pub fn new(dir: &Path, head: watch::Receiver<Option<Head>>, cosigned: watch::Receiver<Option<Head>>) -> Self {
+        Self { files: TileFiles::new(dir), head, cosigned }
     }
 
-    /// The newest head; `None` before the first.
+    /// The newest head, with the witnesses' signatures that came so far; `None` before the first.
     #[must_use]
     pub fn head(&self) -> Option<Head> {
-        self.head.borrow().clone()
+        let newest = self.head.borrow().clone()?;
+        let cosigned = self.cosigned.borrow().clone();
+        Some(cosigned.filter(|head| head.checkpoint == newest.checkpoint).unwrap_or(newest))
     }
 
     /// The proof that entry `index` is in the log, under the newest head; `None` when no head covers it yet. Blocks.

@@ -12,7 +12,10 @@ use crate::limits::{CLIENT_LINE_AGE, Limits, lock};
 use crate::tls::Identity;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::FRAME_MAX;
-use clearhouse_wire::v1::{DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle, RecordsRequest};
+use clearhouse_wire::v1::{
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle,
+    RecordsRequest,
+};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,6 +88,16 @@ impl Client {
         let channel = self.channel.clone();
         let request = RecordsRequest { org: org.map(OrgId::to_vec).unwrap_or_default() };
         self.call(self.limits.call, bundle::ask(channel, request)).await
+    }
+
+    /// Asks the node to cosign a head of our log. Nothing of the answer is verified yet.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn add_checkpoint(&self, request: Vec<u8>) -> Result<AddCheckpointReply, PeerError> {
+        let mut stub = self.stub();
+        let request = AddCheckpointRequest { request };
+        self.call(self.limits.call, async move { stub.add_checkpoint(request).await }).await
     }
 
     /// Whether new calls should be made on this line: nothing broke it, and it is young enough for a long deposit.

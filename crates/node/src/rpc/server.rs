@@ -12,7 +12,11 @@ use crate::listener::Caller;
 use crate::tls::Pins;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{ENVELOPE_MAX, FRAME_MAX, UNARY_MAX};
-use clearhouse_wire::v1::{DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle, RecordsRequest};
+use clearhouse_protocol::log::witness::REQUEST_MAX as CHECKPOINT_MAX;
+use clearhouse_wire::v1::{
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle,
+    RecordsRequest,
+};
 use prost::Message;
 use std::future::Future;
 use std::sync::Arc;
@@ -56,6 +60,17 @@ pub trait Door: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`].
     fn records(&self, from: NodeId, org: Option<OrgId>) -> impl Future<Output = Result<RecordBundle, Refused>> + Send;
+
+    /// Cosigns a head of `from`'s own log, or says why not. A signature means that it is durable here. At most
+    /// [`CHECKPOINT_MAX`] bytes.
+    ///
+    /// # Errors
+    /// [`Refused`]; what a witness refuses is an answer.
+    fn add_checkpoint(
+        &self,
+        from: NodeId,
+        request: Vec<u8>,
+    ) -> impl Future<Output = Result<AddCheckpointReply, Refused>> + Send;
 }
 
 /// A door with its bell and doorman, ready to be served by a [`Listener`](crate::listener::Listener).
@@ -126,6 +141,7 @@ struct Doorman<D> {
     deposits: Meter,
     outcomes: Meter,
     records: Meter,
+    checkpoints: Meter,
 }
 
 impl<D: Door> Doorman<D> {
@@ -138,6 +154,7 @@ impl<D: Door> Doorman<D> {
             deposits: Meter::new(limits.deposits_per_minute),
             outcomes: Meter::new(limits.outcomes_per_minute),
             records: Meter::new(limits.records_per_minute),
+            checkpoints: Meter::new(limits.checkpoints_per_minute),
             limits: limits.clone(),
         }
     }
@@ -188,6 +205,15 @@ impl<D: Door> Doorman<D> {
         Ok(bundle)
     }
 
+    async fn cosign(&self, request: Request<AddCheckpointRequest>) -> Result<AddCheckpointReply, Refused> {
+        let from = self.admit(&request, &self.checkpoints)?;
+        let body = request.into_inner().request;
+        if body.len() > CHECKPOINT_MAX {
+            return Err(Refused::TooLarge);
+        }
+        self.door.add_checkpoint(from, body).await
+    }
+
     fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
         let refused = match result {
             Ok(reply) => return Ok(Response::new(reply)),
@@ -217,6 +243,13 @@ impl<D: Door> Exchange for Doorman<D> {
 
     async fn records(&self, request: Request<RecordsRequest>) -> Result<Response<RecordBundle>, Status> {
         self.answer(self.hand_out(request).await)
+    }
+
+    async fn add_checkpoint(
+        &self,
+        request: Request<AddCheckpointRequest>,
+    ) -> Result<Response<AddCheckpointReply>, Status> {
+        self.answer(self.cosign(request).await)
     }
 }
 

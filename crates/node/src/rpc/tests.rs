@@ -9,7 +9,9 @@ use crate::tls::Pins;
 use crate::tls::tests::{identity, pins};
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{ENVELOPE_MAX, ERROR_TEXT_MAX, FRAME_MAX};
-use clearhouse_wire::v1::{DepositFrame, DepositReply, MailboxState, OutcomeReply, RecordBundle, Signed};
+use clearhouse_wire::v1::{
+    AddCheckpointReply, DepositFrame, DepositReply, MailboxState, OutcomeReply, RecordBundle, Signed,
+};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -69,6 +71,10 @@ impl Door for Shelf {
         let len = if org == Some(HUGE_ORG) { 2 << 20 } else { 100 };
         let record = Signed { payload_type: "t".into(), payload: vec![0; len], signatures: vec![] };
         Ok(RecordBundle { records: vec![record], prekeys: vec![] })
+    }
+
+    async fn add_checkpoint(&self, _from: NodeId, request: Vec<u8>) -> Result<AddCheckpointReply, Refused> {
+        Ok(AddCheckpointReply { status: 200, note: request, size: 0 })
     }
 }
 

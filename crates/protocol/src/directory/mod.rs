@@ -92,6 +92,13 @@ impl Directory {
         audit::log_key(&cert.log_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
     }
 
+    /// The key with which a node cosigns others' logs, as its certificate names it.
+    #[must_use]
+    pub fn witness_key(&self, node: NodeId) -> Option<NoteKey> {
+        let cert = self.cert(node)?;
+        audit::witness_key(&cert.witness_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
+    }
+
     /// The nodes of an organisation.
     pub fn nodes_of(&self, org: OrgId) -> impl Iterator<Item = NodeId> {
         self.certs.iter().filter(move |(_, e)| e.value().org_id == org.0).map(|(id, _)| *id)

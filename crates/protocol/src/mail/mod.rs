@@ -54,7 +54,8 @@ impl Mailroom {
             | Table::Timer
             | Table::Meta
             | Table::Receipt
-            | Table::Draft => {}
+            | Table::Draft
+            | Table::Witness => {}
         }
     }
 

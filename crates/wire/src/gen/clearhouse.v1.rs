@@ -908,6 +908,26 @@ pub struct OutcomeReply {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
+pub struct AddCheckpointRequest {
+    /// the body of C2SP tlog-witness, at most 32 KiB
+    #[prost(bytes = "vec", tag = "1")]
+    pub request: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AddCheckpointReply {
+    /// 200, or the status of tlog-witness: 400, 403, 409, 422
+    #[prost(uint32, tag = "1")]
+    pub status: u32,
+    /// with 200: the checkpoint's text with the witness's signature alone
+    #[prost(bytes = "vec", tag = "2")]
+    pub note: ::prost::alloc::vec::Vec<u8>,
+    /// with 409: the size this node has of the log
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RecordsRequest {
     /// 16 bytes, or empty for the answering node's own
     #[prost(bytes = "vec", tag = "1")]

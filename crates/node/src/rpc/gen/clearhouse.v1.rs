@@ -163,6 +163,33 @@ pub mod exchange_client {
                 .insert(GrpcMethod::new("clearhouse.v1.Exchange", "Records"));
             self.inner.unary(req, path, codec).await
         }
+        /// Who: any accredited, unrevoked node, about its own log.
+        /// Success: that this node cosigned this head is on disk, synced, and the answer is its signature.
+        /// Repeat: the same head again is cosigned again and changes nothing.
+        pub async fn add_checkpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::AddCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::AddCheckpointReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Exchange/AddCheckpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Exchange", "AddCheckpoint"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -209,6 +236,16 @@ pub mod exchange_server {
             request: tonic::Request<::clearhouse_wire::v1::RecordsRequest>,
         ) -> std::result::Result<
             tonic::Response<::clearhouse_wire::v1::RecordBundle>,
+            tonic::Status,
+        >;
+        /// Who: any accredited, unrevoked node, about its own log.
+        /// Success: that this node cosigned this head is on disk, synced, and the answer is its signature.
+        /// Repeat: the same head again is cosigned again and changes nothing.
+        async fn add_checkpoint(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::AddCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::AddCheckpointReply>,
             tonic::Status,
         >;
     }
@@ -415,6 +452,54 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RecordsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Exchange/AddCheckpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddCheckpointSvc<T: Exchange>(pub Arc<T>);
+                    impl<
+                        T: Exchange,
+                    > tonic::server::UnaryService<
+                        ::clearhouse_wire::v1::AddCheckpointRequest,
+                    > for AddCheckpointSvc<T> {
+                        type Response = ::clearhouse_wire::v1::AddCheckpointReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::clearhouse_wire::v1::AddCheckpointRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Exchange>::add_checkpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddCheckpointSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
