@@ -11,6 +11,7 @@ mod kill;
 mod load;
 mod notice;
 mod powercut;
+mod witness;
 
 use std::path::Path;
 
