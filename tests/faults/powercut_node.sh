@@ -22,4 +22,4 @@ library=$(mktemp --suffix=.so)
 trap 'rm -f "$library"' EXIT
 cc -shared -fPIC -O1 -o "$library" tests/faults/nosync.c
 CLEARHOUSE_POWERCUTS=${1:-20} CLEARHOUSE_NOSYNC=$library \
-  cargo test --workspace --test clearhouse --locked mesh::powercut -- --nocapture --test-threads 1
+  cargo test --workspace --test clearhouse --locked -- mesh::powercut mesh::fulldisk --nocapture --test-threads 1

@@ -7,6 +7,7 @@ mod region;
 
 mod bad_input;
 mod canaries;
+mod fulldisk;
 mod kill;
 mod load;
 mod notice;

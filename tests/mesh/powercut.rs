@@ -23,7 +23,7 @@ use super::notice::directory;
 use super::region::Region;
 
 /// How many cuts; unset where the machine cannot make any.
-const CUTS: &str = "CLEARHOUSE_POWERCUTS";
+pub(super) const CUTS: &str = "CLEARHOUSE_POWERCUTS";
 /// A library that makes every sync do nothing.
 const NOSYNC: &str = "CLEARHOUSE_NOSYNC";
 /// How long a stopped process may take until none of its threads runs.
@@ -34,7 +34,7 @@ const DRAIN: Duration = Duration::from_millis(200);
 const START_MAX: Duration = Duration::from_secs(10);
 
 /// A file system of its own in a file, mounted where a member's folder was.
-struct Disk {
+pub(super) struct Disk {
     image: PathBuf,
     device: String,
     at: PathBuf,
@@ -148,7 +148,7 @@ fn all_stopped(pid: Pid) -> bool {
 }
 
 /// A region whose receiver keeps its folder on a disk of its own and runs `program`.
-async fn found_on_disk(program: &Path, n: u32) -> (Region, Directory, Disk) {
+pub(super) async fn found_on_disk(program: &Path, n: u32) -> (Region, Directory, Disk) {
     let config = "keep_content_open = true\nlog_level = \"info\"\n";
     let mut region = Region::found_with(program, config, false, SystemClock.now()).unwrap();
     let records = region.records.clone();

@@ -16,11 +16,13 @@ use std::time::Duration;
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::log::checkpoint::Checkpoint;
 use clearhouse_protocol::log::note::{Note, NoteFault};
-use clearhouse_protocol::log::tiles::{TILE_HEIGHT, TILE_WIDTH, TileId, Tiled, grow};
+use clearhouse_protocol::log::tiles::{TileId, Tiled, grow};
 use clearhouse_protocol::log::tree::{self, Edge};
 use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_protocol::pae::sha256;
+use clearhouse_store::contract::is_full;
 use clearhouse_store::heads::{Heads, HeadsError, HeadsFile};
+use clearhouse_store::private_file::PrivateFileError;
 use clearhouse_store::tile_files::{TileError, TileFiles};
 use clearhouse_store::{Store, StoreError};
 use tokio::sync::watch;
@@ -58,6 +60,18 @@ pub enum LogError {
     /// The last signed head cannot be read, or the log's name is no name.
     #[error("the last signed head is not one of this log: {0}")]
     Head(#[from] NoteFault),
+}
+
+impl LogError {
+    /// Whether it is only for want of room on the disk. Then nothing has changed, and the next tick tries again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Tile(TileError::Io { source, .. })
+            | Self::Heads(HeadsError::File(PrivateFileError::Io { source, .. })) => is_full(source),
+            Self::Tile(_) | Self::Heads(_) | Self::Store(_) | Self::Changed { .. } | Self::Head(_) => false,
+        }
+    }
 }
 
 /// The newest head of this node, for whoever wants to show or prove it.
@@ -129,15 +143,21 @@ impl Keeper {
     /// Returns without a word when there is nothing new.
     ///
     /// # Errors
-    /// [`LogError`]. After an error of the heads file the process must stop.
+    /// [`LogError`]. After one that [is for want of room](LogError::is_full) nothing has changed, and the same can be
+    /// asked again; after any other the process must stop.
     pub fn advance(&mut self, commitments: &[Hash], generation: u64) -> Result<(), LogError> {
         if commitments.is_empty() {
             return Ok(());
         }
         let fresh: Vec<Hash> = commitments.iter().map(leaf_hash).collect();
+        let before = self.edge.clone();
         let replaced = append(&self.files, &mut self.edge, &fresh)?;
         let head = Checkpoint { origin: self.origin.clone(), size: self.edge.size(), root: self.edge.root() };
-        self.heads.advance(Heads { generation, events: head.size, head: head.text().into_bytes() })?;
+        let next = Heads { generation, events: head.size, head: head.text().into_bytes() };
+        if let Err(error) = self.heads.advance(next) {
+            self.edge = before;
+            return Err(error.into());
+        }
         replaced.into_iter().for_each(|tile| self.files.remove(tile));
         self.tell()
     }
@@ -146,7 +166,10 @@ impl Keeper {
     fn tell(&self) -> Result<(), LogError> {
         let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.edge.size(), root: self.edge.root() };
         let note = checkpoint.sign(&self.key)?;
-        self.files.write_bytes(CHECKPOINT, note.to_string().as_bytes())?;
+        // For tools that look at the folder; the head itself is durable already.
+        if let Err(error) = self.files.write_bytes(CHECKPOINT, note.to_string().as_bytes()) {
+            tracing::warn!(%error, "the newest checkpoint is not beside the tiles");
+        }
         self.told.send_replace(Some(Head { checkpoint, note: Arc::new(note) }));
         Ok(())
     }
@@ -159,17 +182,10 @@ fn append(files: &TileFiles, edge: &mut Edge, fresh: &[Hash]) -> Result<Vec<Tile
     let mut replaced = Vec::new();
     for (id, hashes) in grow(files, old, fresh)? {
         files.write(id, &hashes)?;
-        replaced.extend(width_before(id, old).map(|width| TileId { width, ..id }));
+        replaced.extend(id.narrower(old));
     }
     fresh.iter().for_each(|leaf| edge.push(*leaf));
     Ok(replaced)
-}
-
-/// How wide this tile was in a tree of `old` leaves, if it was there and narrower.
-fn width_before(id: TileId, old: u64) -> Option<u64> {
-    let had = old >> (id.level? * TILE_HEIGHT);
-    let width = had.saturating_sub(id.index * TILE_WIDTH).min(TILE_WIDTH);
-    (0 < width && width < id.width).then_some(width)
 }
 
 /// Writes all tiles anew from the events, which must be those that were signed.
@@ -212,6 +228,10 @@ pub async fn keep<S: Store + 'static>(owner: Owner<S>, mut keeper: Keeper, tick_
         });
         match advanced.await {
             Ok((back, Ok(()))) => keeper = back,
+            Ok((back, Err(error))) if error.is_full() => {
+                tracing::error!(%error, "the log waits for room on the disk");
+                keeper = back;
+            }
             Ok((_, Err(error))) => return error.to_string(),
             Err(_) => return "the log ended by an error of this program".to_owned(),
         }

@@ -91,7 +91,8 @@ fn signals(app: &App) -> Result<Stopped, Trouble> {
 fn log_to_stderr(config: &Config) {
     let own = level(config.log_level);
     let filter = EnvFilter::new(format!("warn,clearhouse={own},clearhouse_node={own},clearhouse_store={own}"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written, on a full disk say, must not end the node: telling that on stderr would panic.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     // Another subscriber can only be one of a test in this process; its log is as good.
     let _ = log.with_ansi(io::stderr().is_terminal()).try_init();
 }

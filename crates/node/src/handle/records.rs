@@ -124,10 +124,7 @@ impl<S: Store + 'static> Handle<S> {
             directory.orgs().flat_map(|(org, _)| directory.nodes_of(org)).filter(|node| *node != own).collect();
         let mut all = Intake::default();
         for node in peers {
-            let Some(descriptor) = directory.descriptor(node) else { continue };
-            let Some(mailbox) = descriptor.mailboxes.first() else { continue };
-            let tls_pks = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
-            let address = Address { node, endpoint: mailbox.endpoint.clone(), tls_pks };
+            let Some(address) = Address::of(&directory, node) else { continue };
             let Ok(client) = self.pool.client(&address).await else { continue };
             let Ok(bundle) = client.records(None).await else { continue };
             let intake = self.take_records(bundle).await?;

@@ -160,24 +160,17 @@ impl Export {
         let leaves: Vec<_> = commitments.iter().map(leaf_data).collect();
         let fresh = hashes_of(&leaves);
         for (id, hashes) in grow(&self.files, old, &fresh)? {
-            let had = old >> (id.level.unwrap_or(0) * 8);
             self.files.write(id, &hashes)?;
-            let width = had.saturating_sub(id.index * TILE_WIDTH);
-            if 0 < width && width < id.width {
-                self.files.remove(TileId { width, ..id });
-            }
+            id.narrower(old).into_iter().for_each(|narrower| self.files.remove(narrower));
         }
         fresh.iter().for_each(|leaf| self.edge.push(*leaf));
         let mut rest = leaves.as_slice();
         for id in bundles_added(old, self.edge.size()) {
             let (now, later) = rest.split_at(rest.len().min(id.width as usize - self.open.len()));
             rest = later;
-            let narrower = self.open.len() as u64;
             self.open.extend_from_slice(now);
             self.files.write_bytes(&id.path(), &bundle(&self.open))?;
-            if narrower > 0 {
-                self.files.remove(TileId { width: narrower, ..id });
-            }
+            id.narrower(old).into_iter().for_each(|narrower| self.files.remove(narrower));
             if id.width == TILE_WIDTH {
                 self.open.clear();
             }

@@ -93,7 +93,7 @@ impl<S: Store + 'static> Round<S> {
 
     /// One witness's signature under this head.
     async fn ask(&self, directory: &Directory, node: NodeId, key: &NoteKey, head: &Head, mut old: u64) -> Option<Note> {
-        let client = self.pool.client(&address(directory, node)?).await.ok()?;
+        let client = self.pool.client(&Address::of(directory, node)?).await.ok()?;
         for _ in 0..TRIES {
             let request = self.request(head, old).await?;
             let reply = client.add_checkpoint(request.to_string().into_bytes()).await.ok()?;
@@ -122,12 +122,6 @@ impl<S: Store + 'static> Round<S> {
         let path = tokio::task::spawn_blocking(move || consistency(&Tiled::new(&files, size), old, size));
         Some(Request { old, path: path.await.ok()?.ok()?, note: (*head.note).clone() })
     }
-}
-
-fn address(directory: &Directory, node: NodeId) -> Option<Address> {
-    let descriptor = directory.descriptor(node)?;
-    let tls_pks = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
-    Some(Address { node, endpoint: descriptor.mailboxes.first()?.endpoint.clone(), tls_pks })
 }
 
 /// What came back, if it is this witness's signature under exactly this head.

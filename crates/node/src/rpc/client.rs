@@ -10,6 +10,7 @@ use super::status::PeerError;
 use super::stubs::exchange_client::ExchangeClient;
 use crate::limits::{CLIENT_LINE_AGE, Limits, lock};
 use crate::tls::Identity;
+use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::FRAME_MAX;
 use clearhouse_wire::v1::{
@@ -33,6 +34,16 @@ pub struct Address {
     pub endpoint: String,
     /// The TLS keys its descriptor lists; it must prove one of them.
     pub tls_pks: Vec<[u8; 32]>,
+}
+
+impl Address {
+    /// The address a directory knows of a node: the first mailbox and the keys of its newest descriptor.
+    #[must_use]
+    pub fn of(directory: &Directory, node: NodeId) -> Option<Self> {
+        let descriptor = directory.descriptor(node)?;
+        let tls_pks = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
+        Some(Self { node, endpoint: descriptor.mailboxes.first()?.endpoint.clone(), tls_pks })
+    }
 }
 
 /// An open line to one node. Clones share it.

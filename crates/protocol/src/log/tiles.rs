@@ -44,6 +44,14 @@ impl TileId {
         let partial = if self.width < TILE_WIDTH { format!(".p/{}", self.width) } else { String::new() };
         format!("tile/{level}/{}{partial}", groups.join("/"))
     }
+
+    /// The narrower tile that stood in its place in a tree of `old` leaves, if one did.
+    #[must_use]
+    pub fn narrower(&self, old: u64) -> Option<Self> {
+        let had = old.checked_shr(self.level.unwrap_or(0) * TILE_HEIGHT).unwrap_or(0);
+        let width = had.saturating_sub(self.index * TILE_WIDTH);
+        (0 < width && width < self.width).then_some(Self { width, ..*self })
+    }
 }
 
 /// The tiles of a level of a tree of `size` leaves, from the first that a tree of `since` leaves did not have whole.
@@ -263,6 +271,9 @@ mod tests {
         let count = |level| all.iter().filter(|t| t.level == Some(level)).count();
         assert_eq!([count(0), count(1), count(2), count(3)], [274, 2, 1, 0]);
         assert_eq!(all.iter().find(|t| t.level == Some(1) && t.index == 1).unwrap().width, 17);
+        let narrower = |old| added(old, 257).map(|t| t.narrower(old).map(|n| n.path())).collect::<Vec<_>>();
+        assert_eq!(narrower(255), [Some("tile/0/000.p/255".to_owned()), None, None]);
+        assert_eq!(narrower(256), [None]);
         let later: Vec<String> = added(255, 257).map(|t| t.path()).collect();
         assert_eq!(later, ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]);
         assert_eq!(added(70_000, 70_000).count(), 0);
