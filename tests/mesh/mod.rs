@@ -5,6 +5,7 @@
 #[path = "../../crates/cli/src/demo/region.rs"]
 mod region;
 
+mod account;
 mod bad_input;
 mod canaries;
 mod fulldisk;

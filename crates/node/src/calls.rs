@@ -97,6 +97,9 @@ pub enum Call {
     /// Commitments of the log from a number on, at most 1,000, with checkpoint, key and records, to be written to a
     /// folder. The same people. Answers `ch.audit-entries/1`.
     AuditEntries { from: u64 },
+    /// The logs of others that this coordinator's node heard of, and how far coordinators' nodes heard of this one. The
+    /// same people. Answers `ch.audit-logs/1`.
+    AuditLogs,
 }
 
 /// A staged attachment and where it belongs.

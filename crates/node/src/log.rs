@@ -6,6 +6,8 @@
 //! store that is older than what was signed, and to go on after the file of heads failed.
 
 pub mod folder;
+pub mod prover;
+pub mod teller;
 pub mod view;
 pub mod witnesses;
 

@@ -32,6 +32,8 @@ use crate::door::FrontDoor;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
+use crate::log::prover::Prover;
+use crate::log::teller::Teller;
 use crate::log::view::View;
 use crate::log::witnesses::Round;
 use crate::log::{self, Keeper};
@@ -195,13 +197,14 @@ pub async fn run(
         .map_err(|e| ServeError::Fatal(e.to_string()))?;
     let health = service.health.clone();
     let listen = listener.local_addr().map_err(|e| ServeError::Fatal(e.to_string()))?;
+    let log_view = View::new(&log_dir, keeper.watch(), cosigned.subscribe());
     let handle = Arc::new(Handle::new(Parts {
         owner: owner.clone(),
         keys,
         prekeys: prekeys.clone(),
         pool: Arc::clone(&pool),
         clock: Arc::clone(&clock),
-        log: View::new(&log_dir, keeper.watch(), cosigned.subscribe()),
+        log: log_view.clone(),
         findings,
         unreadable: loaded.damaged,
         cost: if training { KdfCost::FLOOR } else { KdfCost::STANDARD },
@@ -227,11 +230,15 @@ pub async fn run(
         heads: keeper.watch(),
         cosigned,
     };
+    let teller = Teller { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view.clone() };
+    let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };
     let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(opener.run());
     tasks.spawn(courier.run());
     tasks.spawn(witnesses.run());
+    tasks.spawn(teller.run());
+    tasks.spawn(prover.run());
     tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());

@@ -70,7 +70,7 @@ pub fn genesis(kind: NetworkKind, label: &str, founders: &[Founder<'_>], k: Thre
         allowed_suites: vec![1],
         min_suite: 1,
         log_tick_secs: if kind == NetworkKind::Training { 1 } else { 30 },
-        audit_push_secs: 3600,
+        audit_push_secs: if kind == NetworkKind::Training { 1 } else { 3600 },
         ..RootPolicy::default()
     };
     let mut signed = Signed { payload_type: media::ROOT.into(), payload: policy.encode_to_vec(), signatures: vec![] };

@@ -34,6 +34,8 @@ pub const OUTER: &str = "clearhouse/outer/v1";
 pub const ENVELOPE_DIGEST: &str = "clearhouse/envelope-digest/v1";
 /// Hash that chains bodies of one conversation.
 pub const BODY_DIGEST: &str = "clearhouse/body-digest/v1";
+/// The conversation of two nodes about their own logs.
+pub const NODE_MAIL: &str = "clearhouse/node-mail/v1";
 /// Key-encryption keys of the key file.
 pub const KEK: &str = "clearhouse/kek/v1";
 /// One slot of the key file.

@@ -4,6 +4,7 @@
 //! never understood here; `casework` gives them meaning.
 #![deny(missing_docs)]
 
+pub mod account;
 pub mod audit;
 pub mod canon;
 pub mod ceremony;
@@ -21,6 +22,7 @@ pub mod mail;
 pub mod merkle;
 pub mod pae;
 pub mod prekeys;
+pub mod proofs;
 pub mod receipt;
 pub mod rows;
 pub mod signed;

@@ -90,3 +90,7 @@ pub const ERROR_TEXT_MAX: usize = 200;
 pub const OPENING_LEN: usize = 512;
 /// Step to which audit times are rounded down.
 pub const OPENING_STEP_SECS: u64 = 10 * MINUTE;
+/// Entries of one account to a coordinator. So many openings stay in one row of the store and are no file of their own.
+pub const ACCOUNT_ENTRIES_MAX: usize = 96;
+/// Entries of one message of proofs.
+pub const PROVED_ENTRIES_MAX: usize = 64;

@@ -39,11 +39,19 @@ pub enum Table {
     Draft = 14,
     /// The largest head cosigned of each other log; small, loaded at start.
     Witness = 15,
+    /// How much of this node's log each coordinator's node was told; small, loaded at start.
+    Told = 16,
+    /// What a coordinator's node heard of each other log: how far, its edge, its heads; small, loaded at start.
+    Heard = 17,
+    /// Stretches of other logs as they were shown to a coordinator's node, in pages; read one at a time.
+    Account = 18,
+    /// Proofs owed to the other sides of messages; small, loaded at start.
+    Proving = 19,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -59,6 +67,10 @@ impl Table {
         Self::Receipt,
         Self::Draft,
         Self::Witness,
+        Self::Told,
+        Self::Heard,
+        Self::Account,
+        Self::Proving,
     ];
 }
 

@@ -158,7 +158,7 @@ impl Letter {
     }
 
     /// The signature under the message itself, as a light.
-    pub(super) fn signature(&self) -> Light {
+    pub fn signature(&self) -> Light {
         let label = self.body.as_ref().map(|b| b.body().actor_label.clone()).unwrap_or_default();
         Light { at: self.at, node: self.node, org: Some(self.org), label }
     }

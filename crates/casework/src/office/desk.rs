@@ -69,9 +69,9 @@ pub(super) struct Parcel<'a> {
 
 /// A message just queued.
 pub(super) struct Queued {
-    msg_id: MsgId,
-    seq: u64,
-    digest: Digest,
+    pub(super) msg_id: MsgId,
+    pub(super) seq: u64,
+    pub(super) digest: Digest,
 }
 
 /// An attachment and the class of the profile part that speaks of it.

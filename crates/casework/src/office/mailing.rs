@@ -104,8 +104,9 @@ impl Office {
 
     fn understand<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
         if let Some(taken) = self.mail.seen(opened.sender.1, opened.msg_id) {
-            if opened.inner().msg_type == MessageType::Receipt as u32 {
-                return self.end_repeated_receipt(opened, now);
+            let unanswered = [MessageType::Receipt, MessageType::Proofs].map(|t| t as u32);
+            if unanswered.contains(&opened.inner().msg_type) {
+                return self.end_repeated(opened, now);
             }
             // The same message in another envelope: the same answer again, for this envelope, and nothing else.
             let stage = Stage::try_from(taken.stage).unwrap_or(Stage::Received);
@@ -127,7 +128,12 @@ impl Office {
                 let (stage, refusal, step) = self.take_case_message(opened, now);
                 self.answer(opened, stage, refusal, step, now)
             }
-            Ok(MessageType::Audit | MessageType::Unspecified) | Err(_) => {
+            Ok(MessageType::Audit) => {
+                let (stage, refusal, step) = self.take_account(opened, now.time);
+                self.answer(opened, stage, refusal, step, now)
+            }
+            Ok(MessageType::Proofs) => self.take_proofs(opened, now),
+            Ok(MessageType::Unspecified) | Err(_) => {
                 let step = self.keep_unread(opened);
                 self.answer(opened, Stage::CannotRead, RefusalCode::Unspecified, step, now)
             }
@@ -192,13 +198,13 @@ impl Office {
         }
     }
 
-    /// A receipt that came before in another envelope: the letter ends. Nobody answers a receipt.
-    fn end_repeated_receipt<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
+    /// A receipt or a proof that came before in another envelope: the letter ends. Nobody answers either.
+    fn end_repeated<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
         let rows = self.mail.take(opened, Stage::Received, RefusalCode::Unspecified);
         let mut step = Step { rows, ..Step::default() };
         let happening = Happening::of(AuditEvent::ReceiptReceived)
             .with(opened.sender.0, opened.sender.1)
-            .about(opened.digest, MessageType::Receipt as u32);
+            .about(opened.digest, opened.inner().msg_type);
         self.record(&mut step, &happening, now);
         step
     }
@@ -223,6 +229,7 @@ impl Office {
             step.rows.extend(self.mail.settle(msg_id, opened.sender.1, now.time).unwrap_or_default());
             step.rows.push(receipt_row(msg_id, said.stage, &opened.inner().body));
             self.note_receipt(msg_id, said, opened, &mut step);
+            step.rows.extend(self.account_answered(msg_id, opened.sender.1, said));
         }
         let happening = Happening::of(if ours.is_some() { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected })
             .with(opened.sender.0, opened.sender.1)

@@ -5,13 +5,17 @@
 //! starts again from its rows is the same office. No step may have its effects before its rows are durable.
 //!
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
-//! [`desk`] what persons do, [`cases`] what is known of cases while content is open.
+//! [`desk`] what persons do, [`cases`] what is known of cases while content is open, [`telling`] and [`hearing`] what
+//! nodes show coordinators of their logs, [`proving`] what the ends of a message show each other.
 
 pub mod cases;
 pub mod desk;
+pub mod hearing;
 pub mod mailing;
 pub mod people;
+pub mod proving;
 pub mod records;
+pub mod telling;
 pub mod watch;
 mod witness;
 
@@ -27,7 +31,10 @@ use rand_core::CryptoRng;
 
 use crate::deadlines::{Deadlines, Zone};
 use cases::Cases;
+use hearing::Hearing;
 use people::Staff;
+use proving::Proving;
+use telling::Telling;
 use watch::DueTimes;
 use witness::Witnessed;
 
@@ -92,6 +99,9 @@ pub struct Office {
     cases: Option<Cases>,
     due_times: DueTimes,
     witnessed: Witnessed,
+    telling: Telling,
+    hearing: Hearing,
+    proving: Proving,
 }
 
 impl Office {
@@ -111,6 +121,9 @@ impl Office {
             cases: None,
             due_times: DueTimes::default(),
             witnessed: Witnessed::default(),
+            telling: Telling::default(),
+            hearing: Hearing::default(),
+            proving: Proving::default(),
         }
     }
 
@@ -125,12 +138,21 @@ impl Office {
                 Table::Staff => self.staff.apply(row),
                 Table::Timer => self.due_times.apply(row),
                 Table::Witness => self.witnessed.apply(row),
+                Table::Told => self.telling.apply(row),
+                Table::Heard => self.hearing.apply(row),
+                Table::Proving => self.proving.apply(row),
                 Table::Fact => {
                     if let Some(cases) = &mut self.cases {
                         cases.apply(row);
                     }
                 }
-                Table::Wrap | Table::Envelope | Table::Document | Table::Meta | Table::Receipt | Table::Draft => {}
+                Table::Wrap
+                | Table::Envelope
+                | Table::Document
+                | Table::Meta
+                | Table::Receipt
+                | Table::Draft
+                | Table::Account => {}
             }
         }
     }

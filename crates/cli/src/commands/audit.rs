@@ -53,6 +53,12 @@ Examples:
         #[arg(long, default_value_t = 20)]
         count: u64,
     },
+    /// Show how far coordinators' nodes have this log, and at a coordinator the logs of the others
+    #[command(after_help = "\
+Examples:
+  clearhouse audit logs
+  clearhouse audit logs --json")]
+    Logs,
     /// Write the proof that an entry is in the log (C2SP tlog-proof)
     #[command(after_help = "\
 Examples:
@@ -98,6 +104,10 @@ impl Audit {
             Act::List { from, count } => {
                 let node = Node::find(&app.global)?;
                 app.out.reply(&node.ask_as(app, Call::AuditList { from, count: Some(count) }).await?)?;
+            }
+            Act::Logs => {
+                let node = Node::find(&app.global)?;
+                app.out.reply(&node.ask_as(app, Call::AuditLogs).await?)?;
             }
             Act::Prove { entry } => {
                 let node = Node::find(&app.global)?;

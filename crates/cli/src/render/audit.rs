@@ -54,3 +54,26 @@ pub(super) fn verify(v: &Value) -> String {
     let witnesses: String = witnesses.iter().map(witness).collect();
     format!("{since}; {whose}\n{seen}{witnesses}\nlog  {}\nkey  {}\n", text(v, "origin"), text(v, "key"))
 }
+
+pub(super) fn logs(v: &Value) -> String {
+    let yes = |v: &Value, field, word: &str| if flag(v, field) { word.to_owned() } else { String::new() };
+    let told = |t: &Value| {
+        vec![text(t, "with"), number(t, "took").to_string(), yes(t, "refused", "refused the last account: tell them")]
+    };
+    let told: Vec<_> = items(v, "told").iter().map(told).collect();
+    let own = counted(number(v, "events"), "entry", "entries");
+    let mut page = format!("This node's log has {own}.\n");
+    if !told.is_empty() {
+        page += &format!("\n{}", table(&["COORDINATOR", "HAS", ""], &told));
+    }
+    let heard = |h: &Value| {
+        let mut row = vec![text(h, "with"), number(h, "entries").to_string(), text(h, "cosigned"), text(h, "heard")];
+        row.push(yes(h, "contradicted", "contradicts its own head"));
+        row
+    };
+    let heard: Vec<_> = items(v, "heard").iter().map(heard).collect();
+    if !heard.is_empty() {
+        page += &format!("\n{}", table(&["LOG OF", "ENTRIES", "COSIGNED", "LAST HEARD", ""], &heard));
+    }
+    page
+}

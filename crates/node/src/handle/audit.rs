@@ -4,9 +4,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clearhouse_casework::forms::{show_day, show_time};
+use clearhouse_casework::office::hearing::Heard;
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::audit::{AuditEvent, unpad};
-use clearhouse_protocol::ids::{Digest, OrgId};
+use clearhouse_protocol::ids::{Digest, NodeId, OrgId};
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -91,6 +92,37 @@ impl<S: Store + 'static> Handle<S> {
             "key": key, "commitments": STANDARD.encode(commitments), "records": STANDARD.encode(records),
         }))
     }
+}
+
+impl<S: Store + 'static> Handle<S> {
+    /// The logs heard of here, and who heard of this one.
+    pub(super) async fn audit_logs(&self, actor: &Actor) -> Answer {
+        may_read(actor)?;
+        let logs = self.owner.look(|world| {
+            let heard: Vec<Value> = world.office.heard().map(|(node, heard)| log_heard(world, node, heard)).collect();
+            let told = world.office.told().into_iter();
+            let told: Vec<Value> = told
+                .map(|standing| {
+                    let org = world.office.directory().org_of(standing.node);
+                    json!({
+                        "with": org.map(|org| org_label(world, org)), "node": standing.node.to_string(),
+                        "took": standing.took, "refused": standing.refused,
+                    })
+                })
+                .collect();
+            json!({"schema": "ch.audit-logs/1", "heard": heard, "told": told, "events": world.office.event_count()})
+        });
+        logs.await.map_err(not_taken)
+    }
+}
+
+fn log_heard<S: Store>(world: &World<S>, node: NodeId, heard: &Heard) -> Value {
+    let org = OrgId::try_from(heard.org.as_slice()).ok().map(|org| org_label(world, org));
+    json!({
+        "with": org, "node": node.to_string(), "log": heard.origin, "entries": heard.size,
+        "head": heard.head_size, "cosigned": (heard.head_at > 0).then(|| show_time(heard.head_at)),
+        "heard": show_time(heard.heard_at), "contradicted": !heard.contradiction.is_empty(),
+    })
 }
 
 fn may_read(actor: &Actor) -> Result<(), ControlFailure> {

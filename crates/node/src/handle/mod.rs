@@ -208,6 +208,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::AuditList { from, count } => self.audit_list(&actor, from, count).await,
             Call::AuditProve { index } => self.audit_prove(&actor, index).await,
             Call::AuditEntries { from } => self.audit_entries(actor, from).await,
+            Call::AuditLogs => self.audit_logs(&actor).await,
             Call::Status
             | Call::Doctor
             | Call::SignIn { .. }

@@ -6,7 +6,7 @@ use clearhouse_casework::case::{Case, Direction, Fate, Letter, Light};
 use clearhouse_casework::deadlines::Deadlines;
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::cases::{Document, case_code, document_key};
-use clearhouse_protocol::ids::{MsgId, NodeId, OrgId, hex};
+use clearhouse_protocol::ids::{Digest, MsgId, NodeId, OrgId, hex};
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
@@ -176,6 +176,18 @@ fn fate_words(fate: Fate) -> &'static str {
     }
 }
 
+/// When the other node proved its part in a message by its log: what it did with ours, or that it sent theirs.
+fn proved<S: Store>(world: &World<S>, l: &Letter) -> Option<String> {
+    let mail = world.office.mail();
+    let at = if l.is_out() {
+        mail.outgoing(l.id()).map(|out| out.proved_at)
+    } else {
+        let taken = mail.seen(l.signature().node, l.id())?;
+        mail.letter(Digest::try_from(taken.digest.as_slice()).ok()?).map(|letter| letter.proved_at)
+    };
+    at.filter(|at| *at > 0).map(show_time)
+}
+
 fn kind_word(letter: &Letter) -> String {
     letter.kind().map_or_else(|| "unreadable".to_owned(), |k| k.message_type().as_str_name().to_ascii_lowercase())
 }
@@ -198,6 +210,7 @@ fn letter<S: Store>(world: &World<S>, l: &Letter) -> Value {
         "by": l.body().map(|b| b.body().actor_label.clone()), "role": l.body().map(|b| b.body().actor_role.clone()),
         "fate": if l.is_out() { fate_words(l.fate()) } else if l.read().is_some() { "opened here" } else { "not opened here yet" },
         "refusal": refusal,
+        "proved": proved(world, l),
         "stored": light(world, l.stored()), "received": light(world, l.received()), "read": light(world, l.read()),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::proof::Proof;
 use clearhouse_protocol::log::tiles::Tiled;
 use clearhouse_protocol::log::tree;
@@ -31,6 +32,20 @@ impl View {
         let newest = self.head.borrow().clone()?;
         let cosigned = self.cosigned.borrow().clone();
         Some(cosigned.filter(|head| head.checkpoint == newest.checkpoint).unwrap_or(newest))
+    }
+
+    /// The inclusion path of entry `index` under the head of `size` entries. Blocks.
+    ///
+    /// # Errors
+    /// [`TileError`]: the tiles moved on, or the next start writes them anew.
+    pub fn path(&self, index: u64, size: u64) -> Result<Vec<Hash>, TileError> {
+        tree::inclusion(&Tiled::new(&self.files, size), index, size)
+    }
+
+    /// The newest head that a witness cosigned; `None` before the first.
+    #[must_use]
+    pub fn cosigned(&self) -> Option<Head> {
+        self.cosigned.borrow().clone()
     }
 
     /// The proof that entry `index` is in the log, under the newest head; `None` when no head covers it yet. Blocks.

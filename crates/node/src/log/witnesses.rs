@@ -28,7 +28,7 @@ const WITNESSES_MAX: usize = 15;
 /// A witness that has another size says which; it is asked again at most so often.
 const TRIES: usize = 3;
 /// A head that is not fully cosigned is taken round again after this.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// What the gathering stands on.
 pub struct Round<S> {

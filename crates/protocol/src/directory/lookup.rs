@@ -72,17 +72,28 @@ impl Directory {
         if valid { Ok(key) } else { Err(RouteFault::Expired) }
     }
 
-    /// The nodes of coordinators that may speak at `now`, without `me`, with the keys they cosign logs with; by node id.
+    /// Whether an organisation is accredited as a coordinator.
+    #[must_use]
+    pub fn is_coordinator(&self, org: OrgId) -> bool {
+        self.org(org).is_some_and(|record| record.roles.iter().any(|role| role == "Coordinator"))
+    }
+
+    /// The nodes of coordinators that may speak at `now`, without `me`; by node id.
+    #[must_use]
+    pub fn coordinators(&self, me: NodeId, now: u64) -> Vec<(OrgId, NodeId)> {
+        let orgs = self.orgs().map(|(org, _)| org).filter(|org| self.is_coordinator(*org));
+        let nodes = orgs.flat_map(|org| self.nodes_of(org).map(move |node| (org, node)));
+        let speaks = |(org, node): &(OrgId, NodeId)| *node != me && self.signing_key(*org, *node, now).is_ok();
+        let mut all: Vec<_> = nodes.filter(speaks).collect();
+        all.sort_by_key(|(_, node)| *node);
+        all
+    }
+
+    /// [`Directory::coordinators`] with the keys they cosign logs with.
     #[must_use]
     pub fn witnesses(&self, me: NodeId, now: u64) -> Vec<(NodeId, NoteKey)> {
-        let coordinators = self.orgs().filter(|(_, org)| org.roles.iter().any(|role| role == "Coordinator"));
-        let nodes = coordinators.flat_map(|(org, _)| self.nodes_of(org).map(move |node| (org, node)));
-        let mut all: Vec<_> = nodes
-            .filter(|(org, node)| *node != me && self.signing_key(*org, *node, now).is_ok())
-            .filter_map(|(_, node)| Some((node, self.witness_key(node)?)))
-            .collect();
-        all.sort_by_key(|(node, _)| *node);
-        all
+        let nodes = self.coordinators(me, now).into_iter();
+        nodes.filter_map(|(_, node)| Some((node, self.witness_key(node)?))).collect()
     }
 
     /// Everything needed to seal a message to `node` at `now`.

@@ -114,6 +114,20 @@ impl Edge {
         Ok(Self { size, roots })
     }
 
+    /// An edge as it was kept: how many leaves, and [`Edge::roots`]. `None` when they do not go together.
+    #[must_use]
+    pub fn kept(size: u64, roots: &[u8]) -> Option<Self> {
+        let (roots, rest) = roots.as_chunks();
+        let fits = rest.is_empty() && roots.len() == size.count_ones() as usize;
+        fits.then(|| Self { size, roots: roots.to_vec() })
+    }
+
+    /// The roots of the whole subtrees, largest first, 32 bytes each: what is kept of an edge besides its size.
+    #[must_use]
+    pub fn roots(&self) -> Vec<u8> {
+        self.roots.concat()
+    }
+
     /// How many leaves there are.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -209,6 +223,9 @@ mod tests {
         for n in 0..70u64 {
             assert_eq!((edge.size(), edge.root()), (n, root(&tree, n).unwrap()));
             assert!(edge == Edge::of(&tree, n).unwrap());
+            assert!(Edge::kept(n, &edge.roots()).is_some_and(|kept| kept == edge));
+            assert!(Edge::kept(n, &[edge.roots(), vec![0; 32]].concat()).is_none());
+            assert!(Edge::kept(n, &[edge.roots(), vec![0]].concat()).is_none());
             edge.push(tree.0[n as usize]);
         }
     }

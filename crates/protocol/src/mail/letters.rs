@@ -94,6 +94,7 @@ impl Mailroom {
             state: LetterState::Stored as u32,
             receipt: receipt.encode_to_vec(),
             not_opened: vec![],
+            proved_at: 0,
         };
         let mut row = service_row(Table::Mailbox, outside.digest.as_bytes(), Some(&letter));
         row.must_be_new = true;
@@ -159,6 +160,13 @@ impl Mailroom {
             rows.push(self.received(opened));
         }
         rows
+    }
+
+    /// The row that marks a letter as one whose sending is in its sender's log; `None` when there is nothing to mark.
+    #[must_use]
+    pub fn sending_proved(&self, digest: Digest, now: u64) -> Option<Row> {
+        let letter = self.letters.get(&digest).filter(|letter| letter.proved_at == 0)?;
+        Some(service_row(Table::Mailbox, digest.as_bytes(), Some(&Letter { proved_at: now, ..letter.clone() })))
     }
 
     /// Rows that forget what can no longer come again: ended letters past their expiry, ids past their memory.

@@ -29,6 +29,8 @@ pub struct Mailroom {
     threads: BTreeMap<(ConversationId, NodeId), Thread>,
     /// Outgoing messages that have not ended: what every beat looks at, however long the history grows.
     open: BTreeSet<MsgId>,
+    /// Outgoing messages by their current sealing.
+    by_digest: BTreeMap<Digest, MsgId>,
     /// Sealed letters waiting, by order of arrival, and their bytes.
     waiting: BTreeMap<u64, Digest>,
     waiting_bytes: u64,
@@ -55,7 +57,11 @@ impl Mailroom {
             | Table::Meta
             | Table::Receipt
             | Table::Draft
-            | Table::Witness => {}
+            | Table::Witness
+            | Table::Told
+            | Table::Heard
+            | Table::Account
+            | Table::Proving => {}
         }
     }
 
@@ -75,8 +81,15 @@ impl Mailroom {
     }
 
     fn apply_outgoing(&mut self, key: Option<MsgId>, value: Option<&[u8]>) {
+        let sealed = |o: Option<&Outgoing>| o.and_then(|o| digest(&o.digest));
+        if let Some(old) = key.and_then(|key| sealed(self.outgoing.get(&key))) {
+            self.by_digest.remove(&old);
+        }
         fold(&mut self.outgoing, key, value);
         let Some(key) = key else { return };
+        if let Some(new) = sealed(self.outgoing.get(&key)) {
+            self.by_digest.insert(new, key);
+        }
         let open = self.outgoing.get(&key).is_some_and(outgoing::is_open);
         if open {
             self.open.insert(key);

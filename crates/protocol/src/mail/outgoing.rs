@@ -234,8 +234,8 @@ impl Mailroom {
                 row.locked = locked;
                 row.fault = 0;
                 row.may_have_left = true;
-                // Nobody answers a receipt: being stored is its end.
-                if row.msg_type == wire::MessageType::Receipt as u32 {
+                // Nobody answers a receipt or a proof: being stored is its end.
+                if [wire::MessageType::Receipt, wire::MessageType::Proofs].iter().any(|t| *t as u32 == row.msg_type) {
                     row.state = Delivery::Settled as u32;
                     row.settled_at = now;
                     rows.extend(self.drop_envelope(old));
@@ -279,6 +279,15 @@ impl Mailroom {
         let mut rows = vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))];
         rows.extend(self.drop_envelope(old));
         Some(rows)
+    }
+
+    /// The row that marks a message as one whose fate is in the other node's log, by a proof that came from `from`;
+    /// `None` when there is nothing to mark.
+    #[must_use]
+    pub fn fate_proved(&self, digest: Digest, from: NodeId, now: u64) -> Option<Row> {
+        let msg_id = *self.by_digest.get(&digest)?;
+        let old = self.outgoing.get(&msg_id).filter(|o| o.peer_node == from.0 && o.proved_at == 0)?;
+        Some(service_row(Table::Outbox, msg_id.as_bytes(), Some(&Outgoing { proved_at: now, ..old.clone() })))
     }
 
     /// Messages whose time ran out unanswered.

@@ -27,6 +27,9 @@ pub struct Letter {
     /// The signed statement that it could not be opened, encoded; empty otherwise.
     #[prost(bytes = "vec", tag = "8")]
     pub not_opened: Vec<u8>,
+    /// When its sender proved that sending it is in its log, unix seconds; 0 before.
+    #[prost(uint64, tag = "9")]
+    pub proved_at: u64,
 }
 
 /// A message on its way out, kept after its end so that its fate can be shown.
@@ -86,6 +89,9 @@ pub struct Outgoing {
     /// An attempt to carry it began and has not ended. Standing after a start, it counts as `may_have_left`.
     #[prost(bool, tag = "18")]
     pub departing: bool,
+    /// When the other node first proved that what it did with it is in its log, unix seconds; 0 before.
+    #[prost(uint64, tag = "19")]
+    pub proved_at: u64,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.

@@ -160,7 +160,10 @@ pub enum MessageType {
     ConsentRecord = 16,
     Withdrawal = 17,
     Receipt = 100,
+    /// an Account, to a coordinator's node
     Audit = 101,
+    /// Proofs, to the other side of a message
+    Proofs = 102,
 }
 impl MessageType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -180,6 +183,7 @@ impl MessageType {
             Self::Withdrawal => "WITHDRAWAL",
             Self::Receipt => "RECEIPT",
             Self::Audit => "AUDIT",
+            Self::Proofs => "PROOFS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -196,6 +200,7 @@ impl MessageType {
             "WITHDRAWAL" => Some(Self::Withdrawal),
             "RECEIPT" => Some(Self::Receipt),
             "AUDIT" => Some(Self::Audit),
+            "PROOFS" => Some(Self::Proofs),
             _ => None,
         }
     }
@@ -865,6 +870,61 @@ impl AuditEvent {
             _ => None,
         }
     }
+}
+/// To a coordinator's node, as the body of an AUDIT message: a stretch of the log without a gap.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Account {
+    #[prost(string, tag = "1")]
+    pub origin: ::prost::alloc::string::String,
+    /// index of the first entry
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    /// 1 to 96
+    #[prost(message, repeated, tag = "3")]
+    pub entries: ::prost::alloc::vec::Vec<AccountEntry>,
+    /// signed note of a head that covers them, with its cosignatures
+    #[prost(bytes = "vec", tag = "4")]
+    pub head: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AccountEntry {
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub commitment: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes; empty when the opening is erased or does not open any more
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// padded, 512 bytes; empty with the salt
+    #[prost(bytes = "vec", tag = "3")]
+    pub opening: ::prost::alloc::vec::Vec<u8>,
+}
+/// To the other side of a message, as the body of a PROOFS message: events that concern both are in the sender's log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Proofs {
+    /// signed note of the head that the paths lead to
+    #[prost(bytes = "vec", tag = "1")]
+    pub head: ::prost::alloc::vec::Vec<u8>,
+    /// 1 to 64
+    #[prost(message, repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<ProvedEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ProvedEntry {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// padded, 512 bytes
+    #[prost(bytes = "vec", tag = "3")]
+    pub opening: ::prost::alloc::vec::Vec<u8>,
+    /// inclusion proof, 32 bytes a hash, the nearest first
+    #[prost(bytes = "vec", tag = "4")]
+    pub path: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

@@ -1,0 +1,201 @@
+//! What a coordinator's node hears of other nodes' logs, and keeps to hold them against each other.
+//!
+//! Of each log: how far it was heard, the edge of its tree, the newest heads, and the entries in pages. A stretch whose
+//! entries do not make the tree that its own head claims is refused and remembered as a contradiction. Refuses accounts
+//! when this organisation is no coordinator, and entries before those that came.
+
+use std::collections::BTreeMap;
+
+use clearhouse_protocol::account::{self, Account, witnessed_at};
+use clearhouse_protocol::envelope::Opened;
+use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::log::leaf_hash;
+use clearhouse_protocol::log::tree::Edge;
+use clearhouse_protocol::pae::sha256;
+use clearhouse_protocol::rows::{Row, Table, Under};
+use clearhouse_wire::v1::{RefusalCode, Stage};
+use prost::Message as _;
+
+use super::{Office, Step};
+
+/// What is kept of one log that is heard of.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Heard {
+    /// Whose it is.
+    #[prost(bytes = "vec", tag = "1")]
+    pub org: Vec<u8>,
+    /// The log's name.
+    #[prost(string, tag = "2")]
+    pub origin: String,
+    /// Entries heard, without a gap.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// The edge of their tree.
+    #[prost(bytes = "vec", tag = "4")]
+    pub edge: Vec<u8>,
+    /// The newest head heard that covers no more than that: a signed note.
+    #[prost(bytes = "vec", tag = "5")]
+    pub head: Vec<u8>,
+    /// Its size.
+    #[prost(uint64, tag = "6")]
+    pub head_size: u64,
+    /// When witnesses saw it, unix seconds; 0 when nobody cosigned it.
+    #[prost(uint64, tag = "7")]
+    pub head_at: u64,
+    /// When this node last heard of the log, unix seconds.
+    #[prost(uint64, tag = "8")]
+    pub heard_at: u64,
+    /// A signed head that does not fit the entries: a signed note; empty when there is none.
+    #[prost(bytes = "vec", tag = "9")]
+    pub contradiction: Vec<u8>,
+}
+
+/// A stretch of another log as it was heard.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Page {
+    /// Its entries.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: Vec<Kept>,
+    /// Entries below this index were covered by an earlier head ...
+    #[prost(uint64, tag = "2")]
+    pub covered: u64,
+    /// ... that witnesses saw at this time, unix seconds; 0 when nobody did. The others are not older.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
+    /// When witnesses saw the head that came with the page; 0 when nobody did. No entry is younger.
+    #[prost(uint64, tag = "4")]
+    pub before: u64,
+}
+
+/// One entry of another log.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Kept {
+    /// The leaf.
+    #[prost(bytes = "vec", tag = "1")]
+    pub commitment: Vec<u8>,
+    /// The salt; empty when it was shown closed.
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: Vec<u8>,
+    /// The padded opening; empty when it was shown closed.
+    #[prost(bytes = "vec", tag = "3")]
+    pub opening: Vec<u8>,
+}
+
+/// Every log heard of.
+#[derive(Default)]
+pub(super) struct Hearing(BTreeMap<NodeId, Heard>);
+
+impl Hearing {
+    pub(super) fn apply(&mut self, row: &Row) {
+        let Ok(node) = NodeId::try_from(row.key.as_slice()) else { return };
+        match row.value.as_deref().map(Heard::decode) {
+            Some(Ok(heard)) => drop(self.0.insert(node, heard)),
+            Some(Err(_)) | None => drop(self.0.remove(&node)),
+        }
+    }
+}
+
+/// The key of the page of a log that begins with this entry.
+#[must_use]
+pub fn page_key(origin: &str, first: u64) -> Vec<u8> {
+    [sha256(origin.as_bytes()).as_slice(), &first.to_be_bytes()].concat()
+}
+
+impl Office {
+    /// The logs this coordinator's node heard of.
+    pub fn heard(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
+        self.hearing.0.iter().map(|(node, heard)| (*node, heard))
+    }
+
+    /// Takes an account of another node's log.
+    pub(super) fn take_account(&self, opened: &Opened, now: u64) -> (Stage, RefusalCode, Step) {
+        let (org, node) = opened.sender;
+        let refuse = |code, rows| (Stage::Refused, code, Step { rows, ..Step::default() });
+        let Some(key) = self.directory.log_key(node).filter(|_| self.directory.is_coordinator(self.me.org)) else {
+            return refuse(RefusalCode::NotAllowed, Vec::new());
+        };
+        let Ok(account) = account::check(&opened.inner().body, self.me.net, &key) else {
+            return refuse(RefusalCode::Malformed, Vec::new());
+        };
+        let fresh = Heard { org: org.to_vec(), origin: key.name().to_owned(), ..Heard::default() };
+        // Another name is another log: a generation that coordinators handed over.
+        let old = self.hearing.0.get(&node).filter(|heard| heard.origin == key.name()).unwrap_or(&fresh);
+        if account.first() > old.size {
+            return refuse(RefusalCode::OutOfOrder, Vec::new());
+        }
+        let heard = Heard { heard_at: now, ..old.clone() };
+        match self.hear(node, &account, &heard, now) {
+            Some(rows) => (Stage::Received, RefusalCode::Unspecified, Step { rows, ..Step::default() }),
+            None => {
+                let head = account.head().note().to_string().into_bytes();
+                let row = heard_row(node, &Heard { contradiction: head, ..heard });
+                refuse(RefusalCode::Malformed, vec![row])
+            }
+        }
+    }
+
+    /// The rows of an account that continues what was heard; `None` when its entries do not make the tree its head
+    /// claims.
+    fn hear(&self, node: NodeId, account: &Account, old: &Heard, now: u64) -> Option<Vec<Row>> {
+        let head = account.head().checkpoint();
+        let mut edge = Edge::kept(old.size, &old.edge)?;
+        let known = usize::try_from(old.size - account.first()).unwrap_or(usize::MAX);
+        let fresh = account.entries().get(known..).unwrap_or_default();
+        fresh.iter().for_each(|entry| edge.push(leaf_hash(&entry.commitment)));
+        if edge.size() == head.size && edge.root() != head.root {
+            return None;
+        }
+        let witnesses: Vec<NodeId> = self.witnesses_of(node, now);
+        let at = witnessed_at(account.head(), &self.directory, &witnesses);
+        let mut heard = Heard { size: edge.size(), edge: edge.roots(), ..old.clone() };
+        if edge.size() >= head.size && head.size >= old.head_size {
+            let first_seen = if head.size == old.head_size && old.head_at > 0 { old.head_at } else { at };
+            heard.head = account.head().note().to_string().into_bytes();
+            (heard.head_size, heard.head_at) = (head.size, first_seen);
+        }
+        let mut rows = vec![heard_row(node, &heard)];
+        if !fresh.is_empty() {
+            let page = Page {
+                entries: fresh.iter().map(kept).collect(),
+                covered: old.head_size,
+                after: old.head_at,
+                before: at,
+            };
+            rows.push(Row {
+                table: Table::Account,
+                key: page_key(&old.origin, old.size),
+                value: Some(page.encode_to_vec()),
+                under: Under::Evidence,
+                must_be_new: true,
+            });
+        }
+        Some(rows)
+    }
+
+    /// Those who may cosign a node's log, this node among them.
+    pub(super) fn witnesses_of(&self, node: NodeId, now: u64) -> Vec<NodeId> {
+        self.directory.witnesses(node, now).into_iter().map(|(witness, _)| witness).collect()
+    }
+
+    /// The organisation whose log is heard.
+    #[must_use]
+    pub fn org_heard(heard: &Heard) -> Option<OrgId> {
+        OrgId::try_from(heard.org.as_slice()).ok()
+    }
+}
+
+fn kept(entry: &account::Entry) -> Kept {
+    let (salt, opening) =
+        entry.opened.as_ref().map(|(salt, opening)| (salt.to_vec(), opening.clone())).unwrap_or_default();
+    Kept { commitment: entry.commitment.to_vec(), salt, opening }
+}
+
+fn heard_row(node: NodeId, heard: &Heard) -> Row {
+    Row {
+        table: Table::Heard,
+        key: node.to_vec(),
+        value: Some(heard.encode_to_vec()),
+        under: Under::Service,
+        must_be_new: false,
+    }
+}

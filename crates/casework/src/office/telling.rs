@@ -1,0 +1,200 @@
+//! What this node tells coordinators of its own log: stretch after stretch, each as an ordinary sealed envelope.
+//!
+//! A coordinator that took a stretch answers with an ordinary receipt; until then the next one waits, so a coordinator
+//! hears a log in order and without a gap. One that lost its memory says so and hears everything again. Mail about logs
+//! is itself in the log, but does not by itself make a node tell more: two that tell each other come to rest.
+
+use std::collections::BTreeMap;
+
+use clearhouse_protocol::account::{Shown, compose};
+use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
+use clearhouse_protocol::ids::{ConversationId, MsgId, NodeId, OrgId};
+use clearhouse_protocol::labels;
+use clearhouse_protocol::limits::{ACCOUNT_ENTRIES_MAX, HOUR};
+use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::pae::hash;
+use clearhouse_protocol::rows::{EventRow, Row, Table, Under};
+use clearhouse_wire::v1 as wire;
+use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
+use prost::Message as _;
+use rand_core::CryptoRng;
+
+use super::desk::{Parcel, Stop};
+use super::{Now, Office, Step};
+
+/// How long a node waits between two accounts when the policy does not say.
+const PUSH_DEFAULT_SECS: u64 = HOUR;
+
+/// How far one coordinator's node was told.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Told {
+    /// Entries sent.
+    #[prost(uint64, tag = "1")]
+    up_to: u64,
+    /// Entries it took, by its receipt.
+    #[prost(uint64, tag = "2")]
+    confirmed: u64,
+    /// The account under way; empty when none is.
+    #[prost(bytes = "vec", tag = "3")]
+    under_way: Vec<u8>,
+    /// When the last one was queued, unix seconds.
+    #[prost(uint64, tag = "4")]
+    at: u64,
+    /// The last one was full: more is known to follow.
+    #[prost(bool, tag = "5")]
+    more: bool,
+    /// It refused the last one.
+    #[prost(bool, tag = "6")]
+    refused: bool,
+}
+
+/// How far each coordinator's node was told.
+#[derive(Default)]
+pub(super) struct Telling(BTreeMap<NodeId, Told>);
+
+impl Telling {
+    pub(super) fn apply(&mut self, row: &Row) {
+        let Ok(node) = NodeId::try_from(row.key.as_slice()) else { return };
+        match row.value.as_deref().map(Told::decode) {
+            Some(Ok(told)) => drop(self.0.insert(node, told)),
+            Some(Err(_)) | None => drop(self.0.remove(&node)),
+        }
+    }
+}
+
+/// A stretch to tell: to whom, from where on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ToTell {
+    /// The coordinator's node.
+    pub to: (OrgId, NodeId),
+    /// The first entry it has not been told.
+    pub first: u64,
+}
+
+/// How a coordinator's node stands to this node's log, for a person.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The node.
+    pub node: NodeId,
+    /// Entries it took.
+    pub took: u64,
+    /// It refused the last account.
+    pub refused: bool,
+}
+
+/// Whether something happened that coordinators have to hear of. Mail about logs, what a mailbox took unopened and
+/// receipts alone are not: they go along with the next thing that is.
+#[must_use]
+pub fn is_telling(entries: &[EventRow]) -> bool {
+    let node_mail = [MessageType::Receipt, MessageType::Audit, MessageType::Proofs].map(|t| t as u32);
+    entries.iter().filter_map(|row| unpad(&row.opening)).any(|opening| match opening.event() {
+        AuditEvent::Deposited | AuditEvent::ReceiptSent => false,
+        _ => !node_mail.contains(&opening.msg_class),
+    })
+}
+
+impl Office {
+    /// Coordinators' nodes that may be told something now.
+    #[must_use]
+    pub fn to_tell(&self, now: u64) -> Vec<ToTell> {
+        let pause = match u64::from(self.directory.policy().audit_push_secs) {
+            0 => PUSH_DEFAULT_SECS,
+            secs => secs,
+        };
+        let due = |to: (OrgId, NodeId)| {
+            let Some(told) = self.telling.0.get(&to.1) else { return Some(ToTell { to, first: 0 }) };
+            let waits = !told.more && now < told.at.saturating_add(pause);
+            let id = MsgId::try_from(told.under_way.as_slice()).ok();
+            match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
+                Some(Delivery::Queued | Delivery::Stored) => None,
+                // It ended without an answer: what was in it is told again.
+                Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
+                    Some(ToTell { to, first: told.confirmed })
+                }
+                None if waits => None,
+                None => Some(ToTell { to, first: told.up_to }),
+            }
+        };
+        self.directory.coordinators(self.me.node, now).into_iter().filter_map(due).collect()
+    }
+
+    /// Seals and queues an account of the entries from `tell.first` on, at most [`ACCOUNT_ENTRIES_MAX`], under a head
+    /// that covers them.
+    ///
+    /// # Errors
+    /// [`Stop::Route`], [`Stop::CannotRead`], [`Stop::OutboxFull`]: it is tried again at the next look.
+    pub fn tell<R: CryptoRng>(
+        &self,
+        tell: ToTell,
+        entries: &[Shown],
+        head: &str,
+        now: &mut Now<'_, R>,
+    ) -> Result<Step, Stop> {
+        let body = compose(&self.origin, tell.first, entries, head);
+        let mut step = Step::default();
+        let parcel = Parcel {
+            msg_type: MessageType::Audit as u32,
+            body_version: 1,
+            to: tell.to,
+            conversation: self.node_mail(tell.to.1, MessageType::Audit),
+            body: &body,
+            attachments: &[],
+            actor: None,
+            case: None,
+            not_after: u64::MAX,
+        };
+        let queued = self.seal_and_queue(&parcel, &mut step, now)?;
+        let old = self.telling.0.get(&tell.to.1).cloned().unwrap_or_default();
+        let told = Told {
+            up_to: tell.first + entries.len().min(ACCOUNT_ENTRIES_MAX) as u64,
+            under_way: queued.msg_id.to_vec(),
+            at: now.time,
+            more: entries.len() >= ACCOUNT_ENTRIES_MAX,
+            ..old
+        };
+        step.rows.push(told_row(tell.to.1, &told));
+        let happening =
+            Happening::of(AuditEvent::Sent).with(tell.to.0, tell.to.1).about(queued.digest, parcel.msg_type);
+        self.record(&mut step, &happening, now);
+        Ok(step)
+    }
+
+    /// What a receipt means for the telling: taken, or to be told again.
+    pub(super) fn account_answered(&self, msg_id: MsgId, from: NodeId, said: &wire::Receipt) -> Option<Row> {
+        let told = self.telling.0.get(&from).filter(|told| told.under_way == msg_id.0)?;
+        let ended = Told { under_way: Vec::new(), ..told.clone() };
+        let out_of_order = said.refusal() == RefusalCode::OutOfOrder;
+        let next = match said.stage() {
+            Stage::Received => Told { confirmed: told.up_to, refused: false, ..ended },
+            // It knows less than it once did.
+            Stage::Refused if out_of_order => Told { confirmed: 0, up_to: 0, more: true, ..ended },
+            _ => Told { up_to: told.confirmed, more: false, refused: true, ..ended },
+        };
+        Some(told_row(from, &next))
+    }
+
+    /// How far each coordinator's node was told.
+    #[must_use]
+    pub fn told(&self) -> Vec<Standing> {
+        let standing =
+            |(node, told): (&NodeId, &Told)| Standing { node: *node, took: told.confirmed, refused: told.refused };
+        self.telling.0.iter().map(standing).collect()
+    }
+
+    /// The conversation of this node with another about their logs: one for each kind of message, so that none waits
+    /// for another kind.
+    pub(super) fn node_mail(&self, to: NodeId, kind: MessageType) -> ConversationId {
+        let kind = (kind as u32).to_be_bytes();
+        ConversationId(hash(labels::NODE_MAIL, &[&self.me.net.0, &self.me.node.0, &to.0, &kind]))
+    }
+}
+
+fn told_row(node: NodeId, told: &Told) -> Row {
+    Row {
+        table: Table::Told,
+        key: node.to_vec(),
+        value: Some(told.encode_to_vec()),
+        under: Under::Service,
+        must_be_new: false,
+    }
+}

@@ -1,0 +1,123 @@
+//! Sends the other sides of messages the proofs they are owed, after each head.
+//!
+//! Waits for a witness's signature where there are witnesses: a proof under a head that nobody else saw would not be
+//! believed. Refuses to hold anything back for one peer that cannot be reached: it stays owed, the others get theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::log::Hash;
+use clearhouse_protocol::rows::EventRow;
+use clearhouse_store::Store;
+
+use super::Head;
+use super::view::View;
+use crate::clock::Clock;
+use crate::owner::{NotTaken, Owner};
+
+/// Between two looks at the newest head.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A peer without a way to it is tried again after so many looks.
+const AGAIN_AFTER: u32 = 60;
+/// Entries looked through at once.
+const PAGE: u64 = 1000;
+
+/// What the proving stands on.
+pub struct Prover<S> {
+    /// The way to the owner.
+    pub owner: Owner<S>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The log.
+    pub log: View,
+    /// This node.
+    pub me: NodeId,
+}
+
+impl<S: Store + 'static> Prover<S> {
+    /// Runs until the owner is gone.
+    pub async fn run(self) {
+        let (mut done, mut looks) = (0, 0);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            looks += 1;
+            let Some(head) = self.head() else { continue };
+            if head.checkpoint.size == done && looks < AGAIN_AFTER {
+                continue;
+            }
+            looks = 0;
+            match self.go(&head).await {
+                Ok(true) => done = head.checkpoint.size,
+                Ok(false) => {}
+                Err(NotTaken::Stopping) => return,
+                Err(error) => tracing::warn!(%error, "proofs were not queued; they stay owed"),
+            }
+        }
+    }
+
+    fn head(&self) -> Option<Head> {
+        let directory = self.owner.signals.directory.borrow().clone();
+        let alone = directory.witnesses(self.me, self.clock.now()).is_empty();
+        if alone { self.log.head() } else { self.log.cosigned() }
+    }
+
+    /// `false` when the log moved on meanwhile, so that some proofs have to be made under a newer head.
+    async fn go(&self, head: &Head) -> Result<bool, NotTaken> {
+        let size = head.checkpoint.size;
+        while self.look_through(size).await? {}
+        let mut whole = true;
+        for (to, indices) in self.owner.look(|world| world.office.owed()).await? {
+            whole &= self.send(to, indices, head).await?;
+        }
+        Ok(whole)
+    }
+
+    /// Writes down what is owed for the next entries; `false` when there are none.
+    async fn look_through(&self, size: u64) -> Result<bool, NotTaken> {
+        let read = self.owner.look(move |world| {
+            let from = world.office.proofs_cursor();
+            let count = usize::try_from(size.saturating_sub(from).min(PAGE)).unwrap_or(0);
+            let leaves = world.ledger.store().events(from, count).unwrap_or_default();
+            let rows = leaves.iter().filter_map(|leaf| world.ledger.vault().open_event(leaf).ok());
+            (from + leaves.len() as u64, leaves.len(), rows.collect::<Vec<EventRow>>())
+        });
+        let (up_to, count, rows) = read.await?;
+        if count > 0 {
+            self.owner.decide(move |world, _| (world.office.owe(up_to, &rows), ())).await?;
+        }
+        Ok(count > 0)
+    }
+
+    async fn send(&self, to: (OrgId, NodeId), indices: Vec<u64>, head: &Head) -> Result<bool, NotTaken> {
+        let size = head.checkpoint.size;
+        let covered: Vec<u64> = indices.into_iter().filter(|index| *index < size).collect();
+        let read = self.owner.look(move |world| {
+            let store = world.ledger.store();
+            let leaves = covered.into_iter().filter_map(|index| store.events(index, 1).ok()?.into_iter().next());
+            leaves.filter_map(|leaf| world.ledger.vault().open_event(&leaf).ok()).collect::<Vec<EventRow>>()
+        });
+        let rows = read.await?;
+        let wanted = rows.len();
+        let log = self.log.clone();
+        let prove = move |row: EventRow| -> Option<(EventRow, Vec<Hash>)> {
+            let path = log.path(row.index, size).ok()?;
+            Some((row, path))
+        };
+        let entries = tokio::task::spawn_blocking(move || rows.into_iter().filter_map(prove).collect::<Vec<_>>()).await;
+        let entries = entries.unwrap_or_default();
+        let whole = entries.len() == wanted;
+        if entries.is_empty() {
+            return Ok(whole);
+        }
+        let note = head.note.to_string();
+        let queued = self.owner.decide(move |world, now| match world.office.send_proofs(to, &note, &entries, now) {
+            Ok(step) => (step, None),
+            Err(stop) => (Default::default(), Some(stop)),
+        });
+        if let Some(stop) = queued.await? {
+            tracing::debug!(?stop, "proofs wait");
+        }
+        Ok(whole)
+    }
+}
