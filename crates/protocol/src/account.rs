@@ -133,14 +133,14 @@ fn open(index: u64, entry: wire::AccountEntry, net: Net, log: &NoteKey) -> Resul
     Ok(Entry { commitment, opened: Some((salt, entry.opening)) })
 }
 
-/// When witnesses saw this head first, as far as its note says: the median of their times; 0 when nobody cosigned it.
-/// One witness with a wrong clock does not move it far.
+/// When each of these witnesses cosigned a head, in order of time, unix seconds; empty when none did, or when a line
+/// claims to be by one of them and is not.
 #[must_use]
-pub fn witnessed_at(head: &SignedCheckpoint, directory: &Directory, witnesses: &[NodeId]) -> u64 {
+pub fn witnessed(head: &SignedCheckpoint, directory: &Directory, witnesses: &[NodeId]) -> Vec<u64> {
     let keys: Vec<NoteKey> = witnesses.iter().filter_map(|node| directory.witness_key(*node)).collect();
     let mut times: Vec<u64> = head.witnessed_by(&keys).unwrap_or_default().into_iter().map(|(_, at)| at).collect();
     times.sort_unstable();
-    times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    times
 }
 
 #[cfg(test)]
@@ -231,20 +231,20 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_head_is_the_median_of_its_witnesses() {
+    fn the_times_of_a_head_are_those_of_its_witnesses_in_order() {
         let log = Log::new(1);
         let members = &log.region.members;
         let mut note = crate::log::note::Note::parse(log.head(1).as_bytes()).unwrap();
         let directory = &log.region.directory;
         let at = |note: &crate::log::note::Note| {
             let head = SignedCheckpoint::of(note.clone(), &log.key(0)).ok().unwrap();
-            witnessed_at(&head, directory, &[members[0].node, members[1].node])
+            witnessed(&head, directory, &[members[0].node, members[1].node])
         };
-        assert_eq!(at(&note), 0);
+        assert!(at(&note).is_empty());
         for (member, time) in members.iter().zip([NOW + 9_000_000, NOW]) {
             let name = crate::audit::witness_name(log.region.net, member.org, member.node);
             note.cosign(&name, &member.witness(), time).unwrap();
         }
-        assert_eq!(at(&note), NOW, "the later of two does not count");
+        assert_eq!(at(&note), [NOW, NOW + 9_000_000]);
     }
 }

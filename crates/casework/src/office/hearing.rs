@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use clearhouse_protocol::account::{self, Account, witnessed_at};
+use clearhouse_protocol::account::{self, Account, witnessed};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::log::leaf_hash;
@@ -39,7 +39,7 @@ pub struct Heard {
     /// Its size.
     #[prost(uint64, tag = "6")]
     pub head_size: u64,
-    /// When witnesses saw it, unix seconds; 0 when nobody cosigned it.
+    /// When witnesses saw it, the median of their times, unix seconds; 0 when nobody cosigned it.
     #[prost(uint64, tag = "7")]
     pub head_at: u64,
     /// When this node last heard of the log, unix seconds.
@@ -56,15 +56,15 @@ pub struct Page {
     /// Its entries.
     #[prost(message, repeated, tag = "1")]
     pub entries: Vec<Kept>,
-    /// Entries below this index were covered by an earlier head ...
+    /// Size of the head that came with it.
     #[prost(uint64, tag = "2")]
-    pub covered: u64,
-    /// ... that witnesses saw at this time, unix seconds; 0 when nobody did. The others are not older.
-    #[prost(uint64, tag = "3")]
-    pub after: u64,
-    /// When witnesses saw the head that came with the page; 0 when nobody did. No entry is younger.
-    #[prost(uint64, tag = "4")]
-    pub before: u64,
+    pub size: u64,
+    /// Its root.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root: Vec<u8>,
+    /// When each of its witnesses cosigned it, unix seconds.
+    #[prost(uint64, repeated, tag = "4")]
+    pub seen: Vec<u64>,
 }
 
 /// One entry of another log.
@@ -145,8 +145,8 @@ impl Office {
         if edge.size() == head.size && edge.root() != head.root {
             return None;
         }
-        let witnesses: Vec<NodeId> = self.witnesses_of(node, now);
-        let at = witnessed_at(account.head(), &self.directory, &witnesses);
+        let seen = witnessed(account.head(), &self.directory, &self.witnesses_of(node, now));
+        let at = seen.get(seen.len().saturating_sub(1) / 2).copied().unwrap_or(0);
         let mut heard = Heard { size: edge.size(), edge: edge.roots(), ..old.clone() };
         if edge.size() >= head.size && head.size >= old.head_size {
             let first_seen = if head.size == old.head_size && old.head_at > 0 { old.head_at } else { at };
@@ -157,9 +157,9 @@ impl Office {
         if !fresh.is_empty() {
             let page = Page {
                 entries: fresh.iter().map(kept).collect(),
-                covered: old.head_size,
-                after: old.head_at,
-                before: at,
+                size: head.size,
+                root: head.root.to_vec(),
+                seen,
             };
             rows.push(Row {
                 table: Table::Account,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use clearhouse_protocol::account::witnessed_at;
+use clearhouse_protocol::account::witnessed;
 use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{NodeId, OrgId};
@@ -165,7 +165,7 @@ impl Office {
         let key = self.directory.log_key(node)?;
         let (head, proved) = proofs::check(&opened.inner().body, self.me.net, &key, self.me.node).ok()?;
         let witnesses = self.witnesses_of(node, now);
-        (witnesses.is_empty() || witnessed_at(&head, &self.directory, &witnesses) > 0).then_some(proved)
+        (witnesses.is_empty() || !witnessed(&head, &self.directory, &witnesses).is_empty()).then_some(proved)
     }
 }
 

@@ -10,7 +10,7 @@ use clearhouse_protocol::account::{Shown, compose};
 use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
 use clearhouse_protocol::ids::{ConversationId, MsgId, NodeId, OrgId};
 use clearhouse_protocol::labels;
-use clearhouse_protocol::limits::{ACCOUNT_ENTRIES_MAX, HOUR};
+use clearhouse_protocol::limits::{ACCOUNT_ENTRIES_MAX, DAY, HOUR};
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::pae::hash;
 use clearhouse_protocol::rows::{EventRow, Row, Table, Under};
@@ -24,6 +24,9 @@ use super::{Now, Office, Step};
 
 /// How long a node waits between two accounts when the policy does not say.
 const PUSH_DEFAULT_SECS: u64 = HOUR;
+
+/// How long a coordinator's node hears nothing at most. A head counts as stale after twice that.
+const QUIET_SECS: u64 = DAY;
 
 /// How far one coordinator's node was told.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,6 +72,8 @@ pub struct ToTell {
     pub to: (OrgId, NodeId),
     /// The first entry it has not been told.
     pub first: u64,
+    /// It has not heard for so long that it is told whatever there is, so that a quiet log is not taken for a dead one.
+    pub anyway: bool,
 }
 
 /// How a coordinator's node stands to this node's log, for a person.
@@ -102,17 +107,18 @@ impl Office {
             secs => secs,
         };
         let due = |to: (OrgId, NodeId)| {
-            let Some(told) = self.telling.0.get(&to.1) else { return Some(ToTell { to, first: 0 }) };
+            let Some(told) = self.telling.0.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
+            let anyway = now >= told.at.saturating_add(QUIET_SECS);
             let waits = !told.more && now < told.at.saturating_add(pause);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
                 Some(Delivery::Queued | Delivery::Stored) => None,
                 // It ended without an answer: what was in it is told again.
                 Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
-                    Some(ToTell { to, first: told.confirmed })
+                    Some(ToTell { to, first: told.confirmed, anyway })
                 }
                 None if waits => None,
-                None => Some(ToTell { to, first: told.up_to }),
+                None => Some(ToTell { to, first: told.up_to, anyway }),
             }
         };
         self.directory.coordinators(self.me.node, now).into_iter().filter_map(due).collect()

@@ -52,7 +52,7 @@ impl<S: Store + 'static> Teller<S> {
 
     async fn tell(&self, tell: ToTell, head: &Head) -> Result<Result<(), StoreError>, NotTaken> {
         let (size, note) = (head.checkpoint.size, head.note.to_string());
-        let look = self.owner.look(move |world| page(world, tell.first, size));
+        let look = self.owner.look(move |world| page(world, tell, size));
         let entries = match look.await? {
             Ok(Some(entries)) => entries,
             Ok(None) => return Ok(Ok(())),
@@ -70,15 +70,15 @@ impl<S: Store + 'static> Teller<S> {
     }
 }
 
-/// The next entries to show; `None` when nothing in them has to be told by itself.
-fn page<S: Store>(world: &World<S>, first: u64, size: u64) -> Result<Option<Vec<Shown>>, StoreError> {
-    let left = usize::try_from(size - first).unwrap_or(usize::MAX);
-    let leaves = world.ledger.store().events(first, left.min(ACCOUNT_ENTRIES_MAX))?;
+/// The next entries to show; `None` when nothing in them has to be told now.
+fn page<S: Store>(world: &World<S>, tell: ToTell, size: u64) -> Result<Option<Vec<Shown>>, StoreError> {
+    let left = usize::try_from(size - tell.first).unwrap_or(usize::MAX);
+    let leaves = world.ledger.store().events(tell.first, left.min(ACCOUNT_ENTRIES_MAX))?;
     let vault = world.ledger.vault();
     let opened: Vec<_> = leaves.iter().map(|leaf| (leaf.commitment, vault.open_event(leaf).ok())).collect();
     let full = opened.len() == ACCOUNT_ENTRIES_MAX;
     let rows: Vec<_> = opened.iter().filter_map(|(_, row)| row.clone()).collect();
-    if opened.is_empty() || !(full || is_telling(&rows)) {
+    if opened.is_empty() || !(full || tell.anyway || is_telling(&rows)) {
         return Ok(None);
     }
     let shown = opened.into_iter().map(|(leaf, row)| row.map_or(Shown::Closed(leaf), Shown::Open));
