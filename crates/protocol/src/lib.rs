@@ -22,6 +22,7 @@ pub mod merkle;
 pub mod pae;
 pub mod prekeys;
 pub mod receipt;
+pub mod reconcile;
 pub mod rows;
 pub mod signed;
 #[cfg(test)]

@@ -90,3 +90,7 @@ pub const ERROR_TEXT_MAX: usize = 200;
 pub const OPENING_LEN: usize = 512;
 /// Step to which audit times are rounded down.
 pub const OPENING_STEP_SECS: u64 = 10 * MINUTE;
+/// Ranges of erased openings that one event names; an erasure with more uses more events.
+pub const ERASED_RANGES_MAX: usize = 8;
+/// Longest name of the rule by which something was erased.
+pub const RETENTION_RULE_MAX: usize = 64;
