@@ -100,6 +100,9 @@ pub enum Call {
     /// The logs of others that this coordinator's node heard of, and how far coordinators' nodes heard of this one. The
     /// same people. Answers `ch.audit-logs/1`.
     AuditLogs,
+    /// Holds the logs heard of against each other, signs what was found and records that. At a coordinator, the same
+    /// people. Answers `ch.audit-reconcile/1`.
+    AuditReconcile,
 }
 
 /// A staged attachment and where it belongs.

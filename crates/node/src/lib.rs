@@ -16,6 +16,7 @@ pub mod log;
 pub mod opener;
 pub mod owner;
 pub mod prekeys;
+pub mod reconcile;
 pub mod rpc;
 pub mod serve;
 pub mod setup;

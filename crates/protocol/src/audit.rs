@@ -15,7 +15,7 @@ pub use wire::AuditEvent;
 use crate::canon;
 use crate::ids::{Digest, Net, NodeId, OrgId};
 use crate::labels::media;
-use crate::limits::{OPENING_LEN, OPENING_STEP_SECS};
+use crate::limits::{ERASED_RANGES_MAX, OPENING_LEN, OPENING_STEP_SECS, RETENTION_RULE_MAX};
 use crate::log::note::{KeyKind, NoteKey};
 use crate::pae::pae;
 use crate::rows::EventRow;
@@ -108,8 +108,48 @@ pub fn record(
     now: u64,
     rng: &mut impl CryptoRng,
 ) -> EventRow {
+    hide(&opening(happening, net, origin, index, now), rng)
+}
+
+/// What can no longer be opened, and why. One event holds at most [`ERASED_RANGES_MAX`] ranges: more use more events.
+#[derive(Clone, Copy)]
+pub struct Erasure<'a> {
+    /// Positions in the node's own record, before this event, first and last included.
+    pub ranges: &'a [(u64, u64)],
+    /// The rule by which it was erased, at most [`RETENTION_RULE_MAX`] bytes; empty for a restore.
+    pub rule: &'a str,
+}
+
+/// [`record`] for an event after which earlier ones cannot be opened: CASE_ERASED or RESTORE. `None` when it is of
+/// another kind, does not fit, or names a range that is none.
+pub fn record_erasure(
+    happening: &Happening,
+    erasure: Erasure<'_>,
+    net: Net,
+    origin: &str,
+    index: u64,
+    now: u64,
+    rng: &mut impl CryptoRng,
+) -> Option<EventRow> {
+    let mut opening = opening(happening, net, origin, index, now);
+    opening.erased = erasure.ranges.iter().map(|(from, to)| wire::IndexRange { from: *from, to: *to }).collect();
+    opening.retention_rule = erasure.rule.to_owned();
+    erasure_is_sound(&opening).then(|| hide(&opening, rng))
+}
+
+/// Whether what an opening says of earlier ones can stand: nothing at all, or a few ranges that all end before it, in
+/// an event that may have some.
+#[must_use]
+pub fn erasure_is_sound(opening: &wire::Opening) -> bool {
+    let erases = matches!(opening.event(), AuditEvent::CaseErased | AuditEvent::Restore);
+    let sound = opening.erased.iter().all(|r| r.from <= r.to && r.to < opening.index);
+    let few = opening.erased.len() <= ERASED_RANGES_MAX && opening.retention_rule.len() <= RETENTION_RULE_MAX;
+    sound && few && (erases || (opening.erased.is_empty() && opening.retention_rule.is_empty()))
+}
+
+fn opening(happening: &Happening, net: Net, origin: &str, index: u64, now: u64) -> wire::Opening {
     let (org, node) = happening.peer.map(|(o, n)| (o.to_vec(), n.to_vec())).unwrap_or_default();
-    let opening = wire::Opening {
+    wire::Opening {
         net: net.to_vec(),
         origin: origin.to_owned(),
         event: happening.event.into(),
@@ -123,7 +163,13 @@ pub fn record(
         actor_role: happening.role.to_owned(),
         index,
         replaces_digest: vec![],
-    };
+        erased: vec![],
+        retention_rule: String::new(),
+    }
+}
+
+fn hide(opening: &wire::Opening, rng: &mut impl CryptoRng) -> EventRow {
+    let index = opening.index;
     let opening = pad(&opening.encode_to_vec());
     let mut salt = [0u8; 32];
     rng.fill_bytes(&mut salt);
@@ -206,6 +252,28 @@ mod tests {
         changed[OPENING_LEN - 1] = 1;
         assert!(reveal(&row.commitment, &row.salt, &changed).is_none());
         assert!(unpad(&changed).is_none());
+    }
+
+    #[test]
+    fn the_fullest_erasure_fits_its_padding_and_an_unsound_one_is_not_recorded() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let net = Net([9; 32]);
+        let origin = origin(net, OrgId([1; 16]), NodeId([2; 16]), u32::MAX);
+        let mut erase = |event, ranges: &[(u64, u64)], rule: &str| {
+            let happening = Happening::of(event).by("NationalCoordinationOfficer");
+            record_erasure(&happening, Erasure { ranges, rule }, net, &origin, u64::MAX, u64::MAX, &mut rng)
+        };
+        let longest = [(u64::MAX - 1, u64::MAX - 1); ERASED_RANGES_MAX];
+        let row = erase(AuditEvent::CaseErased, &longest, &"r".repeat(RETENTION_RULE_MAX)).unwrap();
+        assert_eq!(row.opening.len(), OPENING_LEN);
+        let opening = reveal(&row.commitment, &row.salt, &row.opening).unwrap();
+        assert_eq!(opening.erased.len(), ERASED_RANGES_MAX);
+        assert!(erase(AuditEvent::Restore, &[(0, 0)], "").is_some());
+        assert!(erase(AuditEvent::CaseErased, &[(1, 2); ERASED_RANGES_MAX + 1], "r").is_none());
+        assert!(erase(AuditEvent::CaseErased, &[(1, 2)], &"r".repeat(RETENTION_RULE_MAX + 1)).is_none());
+        assert!(erase(AuditEvent::CaseErased, &[(2, 1)], "r").is_none());
+        assert!(erase(AuditEvent::CaseErased, &[(1, u64::MAX)], "r").is_none(), "itself");
+        assert!(erase(AuditEvent::Sent, &[(1, 2)], "").is_none());
     }
 
     #[test]

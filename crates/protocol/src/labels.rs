@@ -24,6 +24,8 @@ pub mod media {
     pub const NOT_OPENED: &str = "application/vnd.clearhouse.not-opened.v1+pb";
     /// [`Opening`](clearhouse_wire::v1::Opening).
     pub const OPENING: &str = "application/vnd.clearhouse.opening.v1+pb";
+    /// A coordinator's findings, coarsened, as JSON.
+    pub const FINDINGS: &str = "application/vnd.clearhouse.findings.v1+json";
 }
 
 /// HPKE info of the content-key wrap.

@@ -24,6 +24,7 @@ pub mod pae;
 pub mod prekeys;
 pub mod proofs;
 pub mod receipt;
+pub mod reconcile;
 pub mod rows;
 pub mod signed;
 #[cfg(test)]

@@ -94,3 +94,7 @@ pub const OPENING_STEP_SECS: u64 = 10 * MINUTE;
 pub const ACCOUNT_ENTRIES_MAX: usize = 96;
 /// Entries of one message of proofs.
 pub const PROVED_ENTRIES_MAX: usize = 64;
+/// Ranges of erased openings that one event names; an erasure with more uses more events.
+pub const ERASED_RANGES_MAX: usize = 8;
+/// Longest name of the rule by which something was erased.
+pub const RETENTION_RULE_MAX: usize = 64;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use clearhouse_protocol::account::{self, Account, witnessed};
 use clearhouse_protocol::envelope::Opened;
-use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::log::leaf_hash;
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::pae::sha256;
@@ -155,12 +155,8 @@ impl Office {
         }
         let mut rows = vec![heard_row(node, &heard)];
         if !fresh.is_empty() {
-            let page = Page {
-                entries: fresh.iter().map(kept).collect(),
-                size: head.size,
-                root: head.root.to_vec(),
-                seen,
-            };
+            let page =
+                Page { entries: fresh.iter().map(kept).collect(), size: head.size, root: head.root.to_vec(), seen };
             rows.push(Row {
                 table: Table::Account,
                 key: page_key(&old.origin, old.size),
@@ -177,10 +173,10 @@ impl Office {
         self.directory.witnesses(node, now).into_iter().map(|(witness, _)| witness).collect()
     }
 
-    /// The organisation whose log is heard.
+    /// How many cosignatures make a head of this node's log one that coordinators believe.
     #[must_use]
-    pub fn org_heard(heard: &Heard) -> Option<OrgId> {
-        OrgId::try_from(heard.org.as_slice()).ok()
+    pub fn cosignatures_wanted(&self, node: NodeId, now: u64) -> usize {
+        self.witnesses_of(node, now).len().min(1)
     }
 }
 

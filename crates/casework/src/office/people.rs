@@ -240,8 +240,13 @@ impl Office {
 
     /// Records a sign-in, a lock or an unlock.
     pub fn note<R: CryptoRng>(&self, event: AuditEvent, by: Option<&Actor>, now: &mut Now<'_, R>) -> Step {
+        self.note_happening(&Happening::of(event).by(by.map_or("", |a| a.role.code())), now)
+    }
+
+    /// [`Office::note`] of an event that names more.
+    pub fn note_happening<R: CryptoRng>(&self, happening: &Happening, now: &mut Now<'_, R>) -> Step {
         let mut step = Step::default();
-        self.record(&mut step, &Happening::of(event).by(by.map_or("", |a| a.role.code())), now);
+        self.record(&mut step, happening, now);
         step
     }
 

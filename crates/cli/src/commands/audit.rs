@@ -59,6 +59,12 @@ Examples:
   clearhouse audit logs
   clearhouse audit logs --json")]
     Logs,
+    /// At a coordinator: hold the logs of all nodes against each other and name what is missing
+    #[command(after_help = "\
+Examples:
+  clearhouse audit reconcile
+  clearhouse audit reconcile --json")]
+    Reconcile,
     /// Write the proof that an entry is in the log (C2SP tlog-proof)
     #[command(after_help = "\
 Examples:
@@ -108,6 +114,10 @@ impl Audit {
             Act::Logs => {
                 let node = Node::find(&app.global)?;
                 app.out.reply(&node.ask_as(app, Call::AuditLogs).await?)?;
+            }
+            Act::Reconcile => {
+                let node = Node::find(&app.global)?;
+                app.out.reply(&node.ask_as(app, Call::AuditReconcile).await?)?;
             }
             Act::Prove { entry } => {
                 let node = Node::find(&app.global)?;

@@ -41,8 +41,10 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     profile(region, person, &case, teller).await?;
     power_cut(region, &case, teller).await?;
     arrival(region, &case, teller).await?;
-    coordinator(region, person, teller)?;
     tamper(region, teller).await?;
+    super::log::proved(region, &case, teller).await?;
+    super::log::reconciled(region, teller).await?;
+    coordinator(region, person, teller)?;
     super::log::checked(region, teller).await
 }
 

@@ -18,6 +18,64 @@ use crate::log_folder::Pages;
 const WAIT_MAX: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Waits until each end has proved to the other, by its log, what it did with every message.
+pub(super) async fn proved(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let deadline = Instant::now() + WAIT_MAX;
+    let mut messages = 0;
+    for member in [&region.destination, &region.origin] {
+        loop {
+            let shown = member.ask(Call::CaseShow { case: case.to_owned() }).await?;
+            let all = shown["messages"].as_array().cloned().unwrap_or_default();
+            if all.iter().all(|message| !message["proved"].is_null()) {
+                messages = all.len();
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new("CH-E0309", "A message was not proved by the other side's log in time."));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    let text =
+        format!("each end holds the proof that all {messages} messages are in the other's log, under a cosigned head");
+    teller.step("Proofs", &text, Some(began.elapsed()));
+    Ok(())
+}
+
+/// Waits until the coordinator has heard the whole case, and lets it hold the two logs against each other.
+pub(super) async fn reconciled(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let deadline = Instant::now() + WAIT_MAX;
+    let happened = region.origin.ask(Call::AuditList { from: None, count: Some(1) }).await?["events"].as_u64();
+    let found = loop {
+        // The last entries may be about the telling itself, which is told along with the next thing that happens.
+        let logs = region.coordinator.ask(Call::AuditLogs).await?;
+        let heard = |name: &str| logs["heard"].as_array()?.iter().find(|log| log["with"] == name)?["entries"].as_u64();
+        let whole = heard(region.destination.name) > Some(0) && heard(region.origin.name).map(|n| n + 12) > happened;
+        if whole {
+            let found = region.coordinator.ask(Call::AuditReconcile).await?;
+            if found["waiting"] == 0 {
+                break found;
+            }
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new("CH-E0310", "The coordinator did not hear the logs in time."));
+        }
+        tokio::time::sleep(LOOK_EVERY * 10).await;
+    };
+    let entries: u64 = found["logs"].as_array().map_or(0, |l| l.iter().filter_map(|l| l["entries"].as_u64()).sum());
+    if found["findings"] != 0 {
+        return Err(Failure::new("CH-E0311", format!("The coordinator found what nobody did: {found}.")));
+    }
+    let text = format!(
+        "the coordinator held {entries} entries of two logs against each other: nothing is missing; what it found is \
+         signed and in its own log"
+    );
+    teller.step("Audit", &text, Some(began.elapsed()));
+    Ok(())
+}
+
 /// Takes the receiver's log away, checks it with no key of anybody, and again with one byte changed.
 pub(super) async fn checked(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
     let began = Instant::now();

@@ -77,3 +77,76 @@ pub(super) fn logs(v: &Value) -> String {
     }
     page
 }
+
+pub(super) fn reconcile(v: &Value) -> String {
+    let logs = items(v, "logs");
+    let entries: u64 = logs.iter().map(|log| number(log, "entries")).sum();
+    let mut page = format!(
+        "{} of {} held against each other: {}.\n",
+        counted(entries, "entry", "entries"),
+        counted(logs.len() as u64, "log", "logs"),
+        match number(v, "findings") {
+            0 => "nothing is missing".to_owned(),
+            n => counted(n, "finding", "findings"),
+        }
+    );
+    if number(v, "waiting") > 0 {
+        let wait = counted(number(v, "waiting"), "question waits", "questions wait");
+        page += &format!("{wait} for logs that were not heard far enough yet.\n");
+    }
+    for alert in items(v, "alerts") {
+        let (from, to) = (text(alert, "from"), text(alert, "to"));
+        page += &format!(
+            "\nURGENT  {}: phone {from} and {to} now.\n        {}\n",
+            text(alert, "finding"),
+            meaning(&text(alert, "finding"))
+        );
+    }
+    let node =
+        |n: &Value| vec![text(n, "finding"), text(n, "with"), text(n, "week"), meaning(&text(n, "finding")).to_owned()];
+    let nodes: Vec<_> = items(v, "nodes").iter().map(node).collect();
+    if !nodes.is_empty() {
+        page += &format!("\n{}", table(&["FINDING", "NODE OF", "WEEK OF", "MEANING"], &nodes));
+    }
+    let corridors: Vec<_> = items(v, "corridors").iter().map(corridor).collect();
+    if !corridors.is_empty() {
+        page += &format!("\n{}", table(&["FROM", "TO", "OPEN", "WHAT IS MISSING"], &corridors));
+    }
+    page + "\nOrganisations, weeks and counts only; a corridor with few open messages shows no figures.\n"
+}
+
+fn corridor(c: &Value) -> Vec<String> {
+    let mut row = vec![text(c, "from"), text(c, "to")];
+    if c.get("open").is_none() {
+        row.extend(["few".to_owned(), if flag(c, "overdue") { "something is overdue" } else { "" }.to_owned()]);
+        return row;
+    }
+    let finding = |f: &Value| format!("{} {} (week of {})", number(f, "count"), text(f, "finding"), text(f, "week"));
+    let findings: Vec<String> = items(c, "findings").iter().map(finding).collect();
+    row.extend([number(c, "open").to_string(), findings.join(", ")]);
+    row
+}
+
+/// What a finding says, in words for a person who has to act on it.
+fn meaning(finding: &str) -> &'static str {
+    match finding {
+        "OVERDUE_ARRIVAL" => "She left, the day is over, and nobody said whether she arrived.",
+        "UNANSWERED" => "A notice was not answered in time.",
+        "SPLIT_VIEW" => "The log signed heads that do not fit together: it shows different things to different people.",
+        "NOT_WITNESSED" => "No head with enough witnesses, or none lately: the node is down, cut off, or keeps back.",
+        "LOG_MISMATCH" => "The entries it showed are not those it signed for.",
+        "UNEXPLAINED" => "An entry was shown without what it says, and nothing tells that it was erased.",
+        "BACKDATED" => "An entry claims a time at which it was not in the log.",
+        "UNATTENDED" => "Received, and no person opened it in time.",
+        "WITHHELD_BY_RECIPIENT" => "The recipient's mailbox took it, and its log knows nothing of it.",
+        "RECIPIENT_OFFLINE" => "It lies in the mailbox: the recipient's node is locked or off.",
+        "LOST_OR_NOT_DEPOSITED" => "Sent, and no trace of it after that.",
+        "UNLOGGED_SENDER" => "Received, and the sender's log does not say that it was sent.",
+        "MISDIRECTED" => "The logs disagree on who sent it to whom.",
+        "REPLAY" => "One envelope was received more than once.",
+        "ERASED_UNOPENED" => "Erased, and no person had opened it.",
+        "ERASED_OPEN_NOTICE" => "Erased while an answer or an arrival was still due.",
+        "PROBING" => "Far more of this sender's messages are refused than is usual.",
+        _ => "",
+    }
+}

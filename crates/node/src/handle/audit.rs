@@ -125,7 +125,7 @@ fn log_heard<S: Store>(world: &World<S>, node: NodeId, heard: &Heard) -> Value {
     })
 }
 
-fn may_read(actor: &Actor) -> Result<(), ControlFailure> {
+pub(super) fn may_read(actor: &Actor) -> Result<(), ControlFailure> {
     match actor.role {
         Role::Auditor | Role::Administrator | Role::Manager => Ok(()),
         Role::Caseworker | Role::ChildOfficer => {

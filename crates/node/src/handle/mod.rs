@@ -5,6 +5,7 @@
 
 mod acts;
 mod audit;
+mod findings;
 mod people;
 mod records;
 mod show;
@@ -209,6 +210,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::AuditProve { index } => self.audit_prove(&actor, index).await,
             Call::AuditEntries { from } => self.audit_entries(actor, from).await,
             Call::AuditLogs => self.audit_logs(&actor).await,
+            Call::AuditReconcile => self.audit_reconcile(actor).await,
             Call::Status
             | Call::Doctor
             | Call::SignIn { .. }

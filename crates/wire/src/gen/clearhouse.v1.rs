@@ -708,7 +708,7 @@ impl RefusalCode {
     }
 }
 /// What a leaf commits to. Encoded, then padded with zeros to 512 bytes behind a two-byte length.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Opening {
     #[prost(bytes = "vec", tag = "1")]
@@ -745,6 +745,21 @@ pub struct Opening {
     /// an earlier sealing of the same message
     #[prost(bytes = "vec", tag = "13")]
     pub replaces_digest: ::prost::alloc::vec::Vec<u8>,
+    /// CASE_ERASED, RESTORE: what can no longer be opened; at most 8
+    #[prost(message, repeated, tag = "14")]
+    pub erased: ::prost::alloc::vec::Vec<IndexRange>,
+    /// CASE_ERASED: the rule by which it was erased; at most 64 bytes
+    #[prost(string, tag = "15")]
+    pub retention_rule: ::prost::alloc::string::String,
+}
+/// Positions in a node's record, both ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct IndexRange {
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    #[prost(uint64, tag = "2")]
+    pub to: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -784,6 +799,8 @@ pub enum AuditEvent {
     StaffChanged = 32,
     LocalAct = 33,
     NotOpened = 34,
+    /// a coordinator held logs against each other; the digest is that of its signed findings
+    FindingsMade = 36,
 }
 impl AuditEvent {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -827,6 +844,7 @@ impl AuditEvent {
             Self::StaffChanged => "STAFF_CHANGED",
             Self::LocalAct => "LOCAL_ACT",
             Self::NotOpened => "NOT_OPENED",
+            Self::FindingsMade => "FINDINGS_MADE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -867,6 +885,7 @@ impl AuditEvent {
             "STAFF_CHANGED" => Some(Self::StaffChanged),
             "LOCAL_ACT" => Some(Self::LocalAct),
             "NOT_OPENED" => Some(Self::NotOpened),
+            "FINDINGS_MADE" => Some(Self::FindingsMade),
             _ => None,
         }
     }
