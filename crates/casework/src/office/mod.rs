@@ -5,7 +5,7 @@
 //! starts again from its rows is the same office. No step may have its effects before its rows are durable.
 //!
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
-//! [`desk`] what persons do, [`cases`] what is known of cases while content is open.
+//! [`desk`] what persons do, [`cases`] what is known of cases while content is open, [`witness`] others' logs.
 
 pub mod cases;
 pub mod desk;
@@ -13,7 +13,7 @@ pub mod mailing;
 pub mod people;
 pub mod records;
 pub mod watch;
-mod witness;
+pub mod witness;
 
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ impl Office {
                 Table::Directory => self.apply_record(row),
                 Table::Staff => self.staff.apply(row),
                 Table::Timer => self.due_times.apply(row),
-                Table::Witness => self.witnessed.apply(row),
+                Table::Witness => self.apply_witness(row),
                 Table::Fact => {
                     if let Some(cases) = &mut self.cases {
                         cases.apply(row);

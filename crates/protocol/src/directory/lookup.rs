@@ -7,7 +7,6 @@ use super::Directory;
 use crate::ids::{MailboxId, NodeId, OrgId, PrekeyId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::limits::WEEK;
-use crate::log::note::NoteKey;
 
 /// Why a node may not be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +26,9 @@ pub enum RouteFault {
     /// No prekey for the current week.
     #[error("no key to seal to this week")]
     NoPrekey,
+    /// Its log showed two histories: nothing new about a person goes there.
+    #[error("suspended: its log was shown with two histories")]
+    Suspended,
     /// No suite that both sides and the policy allow.
     #[error("no cipher suite in common")]
     NoSuite,
@@ -70,19 +72,6 @@ impl Directory {
             && within(cert.valid_from, cert.valid_until)
             && within(policy.not_before, policy.not_after);
         if valid { Ok(key) } else { Err(RouteFault::Expired) }
-    }
-
-    /// The nodes of coordinators that may speak at `now`, without `me`, with the keys they cosign logs with; by node id.
-    #[must_use]
-    pub fn witnesses(&self, me: NodeId, now: u64) -> Vec<(NodeId, NoteKey)> {
-        let coordinators = self.orgs().filter(|(_, org)| org.roles.iter().any(|role| role == "Coordinator"));
-        let nodes = coordinators.flat_map(|(org, _)| self.nodes_of(org).map(move |node| (org, node)));
-        let mut all: Vec<_> = nodes
-            .filter(|(org, node)| *node != me && self.signing_key(*org, *node, now).is_ok())
-            .filter_map(|(_, node)| Some((node, self.witness_key(node)?)))
-            .collect();
-        all.sort_by_key(|(node, _)| *node);
-        all
     }
 
     /// Everything needed to seal a message to `node` at `now`.

@@ -779,6 +779,7 @@ pub enum AuditEvent {
     StaffChanged = 32,
     LocalAct = 33,
     NotOpened = 34,
+    EquivocationFound = 35,
 }
 impl AuditEvent {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -822,6 +823,7 @@ impl AuditEvent {
             Self::StaffChanged => "STAFF_CHANGED",
             Self::LocalAct => "LOCAL_ACT",
             Self::NotOpened => "NOT_OPENED",
+            Self::EquivocationFound => "EQUIVOCATION_FOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -862,6 +864,7 @@ impl AuditEvent {
             "STAFF_CHANGED" => Some(Self::StaffChanged),
             "LOCAL_ACT" => Some(Self::LocalAct),
             "NOT_OPENED" => Some(Self::NotOpened),
+            "EQUIVOCATION_FOUND" => Some(Self::EquivocationFound),
             _ => None,
         }
     }
