@@ -134,6 +134,16 @@ impl Office {
         (step, taken)
     }
 
+    /// The largest head of a log that was cosigned here, as the log signed it: what a head that comes another way, in a
+    /// receipt or from another holder, is held against.
+    #[must_use]
+    pub fn head_held(&self, log: &NoteKey) -> Option<SignedCheckpoint> {
+        match self.witnessed.heads.get(&sha256(log.name().as_bytes()))? {
+            Kept::Head(_, note) => SignedCheckpoint::of(note.clone()?, log).ok(),
+            Kept::Unreadable => None,
+        }
+    }
+
     /// The logs that are proved to have shown two histories: whose, and the proof as it can be given to anybody.
     pub fn equivocations(&self) -> impl Iterator<Item = (NodeId, &str)> {
         self.witnessed.found.values().map(|found| (found.node, found.proof.as_str()))

@@ -4,6 +4,8 @@
 //! friends. Never the node itself or another of its organisation (protocol section 7.6). Refuses to guess: a log whose
 //! owner is not known has nobody who could witness it.
 
+use clearhouse_wire::v1::OrgRecord;
+
 use super::Directory;
 use crate::ids::{NodeId, OrgId};
 use crate::labels::WITNESS_DRAW;
@@ -27,7 +29,8 @@ impl Directory {
             // It was read when the policy was admitted; one that cannot be read satisfies nobody.
             let policy = Policy::parse(text).ok().filter(|p| self.log_key(node).is_some_and(|log| p.is_about(&log)));
             let own = self.witness_key(node);
-            let list = policy.map(|p| List::of_policy(&p, own.as_ref(), |key| self.country_of(key)));
+            let known = self.all_witnesses();
+            let list = policy.map(|p| List::of_policy(&p, own.as_ref(), |key| whose(&known, key)));
             return Quorum { current: list.unwrap_or_else(List::nobody), before: None };
         }
         let quarter = at / QUARTER_SECS;
@@ -41,8 +44,9 @@ impl Directory {
     #[must_use]
     pub fn witnesses(&self, me: NodeId, now: u64) -> Vec<(NodeId, NoteKey)> {
         let quorum = self.quorum(me, now);
-        let node_of = |listed: &Listed| Some((self.witnessing(&listed.key, now)?, listed.key.clone()));
-        quorum.witnesses().into_iter().filter_map(node_of).collect()
+        let may = |node: &NodeId| self.org_of(*node).is_some_and(|org| self.may_witness(org, *node, now));
+        let asked = |listed: &Listed| Some((listed.node.filter(may)?, listed.key.clone()));
+        quorum.witnesses().into_iter().filter_map(asked).collect()
     }
 
     /// The list of one quarter, out of the nodes that may speak at `at`.
@@ -70,25 +74,27 @@ impl Directory {
     /// The one node with which an organisation witnesses: an organisation with many nodes has one voice.
     fn first_witness(&self, org: OrgId, country: &str, at: u64) -> Option<(NodeId, Listed)> {
         let node = self.nodes_of(org).find(|node| self.may_witness(org, *node, at))?;
-        Some((node, Listed { key: self.witness_key(node)?, country: country.to_owned() }))
+        Some((node, Listed { node: Some(node), key: self.witness_key(node)?, country: country.to_owned() }))
     }
 
     fn may_witness(&self, org: OrgId, node: NodeId, at: u64) -> bool {
         self.witness_key(node).is_some() && !self.is_suspended(node) && self.signing_key(org, node, at).is_ok()
     }
 
-    /// The node that may cosign with this key now.
-    fn witnessing(&self, key: &NoteKey, now: u64) -> Option<NodeId> {
-        let nodes = self.orgs().flat_map(|(org, _)| self.nodes_of(org).map(move |node| (org, node)));
-        let found = nodes.filter(|(_, node)| self.witness_key(*node).as_ref() == Some(key));
-        found.filter(|(org, node)| self.may_witness(*org, *node, now)).map(|(_, node)| node).next()
+    /// Every node that has a witness key, valid or not.
+    fn all_witnesses(&self) -> Vec<Listed> {
+        let nodes = self.orgs().flat_map(|(org, record)| self.nodes_of(org).map(move |node| (node, record)));
+        let listed = |(node, record): (NodeId, &OrgRecord)| {
+            Some(Listed { node: Some(node), key: self.witness_key(node)?, country: record.country.clone() })
+        };
+        nodes.filter_map(listed).collect()
     }
+}
 
-    fn country_of(&self, key: &NoteKey) -> String {
-        let mut nodes = self.orgs().flat_map(|(org, record)| self.nodes_of(org).map(move |node| (node, record)));
-        let found = nodes.find(|(node, _)| self.witness_key(*node).as_ref() == Some(key));
-        found.map(|(_, record)| record.country.clone()).unwrap_or_default()
-    }
+/// Who is behind a key that a policy names: one of these, or somebody outside this network.
+fn whose(known: &[Listed], key: &NoteKey) -> Listed {
+    let found = known.iter().find(|listed| listed.key == *key).cloned();
+    found.unwrap_or_else(|| Listed { node: None, key: key.clone(), country: String::new() })
 }
 
 #[cfg(test)]

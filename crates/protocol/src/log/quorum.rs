@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::checkpoint::SignedCheckpoint;
 use super::note::{NoteFault, NoteKey, SIGNATURES_MAX};
 use super::policy::{Policy, Rule};
+use crate::ids::NodeId;
 
 /// Witnesses whose signatures fit on one note beside the log's own.
 pub const WITNESSES_MAX: usize = SIGNATURES_MAX - 1;
@@ -30,6 +31,8 @@ pub fn enough(n: usize) -> usize {
 /// One witness of a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Listed {
+    /// Its node, if it is one of this network's.
+    pub node: Option<NodeId>,
     /// The key it cosigns with.
     pub key: NoteKey,
     /// Its country (ISO 3166-1 alpha-2), empty when nobody knows.
@@ -66,18 +69,17 @@ impl List {
         Self { witnesses, rule: Some(Rule::Group { enough: of.len(), of }) }
     }
 
-    /// The list of a policy's text. Countries are asked of `country`; `own` is the witness key of the log's own node,
-    /// whose signature under its own log never counts.
+    /// The list of a policy's text. Who is behind a key is asked of `whose`; `own` is the witness key of the log's own
+    /// node, whose signature under its own log never counts.
     #[must_use]
-    pub fn of_policy(policy: &Policy, own: Option<&NoteKey>, country: impl Fn(&NoteKey) -> String) -> Self {
+    pub fn of_policy(policy: &Policy, own: Option<&NoteKey>, whose: impl Fn(&NoteKey) -> Listed) -> Self {
         let mut keys: Vec<&NoteKey> = policy.witnesses.iter().collect();
         let mut rule = policy.quorum.clone();
         if let Some(place) = keys.iter().position(|key| own.is_some_and(|own| own.public() == key.public())) {
             keys.remove(place);
             rule = rule.map(|rule| without(rule, place));
         }
-        let witnesses = keys.into_iter().map(|key| Listed { country: country(key), key: key.clone() }).collect();
-        Self { witnesses, rule }
+        Self { witnesses: keys.into_iter().map(whose).collect(), rule }
     }
 
     /// A list that no signatures satisfy.
@@ -208,7 +210,11 @@ mod tests {
 
     fn listed(n: u8) -> Listed {
         let key = NoteKey::new(&format!("w{n}"), KeyKind::Witness, &secret(n).public()).unwrap();
-        Listed { key, country: ["IT", "MD", "RS"][usize::from(n) % 3].to_owned() }
+        Listed { node: None, key, country: ["IT", "MD", "RS"][usize::from(n) % 3].to_owned() }
+    }
+
+    fn stranger(key: &NoteKey) -> Listed {
+        Listed { node: None, key: key.clone(), country: String::new() }
     }
 
     fn many(n: std::ops::Range<u8>) -> Vec<Listed> {
@@ -305,14 +311,14 @@ mod tests {
         let policy = Policy::parse(&(lines + "group all 2 w0 w1 w2\nquorum all\n")).ok().unwrap();
         let list = |own: Option<u8>| {
             let own = own.map(|n| listed(n).key);
-            List::of_policy(&policy, own.as_ref(), |_| String::new())
+            List::of_policy(&policy, own.as_ref(), stranger)
         };
         let signed = head(&[(0, 5), (1, 6)]);
         assert!(list(None).standing(&signed).unwrap().reached);
         assert!(list(Some(2)).standing(&signed).unwrap().reached);
         assert!(!list(Some(1)).standing(&signed).unwrap().reached);
         let nothing = Policy::parse("quorum none\n").ok().unwrap();
-        let none = List::of_policy(&nothing, None, |_| String::new()).standing(&signed).unwrap();
+        let none = List::of_policy(&nothing, None, stranger).standing(&signed).unwrap();
         assert!(none.reached && none.time.is_none());
     }
 
