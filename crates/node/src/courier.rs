@@ -45,6 +45,8 @@ pub mod fault {
     pub const BAD_RECEIPT: u32 = 7;
     /// The sealed message could not be read back from the store.
     pub const STORE: u32 = 8;
+    /// Their log showed two histories.
+    pub use clearhouse_casework::office::witness::FAULT_SUSPENDED as SUSPENDED;
 
     /// What an operator or caseworker reads.
     #[must_use]
@@ -63,6 +65,10 @@ pub mod fault {
             REFUSED => "their mailbox refuses it; phone them, and check that their directory entry is current",
             BAD_RECEIPT => "their mailbox answered without a valid signature; it counts as not delivered",
             STORE => "the sealed message could not be read back from this node's store; run doctor",
+            SUSPENDED => {
+                "their log was shown with two histories and nothing new about a person goes there; phone them and ask \
+                 your coordinator"
+            }
             _ => "it failed; it is tried again by itself",
         }
     }

@@ -105,7 +105,7 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Ok(request) => request,
             Err(fault) => return Ok(no(fault)),
         };
-        let decided = self.owner.decide(move |world, _| world.office.cosign(from, &request)).await;
+        let decided = self.owner.decide(move |world, now| world.office.cosign(from, &request, now)).await;
         match decided {
             Ok(Ok(cosigning)) => {
                 let (name, key) = &self.witness;
@@ -113,8 +113,8 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
                 Ok(wire::AddCheckpointReply { status: 200, note: note.to_string().into_bytes(), size: 0 })
             }
             Ok(Err(fault)) => {
-                if fault == WitnessFault::Equivocation {
-                    tracing::error!(node = %from, "this node's log shows two trees of one size: tell a coordinator");
+                if fault.is_proof() {
+                    tracing::error!(node = %from, "this node's log shows two histories: tell a coordinator");
                 }
                 Ok(no(fault))
             }

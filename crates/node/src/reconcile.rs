@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use clearhouse_casework::office::hearing::{Heard, Page, page_key};
-use clearhouse_protocol::account::witnessed;
 use clearhouse_protocol::ids::{Net, NodeId, OrgId};
 use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -72,7 +71,7 @@ pub struct Reconciled {
 struct Scene {
     net: Net,
     known: Vec<Party>,
-    logs: Vec<(Party, Heard, usize)>,
+    logs: Vec<(Party, Heard)>,
 }
 
 /// One log without its openings.
@@ -83,7 +82,6 @@ struct Outline {
     heads: Vec<Head>,
     /// Where its pages begin.
     pages: Vec<u64>,
-    quorum: usize,
 }
 
 /// Reconciles everything heard of so far, as of `now`.
@@ -95,11 +93,11 @@ pub async fn reconcile<S: Store + 'static>(
     policy: Policy,
     now: u64,
 ) -> Result<Reconciled, ReconcileError> {
-    let scene = owner.look(move |world| scene(world, now)).await?;
+    let scene = owner.look(|world| scene(world)).await?;
     let mut join = Join::new(policy, scene.known.iter().copied());
     let (mut findings, mut logs): (Vec<Finding>, Vec<Audited>) = (Vec::new(), Vec::new());
-    for (party, heard, quorum) in scene.logs {
-        let outline = outline(owner, party, &heard, quorum).await?;
+    for (party, heard) in scene.logs {
+        let outline = outline(owner, party, &heard).await?;
         let entries = heard.size;
         let (shown, openings) = mpsc::channel(UNDER_WAY);
         let reading = read_openings(owner.clone(), party, outline.origin.clone(), outline.pages.clone(), shown);
@@ -122,12 +120,12 @@ pub async fn reconcile<S: Store + 'static>(
     tokio::task::spawn_blocking(judge).await.map_err(|_| ReconcileError::Bug)
 }
 
-fn scene<S: Store>(world: &World<S>, now: u64) -> Scene {
+fn scene<S: Store>(world: &World<S>) -> Scene {
     let directory = world.office.directory();
     let known = directory.orgs().flat_map(|(org, _)| directory.nodes_of(org).map(move |node| (org, node)));
     let log = |(node, heard): (NodeId, &Heard)| {
         let org = OrgId::try_from(heard.org.as_slice()).ok()?;
-        Some(((org, node), heard.clone(), world.office.cosignatures_wanted(node, now)))
+        Some(((org, node), heard.clone()))
     };
     Scene { net: world.office.me().net, known: known.collect(), logs: world.office.heard().filter_map(log).collect() }
 }
@@ -137,7 +135,6 @@ async fn outline<S: Store + 'static>(
     owner: &Owner<S>,
     party: Party,
     heard: &Heard,
-    quorum: usize,
 ) -> Result<Outline, ReconcileError> {
     let mut outline = Outline {
         party,
@@ -145,7 +142,6 @@ async fn outline<S: Store + 'static>(
         commitments: Vec::new(),
         heads: Vec::new(),
         pages: Vec::new(),
-        quorum,
     };
     let mut heads: BTreeMap<(u64, Hash), Head> = BTreeMap::new();
     while (outline.commitments.len() as u64) < heard.size {
@@ -172,9 +168,8 @@ async fn outline<S: Store + 'static>(
 fn contradicting<S: Store>(world: &World<S>, node: NodeId, note: &[u8]) -> Option<Head> {
     let directory = world.office.directory();
     let head = SignedCheckpoint::of(Note::parse(note).ok()?, &directory.log_key(node)?).ok()?;
-    let witnesses: Vec<NodeId> = directory.witnesses(node, 0).into_iter().map(|(witness, _)| witness).collect();
     let Checkpoint { size, root, .. } = *head.checkpoint();
-    Some(Head { size, root, seen: witnessed(&head, directory, &witnesses) })
+    Some(Head { size, root, seen: Vec::new() })
 }
 
 /// The next pages of a log, at least one.
@@ -239,7 +234,8 @@ fn examine_one(
         origin: &outline.origin,
         heads: &outline.heads,
         audited: None,
-        quorum: outline.quorum,
+        // A head's witnesses are listed only when they were enough, so that one of them tells that they were.
+        quorum: 1,
         faulty: 0,
         commitments: &outline.commitments,
         first: 0,

@@ -191,13 +191,13 @@ pub async fn run(
         witness: (clearhouse_protocol::audit::witness_name(me.net, me.org, me.node), witness),
     });
     let log_dir = config.data.join(files::LOG);
-    let cosigned = tokio::sync::watch::Sender::new(None);
+    let (cosigned, witnessed) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(None));
     let service = service(door, pins, &limits, Arc::clone(&counters), config.reflection && training)
         .await
         .map_err(|e| ServeError::Fatal(e.to_string()))?;
     let health = service.health.clone();
     let listen = listener.local_addr().map_err(|e| ServeError::Fatal(e.to_string()))?;
-    let log_view = View::new(&log_dir, keeper.watch(), cosigned.subscribe());
+    let log_view = View::new(&log_dir, keeper.watch(), cosigned.subscribe(), witnessed.subscribe());
     let handle = Arc::new(Handle::new(Parts {
         owner: owner.clone(),
         keys,
@@ -229,6 +229,7 @@ pub async fn run(
         files: TileFiles::new(&log_dir),
         heads: keeper.watch(),
         cosigned,
+        witnessed,
     };
     let teller = Teller { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view.clone() };
     let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };

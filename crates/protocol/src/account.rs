@@ -10,8 +10,7 @@ use prost::Message as _;
 
 use crate::audit::reveal;
 use crate::canon;
-use crate::directory::Directory;
-use crate::ids::{Net, NodeId};
+use crate::ids::Net;
 use crate::limits::{ACCOUNT_ENTRIES_MAX, INNER_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::SignedCheckpoint;
@@ -133,16 +132,6 @@ fn open(index: u64, entry: wire::AccountEntry, net: Net, log: &NoteKey) -> Resul
     Ok(Entry { commitment, opened: Some((salt, entry.opening)) })
 }
 
-/// When each of these witnesses cosigned a head, in order of time, unix seconds; empty when none did, or when a line
-/// claims to be by one of them and is not.
-#[must_use]
-pub fn witnessed(head: &SignedCheckpoint, directory: &Directory, witnesses: &[NodeId]) -> Vec<u64> {
-    let keys: Vec<NoteKey> = witnesses.iter().filter_map(|node| directory.witness_key(*node)).collect();
-    let mut times: Vec<u64> = head.witnessed_by(&keys).unwrap_or_default().into_iter().map(|(_, at)| at).collect();
-    times.sort_unstable();
-    times
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,23 +217,5 @@ mod tests {
         let body = compose(&log.origin, 1, &log.shown(1..2), &unsigned);
         assert!(matches!(log.check(&body).err(), Some(AccountFault::Head(_))));
         assert_eq!(log.check(&body[1..]).err(), Some(AccountFault::Malformed));
-    }
-
-    #[test]
-    fn the_times_of_a_head_are_those_of_its_witnesses_in_order() {
-        let log = Log::new(1);
-        let members = &log.region.members;
-        let mut note = crate::log::note::Note::parse(log.head(1).as_bytes()).unwrap();
-        let directory = &log.region.directory;
-        let at = |note: &crate::log::note::Note| {
-            let head = SignedCheckpoint::of(note.clone(), &log.key(0)).ok().unwrap();
-            witnessed(&head, directory, &[members[0].node, members[1].node])
-        };
-        assert!(at(&note).is_empty());
-        for (member, time) in members.iter().zip([NOW + 9_000_000, NOW]) {
-            let name = crate::audit::witness_name(log.region.net, member.org, member.node);
-            note.cosign(&name, &member.witness(), time).unwrap();
-        }
-        assert_eq!(at(&note), [NOW, NOW + 9_000_000]);
     }
 }

@@ -89,6 +89,16 @@ impl Region {
     /// [`Region::new`] for either kind of network.
     #[must_use]
     pub fn of_kind(seed: u64, members: usize, kind: NetworkKind) -> Self {
+        Self::founded(seed, members, 0, kind)
+    }
+
+    /// A training region whose first `coordinators` members have that role, and so witness the others' logs.
+    #[must_use]
+    pub fn with_coordinators(seed: u64, members: usize, coordinators: usize) -> Self {
+        Self::founded(seed, members, coordinators, NetworkKind::Training)
+    }
+
+    fn founded(seed: u64, members: usize, coordinating: usize, kind: NetworkKind) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let coordinators: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
         let founders: Vec<Founder<'_>> = coordinators
@@ -104,7 +114,8 @@ impl Region {
         let mut all = Vec::new();
         for n in 0..members {
             let member = member(&mut rng);
-            records.extend(member_records(net, &member, n, &coordinators));
+            let roles: &[&str] = if n < coordinating { &["Coordinator"] } else { &["Destination", "Origin"] };
+            records.extend(records_of(net, &member, n, roles, &coordinators));
             all.push(member);
         }
         for record in &records {
@@ -146,16 +157,14 @@ fn member(rng: &mut ChaCha20Rng) -> Member {
 /// The three records that bring one member in.
 #[must_use]
 pub fn member_records(net: Net, m: &Member, n: usize, coordinators: &[SigningKey]) -> [Signed; 3] {
+    records_of(net, m, n, &["Destination", "Origin"], coordinators)
+}
+
+fn records_of(net: Net, m: &Member, n: usize, roles: &[&str], coordinators: &[SigningKey]) -> [Signed; 3] {
     let label = format!("Member {n}");
     let country = ["IT", "MD", "RS", "AL"][n % 4];
-    let application = Application {
-        org: m.org,
-        label: &label,
-        country,
-        roles: &["Destination", "Origin"],
-        competences: &["Shelter"],
-        root_pk: m.root.public(),
-    };
+    let application =
+        Application { org: m.org, label: &label, country, roles, competences: &["Shelter"], root_pk: m.root.public() };
     let keys: Vec<&SigningKey> = coordinators.iter().collect();
     let tls = SigningKey::from_seed(&m.tls_seed).public();
     let prekeys: Vec<(u64, Prekey)> =

@@ -52,5 +52,7 @@ pub const VALUE: &str = "clearhouse/value/v1";
 pub const BLIND_KEY: &str = "clearhouse/blind-key/v1";
 /// The file of last signed heads.
 pub const HEADS: &str = "clearhouse/heads/v1";
+/// Hash that draws the witnesses of a log for a quarter.
+pub const WITNESS_DRAW: &str = "clearhouse/witness-draw/v1";
 /// What the chunked content names as its cipher, after C2SP chunked-encryption.
 pub const CHUNK_AEAD: &str = "AEAD_CHACHA20_POLY1305";

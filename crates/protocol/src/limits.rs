@@ -98,3 +98,11 @@ pub const PROVED_ENTRIES_MAX: usize = 64;
 pub const ERASED_RANGES_MAX: usize = 8;
 /// Longest name of the rule by which something was erased.
 pub const RETENTION_RULE_MAX: usize = 64;
+/// The quarter for which the members' witnesses of a log are drawn: thirteen weeks, counted from 1970.
+pub const QUARTER_SECS: u64 = 13 * WEEK;
+/// After a quarter changed, the draw of the one before counts so long beside the new one.
+pub const QUARTER_GRACE_SECS: u64 = WEEK;
+/// Members' nodes drawn as witnesses of a log, beside the coordinators'.
+pub const DRAWN_MAX: usize = 4;
+/// Coordinators' nodes that witness a log: with the drawn ones, no more than a note has room for.
+pub const CORE_MAX: usize = 11;

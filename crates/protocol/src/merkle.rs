@@ -89,21 +89,35 @@ pub fn extends(
     if old_size == 0 {
         return path.is_empty() && *old_root == root(&[]);
     }
-    let (mut position, mut last) = (old_size - 1, new_size - 1);
-    while position & 1 == 1 {
-        position >>= 1;
-        last >>= 1;
-    }
     // A whole subtree is its own proof: the path then leaves the old root out.
     let (first, rest) = match path.split_first() {
         Some(_) if old_size.is_power_of_two() => (old_root, path),
         Some((first, rest)) => (first, rest),
         None => return false,
     };
+    unfold(old_size, new_size, first, rest) == Some((*old_root, *new_root))
+}
+
+/// The roots of the first `old_size` leaves and of all `new_size` that follow from a consistency proof: `first` is the
+/// largest subtree at the right edge of the old tree, `rest` its siblings. `None` when the path is not one for these
+/// sizes, or the old tree is empty or not the smaller.
+///
+/// Each hash has one place in the larger tree, and the old root follows from some of those that the new one follows from.
+/// So there are no two paths to one new root with different old ones.
+#[must_use]
+pub fn unfold(old_size: u64, new_size: u64, first: &[u8; 32], rest: &[[u8; 32]]) -> Option<([u8; 32], [u8; 32])> {
+    if old_size == 0 || old_size >= new_size {
+        return None;
+    }
+    let (mut position, mut last) = (old_size - 1, new_size - 1);
+    while position & 1 == 1 {
+        position >>= 1;
+        last >>= 1;
+    }
     let (mut old, mut new) = (*first, *first);
     for sibling in rest {
         if last == 0 {
-            return false;
+            return None;
         }
         if position & 1 == 1 || position == last {
             old = node(sibling, &old);
@@ -118,7 +132,7 @@ pub fn extends(
         position >>= 1;
         last >>= 1;
     }
-    last == 0 && old == *old_root && new == *new_root
+    (last == 0).then_some((old, new))
 }
 
 #[cfg(test)]

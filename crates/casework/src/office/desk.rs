@@ -374,6 +374,9 @@ impl Office {
             return Err(Stop::OutboxFull);
         }
         let to = self.directory.recipient(parcel.to.0, parcel.to.1, now.time).map_err(Stop::Route)?;
+        if self.is_withheld(parcel.to.1, parcel.msg_type) {
+            return Err(Stop::Route(RouteFault::Suspended));
+        }
         if !to.reads.iter().any(|(t, v)| *t == parcel.msg_type && *v >= parcel.body_version) {
             return Err(Stop::CannotRead);
         }

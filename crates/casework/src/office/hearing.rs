@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use clearhouse_protocol::account::{self, Account, witnessed};
+use clearhouse_protocol::account::{self, Account};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::log::leaf_hash;
@@ -39,7 +39,7 @@ pub struct Heard {
     /// Its size.
     #[prost(uint64, tag = "6")]
     pub head_size: u64,
-    /// When witnesses saw it, the median of their times, unix seconds; 0 when nobody cosigned it.
+    /// When it existed at the latest by the word of its witnesses, unix seconds; 0 unless they were enough.
     #[prost(uint64, tag = "7")]
     pub head_at: u64,
     /// When this node last heard of the log, unix seconds.
@@ -62,7 +62,7 @@ pub struct Page {
     /// Its root.
     #[prost(bytes = "vec", tag = "3")]
     pub root: Vec<u8>,
-    /// When each of its witnesses cosigned it, unix seconds.
+    /// When each of its witnesses cosigned it, unix seconds; empty unless they were enough.
     #[prost(uint64, repeated, tag = "4")]
     pub seen: Vec<u64>,
 }
@@ -145,8 +145,10 @@ impl Office {
         if edge.size() == head.size && edge.root() != head.root {
             return None;
         }
-        let seen = witnessed(account.head(), &self.directory, &self.witnesses_of(node, now));
-        let at = seen.get(seen.len().saturating_sub(1) / 2).copied().unwrap_or(0);
+        let standing = self.directory.quorum(node, now).standing(account.head()).ok();
+        let at = standing.as_ref().and_then(|standing| standing.time).unwrap_or(0);
+        let seen = standing.filter(|standing| standing.reached).map(|standing| standing.seen).unwrap_or_default();
+        let seen = seen.into_iter().map(|seen| seen.at).collect();
         let mut heard = Heard { size: edge.size(), edge: edge.roots(), ..old.clone() };
         if edge.size() >= head.size && head.size >= old.head_size {
             let first_seen = if head.size == old.head_size && old.head_at > 0 { old.head_at } else { at };
@@ -168,16 +170,6 @@ impl Office {
         Some(rows)
     }
 
-    /// Those who may cosign a node's log, this node among them.
-    pub(super) fn witnesses_of(&self, node: NodeId, now: u64) -> Vec<NodeId> {
-        self.directory.witnesses(node, now).into_iter().map(|(witness, _)| witness).collect()
-    }
-
-    /// How many cosignatures make a head of this node's log one that coordinators believe.
-    #[must_use]
-    pub fn cosignatures_wanted(&self, node: NodeId, now: u64) -> usize {
-        self.witnesses_of(node, now).len().min(1)
-    }
 }
 
 fn kept(entry: &account::Entry) -> Kept {

@@ -12,6 +12,7 @@ use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
 use prost::Message as _;
 use rand_core::CryptoRng;
 
+use super::witness::FAULT_SUSPENDED;
 use super::{Effect, Now, Office, Step};
 
 /// A deposit to decide on: its outside, read and sound, and its bytes.
@@ -248,6 +249,10 @@ impl Office {
         let case = case.and_then(|id| self.cases.as_ref()?.case(id));
         if let Some(case) = case.filter(|case| case.release_still_allowed(msg_id, now.time).is_err()) {
             self.take_back(case, msg_id, &mut step, now);
+            return (step, false);
+        }
+        if self.waits_for_suspended(msg_id) {
+            step.rows = self.mail.attempted(msg_id, Attempt::Failed { fault: FAULT_SUSPENDED }, now.time, now.rng);
             return (step, false);
         }
         step.rows = rows;

@@ -5,8 +5,9 @@
 //! starts again from its rows is the same office. No step may have its effects before its rows are durable.
 //!
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
-//! [`desk`] what persons do, [`cases`] what is known of cases while content is open, [`telling`] and [`hearing`] what
-//! nodes show coordinators of their logs, [`proving`] what the ends of a message show each other.
+//! [`desk`] what persons do, [`cases`] what is known of cases while content is open, [`witness`] others' logs,
+//! [`telling`] and [`hearing`] what nodes show coordinators of their logs, [`proving`] what the ends of a message show
+//! each other.
 
 pub mod cases;
 pub mod desk;
@@ -17,7 +18,7 @@ pub mod proving;
 pub mod records;
 pub mod telling;
 pub mod watch;
-mod witness;
+pub mod witness;
 
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl Office {
                 Table::Directory => self.apply_record(row),
                 Table::Staff => self.staff.apply(row),
                 Table::Timer => self.due_times.apply(row),
-                Table::Witness => self.witnessed.apply(row),
+                Table::Witness => self.apply_witness(row),
                 Table::Told => self.telling.apply(row),
                 Table::Heard => self.hearing.apply(row),
                 Table::Proving => self.proving.apply(row),

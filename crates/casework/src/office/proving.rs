@@ -1,12 +1,11 @@
 //! Proofs between the two ends of a message: what this node owes the others, and what they proved to it.
 //!
 //! Which events somebody is owed a proof of is written down with how far the log was looked through, so that a peer
-//! without a way to it today gets its proofs when there is one. Refuses a proof under a head that no witness cosigned,
-//! where there are witnesses: a log shown to one reader alone proves nothing (protocol section 7.7).
+//! without a way to it today gets its proofs when there is one. Refuses a proof under a head without a quorum of
+//! witnesses, where there are any: a log shown to one reader alone proves nothing (protocol section 7.7).
 
 use std::collections::BTreeMap;
 
-use clearhouse_protocol::account::witnessed;
 use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{NodeId, OrgId};
@@ -164,8 +163,9 @@ impl Office {
         let node = opened.sender.1;
         let key = self.directory.log_key(node)?;
         let (head, proved) = proofs::check(&opened.inner().body, self.me.net, &key, self.me.node).ok()?;
-        let witnesses = self.witnesses_of(node, now);
-        (witnesses.is_empty() || !witnessed(&head, &self.directory, &witnesses).is_empty()).then_some(proved)
+        let quorum = self.directory.quorum(node, now);
+        let alone = quorum.witnesses().is_empty();
+        (alone || quorum.standing(&head).is_ok_and(|standing| standing.reached)).then_some(proved)
     }
 }
 

@@ -290,7 +290,7 @@ fn stopped(stop: Stop, moment: Moment, peer: &str) -> ControlFailure {
 fn route_code(fault: RouteFault) -> &'static str {
     match fault {
         RouteFault::Unknown => "CH-N0102",
-        RouteFault::Revoked => "CH-R0104",
+        RouteFault::Revoked | RouteFault::Suspended => "CH-R0104",
         RouteFault::Expired | RouteFault::NoDescriptor | RouteFault::NoPrekey | RouteFault::NoSuite => "CH-R0105",
     }
 }
@@ -301,6 +301,10 @@ fn route_next(fault: RouteFault) -> &'static str {
         RouteFault::Revoked => "Do not send to them by any other way; ask your coordinator.",
         RouteFault::Expired | RouteFault::NoDescriptor | RouteFault::NoPrekey => {
             "Their records are renewed by themselves when their node is reachable; `clearhouse directory refresh` asks now."
+        }
+        RouteFault::Suspended => {
+            "Nothing new about a person goes to their node until the coordinators have decided. Ask your coordinator; \
+             who is on her way already can still be written about."
         }
         RouteFault::NoSuite => "One of you must update.",
     }

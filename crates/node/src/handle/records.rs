@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use clearhouse_casework::office::records::Intake;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::ceremony::{Presence, describe};
+use clearhouse_protocol::directory::{Directory, RouteFault};
 use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::DAY;
@@ -25,13 +26,19 @@ use crate::setup::readable;
 /// A descriptor is renewed when it is older than this, so that peers always hold a fresh one.
 const DESCRIPTOR_RENEW_SECS: u64 = DAY;
 
+/// Whether a node can be written to about a person it knows nothing of.
+fn state(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Result<(), RouteFault> {
+    directory.recipient(org, node, now)?;
+    if directory.is_suspended(node) { Err(RouteFault::Suspended) } else { Ok(()) }
+}
+
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn directory_list(&self) -> Answer {
         let now = self.clock.now();
         let listed = self.owner.look(move |world| {
             let directory = world.office.directory();
             let row = |(id, org): (OrgId, &wire::OrgRecord)| {
-                let usable = directory.nodes_of(id).map(|node| directory.recipient(id, node, now)).next();
+                let usable = directory.nodes_of(id).map(|node| state(directory, id, node, now)).next();
                 let state = match usable {
                     Some(Ok(_)) => "reachable by record".to_owned(),
                     Some(Err(fault)) => fault.to_string(),
@@ -65,7 +72,7 @@ impl<S: Store + 'static> Handle<S> {
                     let languages = d.map(|d| d.languages.clone()).unwrap_or_default();
                     let mailboxes: Vec<&str> =
                         d.map(|d| d.mailboxes.iter().map(|m| m.endpoint.as_str()).collect()).unwrap_or_default();
-                    let state = match directory.recipient(id, node, now) {
+                    let state = match state(directory, id, node, now) {
                         Ok(_) => "usable now".to_owned(),
                         Err(fault) => fault.to_string(),
                     };

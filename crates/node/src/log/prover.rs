@@ -1,7 +1,6 @@
 //! Sends the other sides of messages the proofs they are owed, after each head.
 //!
-//! Waits for a witness's signature where there are witnesses: a proof under a head that nobody else saw would not be
-//! believed. Refuses to hold anything back for one peer that cannot be reached: it stays owed, the others get theirs.
+//! Waits for a quorum of witnesses where there are any: a proof under another head would not be believed. Refuses to hold anything back for one peer that cannot be reached: it stays owed, the others get theirs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +58,7 @@ impl<S: Store + 'static> Prover<S> {
     fn head(&self) -> Option<Head> {
         let directory = self.owner.signals.directory.borrow().clone();
         let alone = directory.witnesses(self.me, self.clock.now()).is_empty();
-        if alone { self.log.head() } else { self.log.cosigned() }
+        if alone { self.log.head() } else { self.log.witnessed() }
     }
 
     /// `false` when the log moved on meanwhile, so that some proofs have to be made under a newer head.

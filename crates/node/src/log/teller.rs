@@ -1,6 +1,6 @@
 //! Tells coordinators' nodes of this node's log, as the policy asks: reads what they have not heard, and queues it.
 //!
-//! Shows only what a cosigned head covers, so that a coordinator never hears of a tree that nobody else saw. Refuses
+//! Shows only what a head with enough witnesses covers: a coordinator never hears of a tree that nobody else saw. Refuses
 //! to guess: an entry whose opening does not open is shown closed, and explained by nobody.
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl<S: Store + 'static> Teller<S> {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             // Where there is nobody to cosign, there is nobody to tell either.
-            let Some(head) = self.log.cosigned() else { continue };
+            let Some(head) = self.log.witnessed() else { continue };
             let now = self.clock.now();
             let due = self.owner.look(move |world| world.office.to_tell(now)).await;
             let Ok(due) = due else { return };

@@ -17,13 +17,20 @@ pub struct View {
     files: TileFiles,
     head: watch::Receiver<Option<Head>>,
     cosigned: watch::Receiver<Option<Head>>,
+    witnessed: watch::Receiver<Option<Head>>,
 }
 
 impl View {
-    /// A view of the log in `dir`, whose heads come by `head` and, with witnesses' signatures, by `cosigned`.
+    /// A view of the log in `dir`, whose heads come by `head`, with witnesses' signatures by `cosigned`, and with enough
+    /// of them by `witnessed`.
     #[must_use]
-    pub fn new(dir: &Path, head: watch::Receiver<Option<Head>>, cosigned: watch::Receiver<Option<Head>>) -> Self {
-        Self { files: TileFiles::new(dir), head, cosigned }
+    pub fn new(
+        dir: &Path,
+        head: watch::Receiver<Option<Head>>,
+        cosigned: watch::Receiver<Option<Head>>,
+        witnessed: watch::Receiver<Option<Head>>,
+    ) -> Self {
+        Self { files: TileFiles::new(dir), head, cosigned, witnessed }
     }
 
     /// The newest head, with the witnesses' signatures that came so far; `None` before the first.
@@ -34,18 +41,18 @@ impl View {
         Some(cosigned.filter(|head| head.checkpoint == newest.checkpoint).unwrap_or(newest))
     }
 
+    /// The newest head that enough witnesses cosigned; `None` before the first.
+    #[must_use]
+    pub fn witnessed(&self) -> Option<Head> {
+        self.witnessed.borrow().clone()
+    }
+
     /// The inclusion path of entry `index` under the head of `size` entries. Blocks.
     ///
     /// # Errors
     /// [`TileError`]: the tiles moved on, or the next start writes them anew.
     pub fn path(&self, index: u64, size: u64) -> Result<Vec<Hash>, TileError> {
         tree::inclusion(&Tiled::new(&self.files, size), index, size)
-    }
-
-    /// The newest head that a witness cosigned; `None` before the first.
-    #[must_use]
-    pub fn cosigned(&self) -> Option<Head> {
-        self.cosigned.borrow().clone()
     }
 
     /// The proof that entry `index` is in the log, under the newest head; `None` when no head covers it yet. Blocks.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
-use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{Note, NoteKey};
 use clearhouse_protocol::log::tiles::Tiled;
 use clearhouse_protocol::log::tree::consistency;
@@ -46,6 +46,8 @@ pub struct Round<S> {
     pub heads: watch::Receiver<Option<Head>>,
     /// Where cosigned ones are told.
     pub cosigned: watch::Sender<Option<Head>>,
+    /// Where those are told that enough witnesses cosigned.
+    pub witnessed: watch::Sender<Option<Head>>,
 }
 
 impl<S: Store + 'static> Round<S> {
@@ -86,9 +88,19 @@ impl<S: Store + 'static> Round<S> {
             }
         }
         if note != *head.note {
-            self.cosigned.send_replace(Some(Head { checkpoint: head.checkpoint, note: Arc::new(note) }));
+            let head = Head { checkpoint: head.checkpoint, note: Arc::new(note) };
+            if self.is_enough(&directory, &head) {
+                self.witnessed.send_replace(Some(head.clone()));
+            }
+            self.cosigned.send_replace(Some(head));
         }
         whole
+    }
+
+    fn is_enough(&self, directory: &Directory, head: &Head) -> bool {
+        let signed = directory.log_key(self.me).and_then(|key| SignedCheckpoint::of((*head.note).clone(), &key).ok());
+        let standing = |head| directory.quorum(self.me, self.clock.now()).standing(&head).ok();
+        signed.and_then(standing).is_some_and(|standing| standing.reached)
     }
 
     /// One witness's signature under this head.

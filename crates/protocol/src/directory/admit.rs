@@ -13,6 +13,7 @@ use crate::labels::media;
 use crate::limits::{
     DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, HOUR, LABEL_MAX, MAILBOXES_MAX, PREKEY_WEEKS, RECORD_LIFE_SECS,
 };
+use crate::log::policy::Policy;
 use crate::pae::sha256;
 use crate::signed::{self, SignedFault, Verified};
 
@@ -101,6 +102,7 @@ impl Directory {
             prekeys: Default::default(),
             revocations: Default::default(),
             tls: Default::default(),
+            suspended: Default::default(),
         })
     }
 
@@ -378,6 +380,7 @@ fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
         && thresholds.iter().all(|k| (1..=n).contains(&as_usize(*k)))
         && policy.kind() != NetworkKind::Unspecified
         && policy.allowed_suites.contains(&policy.min_suite)
+        && (policy.witness_policy.is_empty() || Policy::parse(&policy.witness_policy).is_ok())
         && short(texts);
     if !sound {
         return Err(RecordFault::Field);

@@ -7,7 +7,6 @@ use super::Directory;
 use crate::ids::{MailboxId, NodeId, OrgId, PrekeyId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::limits::WEEK;
-use crate::log::note::NoteKey;
 
 /// Why a node may not be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +26,9 @@ pub enum RouteFault {
     /// No prekey for the current week.
     #[error("no key to seal to this week")]
     NoPrekey,
+    /// Its log showed two histories: nothing new about a person goes there.
+    #[error("suspended: its log was shown with two histories")]
+    Suspended,
     /// No suite that both sides and the policy allow.
     #[error("no cipher suite in common")]
     NoSuite,
@@ -87,13 +89,6 @@ impl Directory {
         let mut all: Vec<_> = nodes.filter(speaks).collect();
         all.sort_by_key(|(_, node)| *node);
         all
-    }
-
-    /// [`Directory::coordinators`] with the keys they cosign logs with.
-    #[must_use]
-    pub fn witnesses(&self, me: NodeId, now: u64) -> Vec<(NodeId, NoteKey)> {
-        let nodes = self.coordinators(me, now).into_iter();
-        nodes.filter_map(|(_, node)| Some((node, self.witness_key(node)?))).collect()
     }
 
     /// Everything needed to seal a message to `node` at `now`.

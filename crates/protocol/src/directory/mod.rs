@@ -6,8 +6,9 @@
 
 mod admit;
 mod lookup;
+mod witnesses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
 
@@ -53,6 +54,7 @@ pub struct Directory {
     prekeys: BTreeMap<(NodeId, u64), Prekey>,
     revocations: BTreeMap<([u8; 16], i32), Entry<Revocation>>,
     tls: BTreeMap<[u8; 32], NodeId>,
+    suspended: BTreeSet<NodeId>,
 }
 
 impl Directory {
@@ -97,6 +99,24 @@ impl Directory {
     pub fn witness_key(&self, node: NodeId) -> Option<NoteKey> {
         let cert = self.cert(node)?;
         audit::witness_key(&cert.witness_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
+    }
+
+    /// The node whose log has this origin, and the key of that log.
+    #[must_use]
+    pub fn log_named(&self, origin: &str) -> Option<(NodeId, NoteKey)> {
+        self.certs.keys().find_map(|node| Some((*node, self.log_key(*node).filter(|key| key.name() == origin)?)))
+    }
+
+    /// Remembers that this node's log showed two histories: from now on nothing about a person is disclosed to it. No
+    /// record takes that back; who may be trusted again is for the coordinators, who accredit another node.
+    pub fn suspend(&mut self, node: NodeId) {
+        self.suspended.insert(node);
+    }
+
+    /// Whether this node is suspended here.
+    #[must_use]
+    pub fn is_suspended(&self, node: NodeId) -> bool {
+        self.suspended.contains(&node)
     }
 
     /// The nodes of an organisation.

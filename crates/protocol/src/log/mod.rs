@@ -6,8 +6,11 @@
 //! was not given; that heads never shrink is [`witness`]'s and the heads file's.
 
 pub mod checkpoint;
+pub mod equivocation;
 pub mod note;
+pub mod policy;
 pub mod proof;
+pub mod quorum;
 pub mod tiles;
 pub mod tree;
 pub mod witness;

@@ -264,6 +264,14 @@ impl Note {
         taken
     }
 
+    /// The same text with the signature line of this key alone, unchecked; without any when it has none.
+    #[must_use]
+    pub fn only(&self, key: &NoteKey) -> Self {
+        let id = key.id();
+        let line = self.lines.iter().find(|line| line.name == key.name && line.id == id);
+        Self { text: self.text.clone(), lines: line.cloned().into_iter().collect() }
+    }
+
     fn add(&mut self, key: NoteKey, signature: Vec<u8>) -> Result<(), NoteFault> {
         let id = key.id();
         self.lines.retain(|line| line.name != key.name || line.id != id);

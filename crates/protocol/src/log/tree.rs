@@ -79,6 +79,19 @@ pub fn consistency<H: Hashes>(hashes: &H, old: u64, new: u64) -> Result<Vec<Hash
     Ok(path)
 }
 
+/// What [`merkle::unfold`](crate::merkle::unfold) reads: [`consistency`] with the subtree it begins at, which that leaves
+/// out where the old tree is whole. Empty for sizes between which there is nothing to show.
+///
+/// # Errors
+/// Of [`Hashes::at`].
+pub fn prefix<H: Hashes>(hashes: &H, old: u64, new: u64) -> Result<Vec<Hash>, H::Error> {
+    let mut path = consistency(hashes, old, new)?;
+    if old.is_power_of_two() && old < new {
+        path.insert(0, subtree(hashes, 0, old)?);
+    }
+    Ok(path)
+}
+
 /// The root over the leaves `from..to`, where `from` is a multiple of the largest power of two that fits.
 fn subtree<H: Hashes>(hashes: &H, from: u64, to: u64) -> Result<Hash, H::Error> {
     let size = to - from;

@@ -46,6 +46,12 @@ pub enum WitnessFault {
     /// 422: the new head does not grow out of the old.
     #[error("the new head does not follow from the one the witness has")]
     NotConsistent,
+    /// 422: the same, and the request's own hashes show that the new tree begins otherwise.
+    #[error("the log signed two trees of which neither continues the other")]
+    Forked,
+    /// 500: something is remembered of this log that cannot be read here. Forgetting it would let the log go back.
+    #[error("what this witness remembers of the log cannot be read by this version")]
+    Unreadable,
 }
 
 impl WitnessFault {
@@ -56,8 +62,15 @@ impl WitnessFault {
             Self::Malformed | Self::TooManyHashes => 400,
             Self::Checkpoint(_) => 403,
             Self::Conflict(_) | Self::Equivocation => 409,
-            Self::NotConsistent => 422,
+            Self::NotConsistent | Self::Forked => 422,
+            Self::Unreadable => 500,
         }
+    }
+
+    /// Whether the request and the head that is remembered together prove that the log showed two histories.
+    #[must_use]
+    pub fn is_proof(&self) -> bool {
+        matches!(self, Self::Equivocation | Self::Forked)
     }
 }
 
@@ -116,6 +129,12 @@ impl Cosigning {
         &self.held
     }
 
+    /// The log's own note, to be remembered with it: half of the proof if the log ever shows another history.
+    #[must_use]
+    pub fn signed(&self) -> &Note {
+        &self.note
+    }
+
     /// The note with nothing but the witness's own line, to be sent now that [`Cosigning::held`] is durable.
     ///
     /// # Errors
@@ -130,7 +149,7 @@ impl Cosigning {
 /// Decides on a request about the log whose key is `log`, of which `held` is remembered.
 ///
 /// # Errors
-/// [`WitnessFault`]. After [`WitnessFault::Equivocation`] the request itself is one half of the proof.
+/// [`WitnessFault`]. Where that [is a proof](WitnessFault::is_proof), the request is one half of it.
 pub fn decide(request: &Request, log: &NoteKey, held: &Held) -> Result<Cosigning, WitnessFault> {
     let signed = SignedCheckpoint::of(request.note.clone(), log)?;
     let Checkpoint { size, root, .. } = signed.checkpoint();
@@ -144,9 +163,12 @@ pub fn decide(request: &Request, log: &NoteKey, held: &Held) -> Result<Cosigning
         return Err(WitnessFault::Malformed);
     }
     if !merkle::extends((held.size, &held.root), (*size, root), &request.path) {
-        return Err(WitnessFault::NotConsistent);
+        let begins = request.path.split_first();
+        let begins = begins.and_then(|(first, rest)| merkle::unfold(held.size, *size, first, rest));
+        let other = begins.is_some_and(|(old, new)| new == *root && old != held.root);
+        return Err(if other { WitnessFault::Forked } else { WitnessFault::NotConsistent });
     }
-    Ok(Cosigning { held: Held { size: *size, root: *root }, note: request.note.clone() })
+    Ok(Cosigning { held: Held { size: *size, root: *root }, note: request.note.only(log) })
 }
 
 #[cfg(test)]
@@ -201,6 +223,7 @@ mod tests {
             remembered = cosigning.held().clone();
             assert_eq!(remembered, held(&log, size));
             let witness = SigningKey::from_seed(&[9; 32]);
+            assert!(cosigning.signed().signed_by(&known()).unwrap().is_some());
             let line = cosigning.cosign("witness", &witness, 77).unwrap();
             let mut note = request.note.clone();
             assert_eq!(note.gather(&line), 1);
@@ -227,7 +250,11 @@ mod tests {
         let remembered = held(&one, 33);
         let same_size = decide(&request(&other, 33, 33), &known(), &remembered).err();
         assert_eq!(same_size, Some(WitnessFault::Equivocation));
-        assert_eq!(decide(&request(&other, 33, 40), &known(), &remembered).err(), Some(WitnessFault::NotConsistent));
+        let forked = decide(&request(&other, 33, 40), &known(), &remembered).err().unwrap();
+        assert_eq!((forked, forked.status(), forked.is_proof()), (WitnessFault::Forked, 422, true));
+        // A whole subtree is left out of its own proof, so how the other tree begins is not in it.
+        let whole = decide(&request(&other, 32, 40), &known(), &held(&one, 32)).err();
+        assert_eq!(whole, Some(WitnessFault::NotConsistent));
         let own_path = Request { path: request(&one, 33, 40).path, ..request(&other, 33, 40) };
         assert_eq!(decide(&own_path, &known(), &remembered).err(), Some(WitnessFault::NotConsistent));
     }

@@ -224,6 +224,7 @@ impl Join {
             | AuditEvent::KeyChange
             | AuditEvent::DirectoryChanged
             | AuditEvent::SignIn
+            | AuditEvent::EquivocationFound
             | AuditEvent::FindingsMade
             | AuditEvent::Locked
             | AuditEvent::Unlocked

@@ -799,6 +799,7 @@ pub enum AuditEvent {
     StaffChanged = 32,
     LocalAct = 33,
     NotOpened = 34,
+    EquivocationFound = 35,
     /// a coordinator held logs against each other; the digest is that of its signed findings
     FindingsMade = 36,
 }
@@ -844,6 +845,7 @@ impl AuditEvent {
             Self::StaffChanged => "STAFF_CHANGED",
             Self::LocalAct => "LOCAL_ACT",
             Self::NotOpened => "NOT_OPENED",
+            Self::EquivocationFound => "EQUIVOCATION_FOUND",
             Self::FindingsMade => "FINDINGS_MADE",
         }
     }
@@ -885,6 +887,7 @@ impl AuditEvent {
             "STAFF_CHANGED" => Some(Self::StaffChanged),
             "LOCAL_ACT" => Some(Self::LocalAct),
             "NOT_OPENED" => Some(Self::NotOpened),
+            "EQUIVOCATION_FOUND" => Some(Self::EquivocationFound),
             "FINDINGS_MADE" => Some(Self::FindingsMade),
             _ => None,
         }
