@@ -131,18 +131,9 @@ fn scene<S: Store>(world: &World<S>) -> Scene {
 }
 
 /// Reads everything of a log but its openings.
-async fn outline<S: Store + 'static>(
-    owner: &Owner<S>,
-    party: Party,
-    heard: &Heard,
-) -> Result<Outline, ReconcileError> {
-    let mut outline = Outline {
-        party,
-        origin: heard.origin.clone(),
-        commitments: Vec::new(),
-        heads: Vec::new(),
-        pages: Vec::new(),
-    };
+async fn outline<S: Store + 'static>(owner: &Owner<S>, party: Party, heard: &Heard) -> Result<Outline, ReconcileError> {
+    let mut outline =
+        Outline { party, origin: heard.origin.clone(), commitments: Vec::new(), heads: Vec::new(), pages: Vec::new() };
     let mut heads: BTreeMap<(u64, Hash), Head> = BTreeMap::new();
     while (outline.commitments.len() as u64) < heard.size {
         let first = outline.commitments.len() as u64;

@@ -169,7 +169,6 @@ impl Office {
         }
         Some(rows)
     }
-
 }
 
 fn kept(entry: &account::Entry) -> Kept {
