@@ -246,14 +246,15 @@ impl Join {
             self.said(earlier, Said::Dropped, me);
         }
         let Ok(answered) = Digest::try_from(opening.ref_digest.as_slice()) else { return };
-        match opening.event() {
-            AuditEvent::Accepted | AuditEvent::Declined => self.said(answered, Said::Answered, me),
-            AuditEvent::Arrived | AuditEvent::NotArrived => self.said(answered, Said::Arrived, me),
-            _ if drops(opening) => self.said(answered, Said::Dropped, me),
-            AuditEvent::Sent if opening.msg_class == MessageType::Answer as u32 => {
-                self.asked.insert((answered, digest));
-            }
-            _ => {}
+        let event = opening.event();
+        if matches!(event, AuditEvent::Accepted | AuditEvent::Declined) {
+            self.said(answered, Said::Answered, me);
+        } else if matches!(event, AuditEvent::Arrived | AuditEvent::NotArrived) {
+            self.said(answered, Said::Arrived, me);
+        } else if drops(opening) {
+            self.said(answered, Said::Dropped, me);
+        } else if event == AuditEvent::Sent && opening.msg_class == MessageType::Answer as u32 {
+            self.asked.insert((answered, digest));
         }
     }
 
