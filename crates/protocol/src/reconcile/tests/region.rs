@@ -227,3 +227,12 @@ fn in_a_region_of_fifty_every_sabotage_is_found_and_nothing_else_is() {
     assert_eq!(kinds.len(), 14);
     assert!(report.findings.is_sorted() && report.findings[0].is_urgent());
 }
+
+#[test]
+fn the_report_does_not_depend_on_whose_account_comes_first() {
+    let mut region = Region::new(7, 1_500);
+    let first = region.world.reconcile_in(NOW, false);
+    let again = region.world.reconcile_in(NOW, true);
+    assert!(!first.findings.is_empty());
+    assert_eq!(first, again);
+}

@@ -2,10 +2,11 @@
 
 use clearhouse_wire::v1::MessageType::{self, Answer, Arrival, Departure, ReturnNotice, VictimProfile, Withdrawal};
 
-use super::world::{START, World, party};
+use super::world::{Event, START, World, party};
 use crate::audit::{AuditEvent, Happening};
 use crate::limits::{DAY, HOUR};
-use crate::reconcile::{Kind, Party, RelayWord, Word};
+use crate::reconcile::account::Standing;
+use crate::reconcile::{Join, Kind, Party, Policy, RelayWord, Word};
 
 /// A time by which every threshold is over.
 const LATE: u64 = START + 9 * DAY;
@@ -157,6 +158,24 @@ fn a_notice_that_does_not_count_any_more_needs_no_answer() {
         world.arrives(from, 1 - from, class, START + DAY, word);
         assert_eq!(world.kinds(LATE), [], "{}", class.as_str_name());
     }
+    // It was taken back before it left, or refused.
+    for refused in [false, true] {
+        let mut world = World::new(2, 8);
+        let notice = world.digest();
+        world.sends(0, 1, ReturnNotice, START, notice, day(due), None, AuditEvent::Sent);
+        let (who, event) = if refused { (1, AuditEvent::Rejected) } else { (0, AuditEvent::Recalled) };
+        let (org, node) = party(1 - who);
+        world.at(who, START + HOUR, Happening::of(event).with(org, node).about(notice, ReturnNotice as u32));
+        assert_eq!(world.kinds(LATE), [], "{}", event.as_str_name());
+    }
+    // A departure with an arrival due takes nothing back.
+    let mut world = World::new(2, 8);
+    let (notice, departure) = (world.digest(), world.digest());
+    world.sends(0, 1, ReturnNotice, START, notice, day(due), None, AuditEvent::Sent);
+    world.arrives(0, 1, ReturnNotice, START, notice);
+    world.sends(0, 1, Departure, START + DAY, departure, day(LATE), Some(notice), AuditEvent::Sent);
+    world.arrives(0, 1, Departure, START + DAY, departure);
+    assert_eq!(world.kinds(LATE), [Kind::Unanswered]);
     // A new notice that follows a question about the old one.
     let mut world = World::new(2, 8);
     let (notice, question, new) = (world.digest(), world.digest(), world.digest());
@@ -218,6 +237,13 @@ fn attack_28_a_recipient_that_fetches_and_logs_nothing_withholds() {
     let stored = Happening::of(AuditEvent::ReceiptReceived).with(org, node).about(digest, VictimProfile as u32);
     world.at(0, START + HOUR, stored);
     assert_eq!(world.only(LATE).kind, Kind::WithheldByRecipient);
+    // It lay in one mailbox, and the recipient fetched it from there.
+    let mut world = World::new(3, 11);
+    let digest = world.send(0, 1, VictimProfile, START);
+    world.at(2, START + HOUR, Happening::of(AuditEvent::Deposited).about(digest, 0));
+    assert_eq!(world.kinds(LATE), [Kind::RecipientOffline]);
+    world.relay(digest, RelayWord { relay, word: Word::Fetched });
+    assert_eq!(world.kinds(LATE), [Kind::WithheldByRecipient]);
 }
 
 #[test]
@@ -255,6 +281,8 @@ fn attack_4_the_same_envelope_taken_in_twice_or_by_two_is_a_replay() {
     world.arrives(0, 2, VictimProfile, START + DAY, digest);
     let found = world.only(LATE);
     assert_eq!((found.kind, found.parties), (Kind::Replay, vec![party(0), party(1), party(2)]));
+    world.restore(2, START + DAY, &[]);
+    assert_eq!(world.kinds(LATE), [Kind::Replay], "a restore does not make it theirs");
 }
 
 #[test]
@@ -266,6 +294,13 @@ fn attack_44_erase_to_hide_is_found_when_the_coordinator_had_seen_the_receipt() 
     world.erase(1, START + 2 * HOUR, &[received]);
     let found = world.only(START + 3 * HOUR);
     assert_eq!((found.kind, &found.parties, found.digest), (Kind::ErasedUnopened, &ends(0, 1), Some(digest)));
+    // A notice with its answer still due: that nobody opened it says more than that nobody answered.
+    let mut world = World::new(2, 15);
+    let notice = world.digest();
+    world.sends(0, 1, ReturnNotice, START, notice, day(START + 20 * DAY), None, AuditEvent::Sent);
+    let received = world.receive(0, 1, ReturnNotice, START + HOUR, notice);
+    world.erase(1, START + 2 * HOUR, &[received]);
+    assert_eq!(world.kinds(LATE), [Kind::ErasedUnopened]);
 }
 
 #[test]
@@ -291,16 +326,46 @@ fn an_honest_erasure_makes_no_loss_of_the_other_sides_account() {
         let [_, stored] = world.deposit(0, 1, VictimProfile, START + HOUR, digest);
         let received = world.receive(0, 1, VictimProfile, START + HOUR, digest);
         let opened = world.open(0, 1, VictimProfile, START + DAY, digest);
-        let own: &[_] = if side == 0 { &[sent, stored] } else { &[received, opened] };
+        let receipt_for = |event: Event| (event.0, event.1 + 1);
+        let theirs = [received, receipt_for(received), opened, receipt_for(opened)];
+        let own: &[_] = if side == 0 { &[sent, stored] } else { &theirs };
         world.erase(side, START + 4 * DAY, own);
         // While the coordinator holds the openings, there is nothing to find, and it may close the digest.
         let report = world.reconcile(LATE);
         assert_eq!((report.findings, report.closed), (vec![], vec![digest]));
         // Then it deletes them, and the closed digest keeps the other side's account from looking wrong.
         own.iter().for_each(|event| world.withhold(*event));
+        let expected: &[Kind] = if side == 0 { &[] } else { &[Kind::ErasedUnopened] };
+        assert_eq!(world.kinds(LATE), expected, "not closed, erased by {side}");
         world.closed.push(digest);
         assert_eq!(world.kinds(LATE), [], "erased by {side}");
     }
+}
+
+#[test]
+fn where_what_would_tell_is_erased_no_loss_is_claimed() {
+    for side in [0, 1] {
+        let mut world = World::new(2, 24);
+        world.send(0, 1, VictimProfile, START);
+        let gone = world.at(side, START + HOUR, Happening::of(AuditEvent::LocalAct));
+        world.erase(side, START + 2 * HOUR, &[gone]);
+        assert_eq!(world.kinds(LATE), [Kind::LostOrNotDeposited], "shown before it was erased, so it tells nothing");
+        world.withhold(gone);
+        assert_eq!(world.kinds(LATE), []);
+    }
+}
+
+#[test]
+fn what_was_erased_before_a_message_left_excuses_nothing_about_it() {
+    let mut world = World::new(2, 25);
+    let gone = world.at(1, START, Happening::of(AuditEvent::LocalAct));
+    world.erase(1, START + HOUR, &[gone]);
+    world.withhold(gone);
+    let sent = START + DAY;
+    let digest = world.send(0, 1, VictimProfile, sent);
+    assert_eq!(world.kinds(LATE), [Kind::LostOrNotDeposited]);
+    world.deposit(0, 1, VictimProfile, sent + HOUR, digest);
+    assert_eq!(world.kinds(LATE), [Kind::RecipientOffline]);
 }
 
 #[test]
@@ -388,6 +453,42 @@ fn a_node_that_is_not_heard_is_never_accused_by_its_silence() {
     let report = world.reconcile(LATE);
     assert_eq!(report.findings, []);
     assert_eq!(report.unheard.into_iter().collect::<Vec<_>>(), [(party(1), 3)]);
+    // A sender whose account is late may have its storage receipt in what is not in yet; a recipient, the opening.
+    for late in [0, 1] {
+        let mut world = World::new(2, 22);
+        let digest = world.send(0, 1, VictimProfile, START);
+        if late == 1 {
+            world.receive(0, 1, VictimProfile, START + HOUR, digest);
+        }
+        world.off_from(late, START + DAY);
+        let report = world.reconcile(LATE);
+        assert_eq!(report.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::NotWitnessed]);
+        assert_eq!(report.unheard.into_iter().collect::<Vec<_>>(), [(party(late), 1)]);
+    }
+}
+
+#[test]
+fn what_a_node_recorded_before_it_was_audited_is_not_missed() {
+    let (org, node) = party(1);
+    let sent = Happening::of(AuditEvent::Sent).with(org, node).about(crate::ids::Digest([5; 32]), 6);
+    let mut world = World::new(2, 26);
+    world.at(0, START, sent);
+    let mut join = Join::new(Policy::default(), []);
+    let built = world.build(0, LATE);
+    built.shown.iter().filter_map(|s| crate::audit::unpad(&s.opening)).for_each(|o| join.take(party(0), &o));
+    let standing = |who: usize, heard_from| Standing {
+        party: party(who),
+        heard_from,
+        heard_until: LATE,
+        gaps: vec![],
+        erased: vec![],
+        restores: vec![],
+    };
+    join.hear(standing(0, 0));
+    join.hear(standing(1, START + HOUR));
+    assert_eq!(join.report(LATE).findings, []);
+    join.hear(standing(1, 0));
+    assert_eq!(join.report(LATE).findings.len(), 1);
 }
 
 #[test]
