@@ -84,6 +84,9 @@ pub(super) enum Said {
 
 const SAID: usize = 8;
 
+/// Accounts of one digest by one node that are looked at: a log that repeats itself keeps nobody busy.
+const SIDES_MAX: usize = 4;
+
 /// Everything said of one digest, as long as every role is played by one node.
 #[derive(Clone, Copy)]
 pub(super) struct Record {
@@ -238,7 +241,7 @@ impl Join {
             record.sent = side;
         } else if record.sent != side {
             record.crowded = true;
-            self.more_sent.entry(digest).or_default().push(side);
+            crowd(record.sent, self.more_sent.entry(digest).or_default(), side);
         }
         if let Ok(earlier) = Digest::try_from(opening.replaces_digest.as_slice()) {
             self.replaces.insert(digest, earlier);
@@ -265,7 +268,7 @@ impl Join {
             record.received = side;
         } else {
             record.crowded = true;
-            self.more_received.entry(digest).or_default().push(side);
+            crowd(record.received, self.more_received.entry(digest).or_default(), side);
         }
     }
 
@@ -337,6 +340,14 @@ impl Join {
     /// Whether a node restored between two times.
     pub(super) fn restored(&self, who: No, from: u64, to: u64) -> bool {
         self.standings.get(&who).is_some_and(|s| s.restores.iter().any(|at| (from..=to).contains(at)))
+    }
+}
+
+/// Keeps one more account of a digest, unless its owner has enough of them.
+fn crowd(first: Side, more: &mut Vec<Side>, side: Side) {
+    let of_owner = [&first].into_iter().chain(more.iter()).filter(|other| other.owner == side.owner).count();
+    if of_owner < SIDES_MAX {
+        more.push(side);
     }
 }
 
