@@ -5,6 +5,8 @@
 //! leaf, to its index, to this log or to this network are refused (attack case 30); nothing above the newest head that
 //! a quorum cosigned and the leaves make up is read at all.
 
+mod tree;
+
 use clearhouse_wire::v1::{AuditEvent, Opening};
 
 use super::{Finding, Kind, Party, Policy, settle};
@@ -12,6 +14,7 @@ use crate::audit;
 use crate::ids::Net;
 use crate::log::tree::Edge;
 use crate::log::{Hash, leaf_hash};
+use tree::Tree;
 
 /// Findings of one kind about one log that are listed one by one; what lies behind them says no more.
 pub const LEAF_FINDINGS_MAX: usize = 256;
@@ -84,7 +87,7 @@ pub struct Shown {
 }
 
 /// Leaves that cannot be opened, were never shown, and are declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Gap {
     /// What they tell happened after this.
     pub(super) earliest: u64,
@@ -147,10 +150,6 @@ pub fn examine(
     settle(&mut findings);
     Examined { findings, standing, audited: tree.trusted }
 }
-
-mod tree;
-
-use tree::Tree;
 
 /// What was learned from the openings of an account.
 struct Leaves {
@@ -261,6 +260,9 @@ fn explain(
             findings.push(account.finding(Kind::Unexplained, Some(index), tree.covered_at(index)));
         }
     }
+    // No more than two for each head, however the leaves alternate.
+    standing.gaps.sort_unstable();
+    standing.gaps.dedup();
     standing
 }
 

@@ -84,6 +84,9 @@ pub(super) enum Said {
 
 const SAID: usize = 8;
 
+/// Accounts of one digest by one node that are looked at: a log that repeats itself keeps nobody busy.
+const SIDES_MAX: usize = 4;
+
 /// Everything said of one digest, as long as every role is played by one node.
 #[derive(Clone, Copy)]
 pub(super) struct Record {
@@ -240,7 +243,7 @@ impl Join {
             record.sent = side;
         } else if record.sent != side {
             record.crowded = true;
-            self.more_sent.entry(digest).or_default().push(side);
+            crowd(record.sent, self.more_sent.entry(digest).or_default(), side);
         }
         if let Ok(earlier) = Digest::try_from(opening.replaces_digest.as_slice()) {
             self.replaces.insert(digest, earlier);
@@ -248,14 +251,15 @@ impl Join {
             self.said(earlier, Said::Dropped, me);
         }
         let Ok(answered) = Digest::try_from(opening.ref_digest.as_slice()) else { return };
-        match opening.event() {
-            AuditEvent::Accepted | AuditEvent::Declined => self.said(answered, Said::Answered, me),
-            AuditEvent::Arrived | AuditEvent::NotArrived => self.said(answered, Said::Arrived, me),
-            _ if drops(opening) => self.said(answered, Said::Dropped, me),
-            AuditEvent::Sent if opening.msg_class == MessageType::Answer as u32 => {
-                self.asked.insert((answered, digest));
-            }
-            _ => {}
+        let event = opening.event();
+        if matches!(event, AuditEvent::Accepted | AuditEvent::Declined) {
+            self.said(answered, Said::Answered, me);
+        } else if matches!(event, AuditEvent::Arrived | AuditEvent::NotArrived) {
+            self.said(answered, Said::Arrived, me);
+        } else if drops(opening) {
+            self.said(answered, Said::Dropped, me);
+        } else if event == AuditEvent::Sent && opening.msg_class == MessageType::Answer as u32 {
+            self.asked.insert((answered, digest));
         }
     }
 
@@ -266,7 +270,7 @@ impl Join {
             record.received = side;
         } else {
             record.crowded = true;
-            self.more_received.entry(digest).or_default().push(side);
+            crowd(record.received, self.more_received.entry(digest).or_default(), side);
         }
     }
 
@@ -338,6 +342,14 @@ impl Join {
     /// Whether a node restored between two times.
     pub(super) fn restored(&self, who: No, from: u64, to: u64) -> bool {
         self.standings.get(&who).is_some_and(|s| s.restores.iter().any(|at| (from..=to).contains(at)))
+    }
+}
+
+/// Keeps one more account of a digest, unless its owner has enough of them.
+fn crowd(first: Side, more: &mut Vec<Side>, side: Side) {
+    let of_owner = [&first].into_iter().chain(more.iter()).filter(|other| other.owner == side.owner).count();
+    if of_owner < SIDES_MAX {
+        more.push(side);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Small worlds, one for each finding; a seeded region with known sabotage; the logs by themselves.
 
+mod erased;
 mod logs;
 mod region;
 mod small;

@@ -27,7 +27,7 @@ pub(super) fn read(account: &Account<'_>, policy: &Policy, now: u64, findings: &
         roots.binary_search_by_key(&size, |(size, _)| *size).ok().map(|place| roots[place].1 == *root)
     };
     let quorum = |head: &&&Head| head.witnessed(account.quorum).is_some();
-    let newest = heads.iter().filter(quorum).next_back().map_or(0, |head| head.size);
+    let newest = heads.iter().rfind(quorum).map_or(0, |head| head.size);
     let trusted = heads.iter().filter(quorum).rfind(|head| grown(head.size, &head.root) == Some(true));
     let reached = trusted.is_some_and(|head| head.size == newest);
 

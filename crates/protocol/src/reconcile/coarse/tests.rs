@@ -1,3 +1,5 @@
+//! What leaves, by example.
+
 use super::*;
 use crate::ids::{Digest, NodeId};
 use crate::reconcile::Corridor;
@@ -16,7 +18,10 @@ fn finding(kind: Kind, from: u8, to: u8) -> Finding {
     Finding { kind, parties, digest: Some(Digest([77; 32])), index: Some(5), since: WEDNESDAY }
 }
 
-fn report(corridors: &[(u8, u8, &[(u32, u64)])], findings: Vec<Finding>) -> Report {
+/// From, to, and how many are open of each class.
+type Open<'a> = (u8, u8, &'a [(u32, u64)]);
+
+fn report(corridors: &[Open<'_>], findings: Vec<Finding>) -> Report {
     let corridor = |open: &[(u32, u64)]| Corridor { open: open.iter().copied().collect(), oldest: WEDNESDAY };
     let corridors = corridors.iter().map(|(from, to, open)| ((org(*from), org(*to)), corridor(open)));
     Report { corridors: corridors.collect(), findings, ..Report::default() }

@@ -60,6 +60,9 @@ fn attack_22_two_faces_of_one_log_are_a_split_view() {
     let newest = built.heads.last().unwrap().size;
     built.heads.insert(0, fork(newest, &built));
     assert_eq!(found(&built, NOW), [(Kind::SplitView, None)]);
+    // Also while the leaves that would tell which of them is right are not mirrored.
+    let none = examined(&built, NOW, |a| a.commitments = &[]);
+    assert_eq!(kinds(&none.findings), [(Kind::SplitView, None)]);
     // Of another size, shown to somebody else, with no cosignature at all.
     built.heads.remove(0);
     let mut smaller = fork(newest - 1, &built);
@@ -140,6 +143,29 @@ fn attack_26_one_lying_witness_makes_nobody_a_liar() {
         head.seen[2] = 0;
     }
     assert_eq!(kinds(&examined(&built, NOW, |a| a.faulty = 1).findings), []);
+}
+
+#[test]
+fn attack_26_one_lying_witness_hides_no_back_dated_leaf() {
+    let mut world = World::new(2, 2);
+    let event = world.at(0, START + 20 * HOUR, Happening::of(AuditEvent::LocalAct));
+    world.at(0, START + 2 * HOUR, Happening::of(AuditEvent::LocalAct));
+    world.claim(event, START + 2 * HOUR);
+    let mut built = world.build(0, NOW);
+    for head in &mut built.heads {
+        head.seen[0] = START;
+    }
+    assert_eq!(kinds(&examined(&built, NOW, |a| a.faulty = 1).findings), [(Kind::Backdated, Some(1))]);
+}
+
+#[test]
+fn an_opening_shown_twice_counts_once() {
+    let built = built();
+    let commitments = built.commitments();
+    let twice = built.shown.iter().chain(&built.shown).cloned();
+    let mut taken = 0;
+    let done = examine(&built.account(&commitments), twice, &Policy::default(), NOW, |_| taken += 1);
+    assert_eq!((done.findings, taken), (vec![], built.rows.len()));
 }
 
 #[test]

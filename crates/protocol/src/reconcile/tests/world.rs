@@ -273,10 +273,19 @@ impl World {
 
     /// Examines every log and joins them.
     pub(super) fn reconcile(&mut self, now: u64) -> Report {
+        self.reconcile_in(now, false)
+    }
+
+    /// The same, the nodes from first to last or the other way round.
+    pub(super) fn reconcile_in(&mut self, now: u64, reversed: bool) -> Report {
         let policy = Policy::default();
         let mut join = Join::new(policy, (0..self.logs.len()).map(party));
         let mut findings = Vec::new();
-        for node in (0..self.logs.len()).filter(|n| !self.unaudited.contains(n)).collect::<Vec<_>>() {
+        let mut nodes: Vec<usize> = (0..self.logs.len()).filter(|n| !self.unaudited.contains(n)).collect();
+        if reversed {
+            nodes.reverse();
+        }
+        for node in nodes {
             let built = self.build(node, now);
             let commitments = built.commitments();
             let shown = built.shown.iter().cloned();
