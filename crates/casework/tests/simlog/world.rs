@@ -154,7 +154,7 @@ impl World {
                     let witness = all[self.dice.below(all.len())];
                     self.ask(log, witness)?;
                 }
-                60..86 => self.answer()?,
+                60..86 => (0..=self.dice.below(4)).try_for_each(|_| self.answer())?,
                 86..88 => {
                     let n = self.dice.below(self.witnesses.len());
                     self.witnesses.get_mut(&n).unwrap().restart(self.region);
@@ -235,10 +235,12 @@ impl World {
     }
 
     fn ask(&mut self, log: usize, witness: usize) -> Result<(), String> {
+        // A liar keeps his stories apart, mostly.
+        let slips = self.dice.percent(5);
         let tree = match &self.logs[log].kind {
             Kind::Honest => self.logs[log].newest.clone(),
             Kind::Lying(lie, faces) => {
-                let face = face(self.place, *lie, log, witness);
+                let face = face(self.place, *lie, log, witness) ^ usize::from(slips);
                 Some(Rc::new(faces[face].clone()))
             }
         };
@@ -425,6 +427,7 @@ impl World {
                 Some((w.member, head, tree))
             })
             .collect();
+        let mut taken = BTreeSet::new();
         for (n, (a, one, one_tree)) in holders.iter().enumerate() {
             for (b, other, other_tree) in &holders[n + 1..] {
                 let larger = if one_tree.len() > other_tree.len() { one_tree } else { other_tree };
@@ -440,8 +443,11 @@ impl World {
                 }
                 let proof = Equivocation::of_leaves(one, other, larger, &key)
                     .map_err(|fault| format!("holders {a} and {b} of log {log} have no proof: {fault}"))?;
-                for holder in [a, b] {
-                    self.take_proof(*holder, &proof.to_string(), named)?;
+                for holder in [*a, *b] {
+                    // Once is enough: what a second proof does is a test of the office's own.
+                    if taken.insert(holder) {
+                        self.take_proof(holder, &proof.to_string(), named)?;
+                    }
                 }
             }
         }
