@@ -22,7 +22,9 @@
 
 mod dice;
 mod flaw;
+mod judge;
 mod log;
+mod place;
 mod witness;
 mod world;
 
