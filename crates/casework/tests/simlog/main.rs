@@ -22,7 +22,9 @@
 
 mod dice;
 mod flaw;
+mod judge;
 mod log;
+mod place;
 mod witness;
 mod world;
 
@@ -36,7 +38,7 @@ const SEEDS: u64 = 500;
 /// Seeds of a long run, with `CI_LONG=1`.
 const SEEDS_LONG: u64 = 5_000;
 /// Seeds within which a planted bug must be found.
-const SEEDS_FLAW: u64 = 1_000;
+const SEEDS_FLAW: u64 = 500;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()

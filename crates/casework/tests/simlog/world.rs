@@ -1,17 +1,12 @@
-//! Everything together: what happens, and the judge who remembers all of it.
+//! Everything together: what happens, and what of it must never be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use clearhouse_protocol::audit::origin;
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::ids::NodeId;
-use clearhouse_protocol::limits::{QUARTER_GRACE_SECS, QUARTER_SECS};
-use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
-use clearhouse_protocol::log::equivocation::{Equivocation, Relation, relate};
-use clearhouse_protocol::log::note::{Note, NoteKey};
-use clearhouse_protocol::log::quorum::{List, Quorum, enough, tolerated};
+use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::note::Note;
 use clearhouse_protocol::log::witness::{Request, WitnessFault};
 use clearhouse_protocol::log::{Hash, tree};
 use clearhouse_protocol::merkle;
@@ -19,17 +14,11 @@ use clearhouse_protocol::merkle;
 use crate::dice::Dice;
 use crate::flaw::Flaw;
 use crate::log::{self, Kind, Leaves, Lie, LogNode, Tree, agree};
+use crate::place::{LOGS, Place, TIMES, face, liars, place};
 use crate::witness::{self, Asked, Reply, WitnessNode};
 
 /// Things that happen in one run.
 const STEPS: usize = 220;
-/// The first moment of the next quarter.
-const TURN: u64 = (NOW / QUARTER_SECS + 1) * QUARTER_SECS;
-/// Before the turn, while both quarters count, and after.
-const TIMES: [u64; 3] = [NOW, TURN, TURN + QUARTER_GRACE_SECS];
-/// Logs of one run, the last members' of the region.
-const LOGS: usize = 3;
-
 /// What a run was like.
 #[derive(Default, Debug, Clone, Copy)]
 pub(crate) struct Tally {
@@ -57,58 +46,28 @@ impl Tally {
 }
 
 /// One head with every signature that ever left for it, put together by whoever wants it believed.
-struct Gathered {
-    tree: Leaves,
-    note: Note,
-    answered: BTreeSet<usize>,
+pub(crate) struct Gathered {
+    pub(crate) tree: Leaves,
+    pub(crate) note: Note,
+    pub(crate) answered: BTreeSet<usize>,
 }
 
 /// One run.
 pub(crate) struct World {
-    place: &'static Place,
-    region: &'static Region,
+    pub(crate) place: &'static Place,
+    pub(crate) region: &'static Region,
     /// Which of [`TIMES`] it is.
-    era: usize,
-    dice: Dice,
-    flaw: Option<Flaw>,
-    now: u64,
-    logs: Vec<LogNode>,
-    witnesses: BTreeMap<usize, WitnessNode>,
+    pub(crate) era: usize,
+    pub(crate) dice: Dice,
+    pub(crate) flaw: Option<Flaw>,
+    pub(crate) now: u64,
+    pub(crate) logs: Vec<LogNode>,
+    pub(crate) witnesses: BTreeMap<usize, WitnessNode>,
     /// Every head that a log signed, by log and root.
-    heads: BTreeMap<(usize, Hash), Gathered>,
+    pub(crate) heads: BTreeMap<(usize, Hash), Gathered>,
     /// Lines that are cut now: log and witness.
-    cut: BTreeSet<(usize, usize)>,
-    tally: Tally,
-}
-
-/// A region and what follows from its directory, which stays the same in all runs.
-struct Place {
-    region: Region,
-    /// Who witnesses each log: until the turn, for a while after it, and then.
-    lists: Vec<[Vec<usize>; 3]>,
-    quorums: Vec<[Quorum; 3]>,
-    core: BTreeSet<usize>,
-}
-
-/// One to four coordinators beside fourteen members, or three coordinators alone.
-fn place(which: usize) -> &'static Place {
-    static ALL: [OnceLock<Place>; 5] = [const { OnceLock::new() }; 5];
-    ALL[which].get_or_init(|| {
-        let region = match which {
-            4 => Region::with_coordinators(105, 3, 3),
-            n => Region::with_coordinators(100 + n as u64, n + 15, n + 1),
-        };
-        let logs: Vec<NodeId> = region.members[region.members.len() - LOGS..].iter().map(|m| m.node).collect();
-        let member = |(node, _)| region.members.iter().position(|m| m.node == node).unwrap();
-        let list = |node, at| region.directory.witnesses(node, at).into_iter().map(member).collect();
-        let lists = logs.iter().map(|node| TIMES.map(|at| list(*node, at))).collect();
-        let quorums = logs.iter().map(|node| TIMES.map(|at| region.directory.quorum(*node, at))).collect();
-        let core = (region.directory.orgs())
-            .filter(|(_, org)| org.roles.iter().any(|role| role == "Coordinator"))
-            .filter_map(|(org, _)| region.members.iter().position(|m| m.org == org))
-            .collect();
-        Place { region, lists, quorums, core }
-    })
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    pub(crate) tally: Tally,
 }
 
 impl World {
@@ -123,7 +82,7 @@ impl World {
             LogNode::new(from + n, kind)
         };
         // The third has two faces in every other run only.
-        let lies = if seed % 2 == 0 { lies } else { [lies[0], lies[1], None] };
+        let lies = if seed.is_multiple_of(2) { lies } else { [lies[0], lies[1], None] };
         let logs: Vec<LogNode> = lies.iter().enumerate().map(node).collect();
         let liars = liars(place, &mut dice);
         let witnesses =
@@ -154,7 +113,7 @@ impl World {
                     let witness = all[self.dice.below(all.len())];
                     self.ask(log, witness)?;
                 }
-                60..86 => self.answer()?,
+                60..86 => (0..=self.dice.below(4)).try_for_each(|_| self.answer())?,
                 86..88 => {
                     let n = self.dice.below(self.witnesses.len());
                     self.witnesses.get_mut(&n).unwrap().restart(self.region);
@@ -235,10 +194,12 @@ impl World {
     }
 
     fn ask(&mut self, log: usize, witness: usize) -> Result<(), String> {
+        // A liar keeps his stories apart, mostly.
+        let slips = self.dice.percent(5);
         let tree = match &self.logs[log].kind {
             Kind::Honest => self.logs[log].newest.clone(),
             Kind::Lying(lie, faces) => {
-                let face = face(self.place, *lie, log, witness);
+                let face = face(self.place, *lie, log, witness) ^ usize::from(slips);
                 Some(Rc::new(faces[face].clone()))
             }
         };
@@ -365,143 +326,4 @@ impl World {
         (node.stopped, node.amnesia, node.told, node.image, node.newest) = (false, false, false, None, None);
         node.known.clear();
     }
-
-    /// Everybody starts once more, and all compare what they hold.
-    pub(crate) fn calm(&mut self) -> Result<(), String> {
-        for witness in self.witnesses.values_mut().filter(|w| !w.lying) {
-            witness.restart(self.region);
-            for (node, times) in &witness.told {
-                let node = NodeId::try_from(node.as_slice()).unwrap();
-                if *times != 1 || !witness.office.directory().is_suspended(node) {
-                    return Err(format!(
-                        "witness {} told {times} times of a proof that it does not have",
-                        witness.member
-                    ));
-                }
-            }
-        }
-        for log in 0..LOGS {
-            self.one_history_has_quorums(log)?;
-            self.holders_exchange_heads(log)?;
-        }
-        Ok(())
-    }
-
-    fn key(&self, log: usize) -> NoteKey {
-        self.region.directory.log_key(self.region.members[self.logs[log].member].node).unwrap()
-    }
-
-    fn one_history_has_quorums(&mut self, log: usize) -> Result<(), String> {
-        let (key, quorums) = (self.key(log), &self.place.quorums[log]);
-        let mut reached: Vec<&Leaves> = Vec::new();
-        for gathered in self.heads.range((log, [0; 32])..=(log, [255; 32])).map(|(_, gathered)| gathered) {
-            let head = SignedCheckpoint::of(gathered.note.clone(), &key).ok().unwrap();
-            let holds = |quorum: &Quorum| match self.flaw {
-                Some(Flaw::MajorityOfAnswers) => count(&quorum.current, &head) * 2 > gathered.answered.len(),
-                Some(Flaw::NoCore) => count(&quorum.current, &head) >= enough(quorum.current.witnesses().len()),
-                _ => quorum.standing(&head).unwrap().reached,
-            };
-            if quorums.iter().any(holds) {
-                self.tally.witnessed += 1;
-                reached.push(&gathered.tree);
-            }
-        }
-        for (n, one) in reached.iter().enumerate() {
-            if let Some(other) = reached[n + 1..].iter().find(|other| !agree(one, other)) {
-                let (one, other) = (one.len(), other.len());
-                return Err(format!("log {log}: {one} and {other} entries, two histories, both with a quorum"));
-            }
-        }
-        Ok(())
-    }
-
-    fn holders_exchange_heads(&mut self, log: usize) -> Result<(), String> {
-        let (key, member) = (self.key(log), self.logs[log].member);
-        let named = self.region.members[member].node;
-        let holders: Vec<(usize, SignedCheckpoint, Leaves)> = (self.witnesses.values().filter(|w| !w.lying))
-            .filter_map(|w| {
-                let head = w.office.head_held(&key)?;
-                let tree = w.mirror.get(&head.checkpoint().root)?.clone();
-                Some((w.member, head, tree))
-            })
-            .collect();
-        for (n, (a, one, one_tree)) in holders.iter().enumerate() {
-            for (b, other, other_tree) in &holders[n + 1..] {
-                let larger = if one_tree.len() > other_tree.len() { one_tree } else { other_tree };
-                let sizes = (one_tree.len().min(other_tree.len()) as u64, larger.len() as u64);
-                let Ok(path) = tree::consistency(&Tree(larger), sizes.0, sizes.1);
-                let relation = relate(one, other, &path, &key).unwrap();
-                let agreed = matches!(relation, Relation::Same | Relation::Continues);
-                if agreed != agree(one_tree, other_tree) {
-                    return Err(format!("holders {a} and {b} of log {log}: agreed {agreed}, and it is not so"));
-                }
-                if agreed {
-                    continue;
-                }
-                let proof = Equivocation::of_leaves(one, other, larger, &key)
-                    .map_err(|fault| format!("holders {a} and {b} of log {log} have no proof: {fault}"))?;
-                for holder in [a, b] {
-                    self.take_proof(*holder, &proof.to_string(), named)?;
-                }
-            }
-        }
-        let trees: Vec<&Leaves> = self.heads.iter().filter(|((l, _), _)| *l == log).map(|(_, g)| &g.tree).collect();
-        let forked = trees.iter().enumerate().any(|(n, one)| trees[n + 1..].iter().any(|other| !agree(one, other)));
-        let accused = self.witnesses.values().any(|w| w.office.directory().is_suspended(named));
-        if accused && !forked {
-            return Err(format!("log {log} showed one history and is suspended"));
-        }
-        Ok(())
-    }
-
-    fn take_proof(&mut self, holder: usize, proof: &str, named: NodeId) -> Result<(), String> {
-        let witness = self.witnesses.get_mut(&holder).unwrap();
-        let key = &self.region.members[holder].sign;
-        let mut now = clearhouse_casework::office::Now { time: self.now, rng: &mut self.dice.0, key };
-        let (step, taken) = witness.office.take_equivocation(proof.as_bytes(), &mut now);
-        witness.office.take(&step);
-        witness.store(&step, self.flaw);
-        self.tally.proofs += 1;
-        if taken != Ok(named) || !witness.office.directory().is_suspended(named) {
-            return Err(format!("holder {holder} does not take a proof that holds"));
-        }
-        Ok(())
-    }
-}
-
-/// How many of a list signed.
-fn count(list: &List, head: &SignedCheckpoint) -> usize {
-    list.standing(head).unwrap().seen.len()
-}
-
-/// Which face a witness is shown.
-fn face(place: &Place, lie: Lie, log: usize, witness: usize) -> usize {
-    match lie {
-        Lie::Split(bits) => usize::from(bits >> (witness % 64) & 1 == 1),
-        Lie::ByQuarter if place.core.contains(&witness) => witness % 2,
-        Lie::ByQuarter => usize::from(!place.lists[log][0].contains(&witness)),
-    }
-}
-
-/// As many liars as every list of every log tolerates, and the coordinators among them by themselves.
-fn liars(place: &Place, dice: &mut Dice) -> BTreeSet<usize> {
-    let mut liars = BTreeSet::new();
-    for _ in 0..4 {
-        let mut more = liars.clone();
-        more.insert(dice.below(place.region.members.len()));
-        let lists = place.quorums.iter().flatten().flat_map(|q| std::iter::once(&q.current).chain(&q.before));
-        let mut all = lists.map(|list| -> BTreeSet<usize> {
-            let member = |node| place.region.members.iter().position(|m| Some(m.node) == node).unwrap();
-            list.witnesses().iter().map(|listed| member(listed.node)).collect()
-        });
-        let tolerable = all.all(|list| {
-            let inner: BTreeSet<usize> = list.intersection(&place.core).copied().collect();
-            let lying = |of: &BTreeSet<usize>| of.intersection(&more).count();
-            lying(&list) <= tolerated(list.len()) && lying(&inner) <= tolerated(inner.len())
-        });
-        if tolerable {
-            liars = more;
-        }
-    }
-    liars
 }

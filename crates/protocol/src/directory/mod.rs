@@ -104,7 +104,9 @@ impl Directory {
     /// The node whose log has this origin, and the key of that log.
     #[must_use]
     pub fn log_named(&self, origin: &str) -> Option<(NodeId, NoteKey)> {
-        self.certs.keys().find_map(|node| Some((*node, self.log_key(*node).filter(|key| key.name() == origin)?)))
+        let names = |vkey: &str| vkey.strip_prefix(origin).is_some_and(|rest| rest.starts_with('+'));
+        let mut named = self.certs.iter().filter(|(_, e)| names(&e.value().log_vkey));
+        named.find_map(|(node, _)| Some((*node, self.log_key(*node)?)))
     }
 
     /// Remembers that this node's log showed two histories: from now on nothing about a person is disclosed to it. No

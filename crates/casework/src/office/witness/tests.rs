@@ -240,3 +240,43 @@ fn a_suspended_node_gets_no_new_person_and_still_gets_her_word_and_what_serves_h
         assert!(at_now(|now| sender.depart(id, now)).1);
     }
 }
+
+#[test]
+fn attack_23_witness_race_between_two_requests_and_a_kill_before_the_reply() {
+    let log = tree(20, 20, 0);
+    for order in [[9, 15], [15, 9]] {
+        let (mut witness, mut rows) = witness_of(&log, &[7]);
+        // Both were made while 7 was the newest head; the owner decides one after the other, on what is staged.
+        let mut answers = Vec::new();
+        for size in order {
+            let (step, decided) = cosign(&witness, from(), &request(&log, 7, size));
+            witness.take(&step);
+            rows.extend(step.rows);
+            answers.push(decided.map(|cosigning| cosigning.held().size));
+        }
+        assert_eq!(answers, [Ok(order[0]), Err(WitnessFault::Conflict(order[0]))]);
+        // Killed after the store and before the reply: nobody heard of the signature, and it binds all the same.
+        let again = started_from(&rows);
+        let smaller = cosign(&again, from(), &request(&log, 7, 8)).1.err();
+        assert_eq!(smaller, Some(WitnessFault::Conflict(order[0])));
+        assert!(cosign(&again, from(), &request(&log, order[0], order[0])).1.is_ok(), "asked again, it is signed");
+    }
+}
+
+#[test]
+fn attack_31_rollback_to_an_old_disk_image_is_told_by_the_first_witness_and_proved_once_it_grows() {
+    let (lost, grown) = (tree(15, 9, 1), tree(20, 9, 2));
+    let (mut witness, _) = witness_of(&lost, &[7, 15]);
+    // The image ends at 9. Whatever the node says it believes, it learns how far its log had come.
+    for size in [7, 9, 12, 20] {
+        let told = cosign(&witness, from(), &request(&grown, 0, size)).1.err();
+        assert_eq!(told, Some(WitnessFault::Conflict(15)), "{size}");
+    }
+    assert!(witness.equivocations().next().is_none());
+    // It does not stop and shows its new history from there: that is proof.
+    let (step, decided) = cosign(&witness, from(), &request(&grown, 15, 20));
+    assert_eq!(decided.err(), Some(WitnessFault::Forked));
+    witness.take(&step);
+    assert!(witness.directory().is_suspended(from()));
+    assert!(witness.head_held(&region().directory.log_key(from()).unwrap()).unwrap().checkpoint().size == 15);
+}
