@@ -80,5 +80,9 @@ fn a_coordinator_hears_every_log_whole_over_kills() {
             past.1 = heard_past(&region, &region.destination, 0).await;
         }
         assert!(past.0 > 200, "{past:?}: more than two accounts were needed");
+        let found = region.coordinator.ask(Call::AuditReconcile).await.unwrap();
+        assert_eq!((found["logs"].as_array().map(Vec::len), &found["findings"]), (Some(2), &0.into()), "{found}");
+        let refused = region.origin.ask(Call::AuditReconcile).await.err().unwrap();
+        assert_eq!(refused.code, "CH-N0110");
     });
 }

@@ -458,7 +458,7 @@ impl Office {
             step.rows.push(document_row(case.id(), queued.msg_id, what, Some(attachment.bytes.to_vec())));
         }
         let happening = Happening {
-            answers: body.in_reply_to().and_then(|id| self.digest_of_theirs(case.peer_org(), id)),
+            answers: self.settles(case, body),
             due_day: due_day(body),
             ..Happening::of(event_of(body))
                 .with(parcel.to.0, parcel.to.1)
@@ -634,6 +634,29 @@ impl Office {
             }
         }
         Err(Stop::Route(fault))
+    }
+
+    /// The envelope that a message settles, for those who hold logs against each other: the one it answers, of either
+    /// side; for a newer notice the one before it; for her staying, and her word that takes back everything, whatever
+    /// was still waited for.
+    fn settles(&self, case: &Case, body: &CheckedBody) -> Option<Digest> {
+        let newest =
+            |kind| case.letters().iter().filter(|l| l.kind() == Some(kind) && l.counts()).max_by_key(|l| l.seq());
+        let takes_all_back = match body.what() {
+            Some(What::Withdrawal(w)) => Purpose::parse(&w.purpose).is_some_and(Purpose::is_core),
+            _ => body.act() == ActKind::Stay,
+        };
+        let settled = if takes_all_back {
+            newest(body::Kind::Departure).or_else(|| case.notice()).map(crate::case::Letter::id)
+        } else {
+            let before = || case.notice().filter(|_| body.kind() == body::Kind::ReturnNotice);
+            body.in_reply_to().or_else(|| before().map(crate::case::Letter::id))
+        };
+        settled.and_then(|id| self.digest_of_theirs(case.peer_org(), id).or_else(|| self.digest_of_ours(id)))
+    }
+
+    fn digest_of_ours(&self, msg_id: MsgId) -> Option<Digest> {
+        Digest::try_from(self.mail.outgoing(msg_id)?.digest.as_slice()).ok()
     }
 
     fn node_that_sent(&self, org: OrgId, msg_id: MsgId) -> Option<NodeId> {

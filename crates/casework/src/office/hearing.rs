@@ -186,3 +186,7 @@ fn heard_row(node: NodeId, heard: &Heard) -> Row {
         must_be_new: false,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Logs told, heard and proved between offices that exchange real envelopes.
+
+use clearhouse_protocol::account::Shown;
+use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::envelope::{Outside, Reader, open};
+use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::Digest;
+use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::note::Note;
+use clearhouse_protocol::log::{Hash, leaf_hash};
+use clearhouse_protocol::merkle;
+use clearhouse_protocol::rows::{EventRow, Row, Table};
+use clearhouse_wire::v1::MessageType;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use super::super::mailing::Deposit;
+use super::super::telling::{ToTell, is_telling};
+use super::super::{Me, Now, Office, Step};
+use super::Heard;
+
+/// An office with everything it recorded.
+struct Node {
+    n: usize,
+    office: Office,
+    events: Vec<EventRow>,
+    rng: ChaCha20Rng,
+}
+
+impl Node {
+    fn new(region: &Region, n: usize) -> Self {
+        let member = &region.members[n];
+        let me = Me {
+            net: region.net,
+            org: member.org,
+            node: member.node,
+            mailboxes: vec![member.mailbox],
+            generation: 1,
+            zone: crate::deadlines::Zone::utc(),
+        };
+        let mut office = Office::new(me, region.directory.clone());
+        office.unlock();
+        Self { n, office, events: Vec::new(), rng: ChaCha20Rng::seed_from_u64(n as u64) }
+    }
+
+    fn act<T>(
+        &mut self,
+        region: &Region,
+        at: u64,
+        act: impl FnOnce(&Office, &mut Now<'_, ChaCha20Rng>) -> (Step, T),
+    ) -> (Step, T) {
+        let mut now = Now { time: at, rng: &mut self.rng, key: &region.members[self.n].sign };
+        let (step, value) = act(&self.office, &mut now);
+        self.office.take(&step);
+        self.events.extend(step.events.iter().cloned());
+        (step, value)
+    }
+
+    /// Records a message sent to another member.
+    fn send(&mut self, region: &Region, to: usize, digest: u8) {
+        let peer = (region.members[to].org, region.members[to].node);
+        let happening = Happening::of(AuditEvent::Sent).with(peer.0, peer.1).about(Digest([digest; 32]), 2);
+        self.act(region, NOW, |office, now| (office.note_happening(&happening, now), ()));
+    }
+
+    fn leaves(&self) -> Vec<Hash> {
+        self.events.iter().map(|row| leaf_hash(&row.commitment)).collect()
+    }
+
+    /// The head over everything so far, cosigned by these members.
+    fn head(&self, region: &Region, witnesses: &[usize]) -> Note {
+        let member = &region.members[self.n];
+        let origin = clearhouse_protocol::audit::origin(region.net, member.org, member.node, 1);
+        let leaves = self.leaves();
+        let head = Checkpoint { origin, size: leaves.len() as u64, root: merkle::root(&leaves) };
+        let mut note = head.sign(&member.log()).unwrap();
+        for witness in witnesses.iter().map(|n| &region.members[*n]) {
+            let name = clearhouse_protocol::audit::witness_name(region.net, witness.org, witness.node);
+            note.cosign(&name, &witness.witness(), NOW).unwrap();
+        }
+        note
+    }
+
+    /// Tells the coordinator everything from `tell.first` on; the sealed envelopes.
+    fn tell(&mut self, region: &Region, tell: ToTell, head: &Note, at: u64) -> Vec<Vec<u8>> {
+        let shown: Vec<Shown> = self.events[tell.first as usize..].iter().map(|row| Shown::Open(row.clone())).collect();
+        let head = head.to_string();
+        let (step, ()) = self.act(region, at, |office, now| (office.tell(tell, &shown, &head, now).unwrap(), ()));
+        envelopes(&step)
+    }
+
+    /// Takes envelopes in, and returns those that answer them.
+    fn take(&mut self, region: &Region, envelopes: Vec<Vec<u8>>, at: u64) -> Vec<Vec<u8>> {
+        let mut answers = Vec::new();
+        for bytes in envelopes {
+            let outside = Outside::parse(&bytes).unwrap();
+            let again = Outside::parse(&bytes).unwrap();
+            self.act(region, at, |office, now| office.deposit(vec![Deposit { outside, bytes }], now));
+            let member = &region.members[self.n];
+            let me = Reader { org: member.org, node: member.node, directory: &region.directory, now: at };
+            let opened = open(&again, Some(member.prekey(at)), &me);
+            let (step, ()) =
+                self.act(region, at, |office, now| (office.opened(again.digest, opened, now).unwrap(), ()));
+            answers.extend(envelopes_of(&step, region, self.n));
+        }
+        answers
+    }
+
+    fn heard(&self) -> Option<Heard> {
+        self.office.heard().next().map(|(_, heard)| heard.clone())
+    }
+}
+
+fn envelopes(step: &Step) -> Vec<Vec<u8>> {
+    let rows = step.rows.iter().filter(|row| row.table == Table::Envelope);
+    rows.filter_map(|row: &Row| row.value.clone()).collect()
+}
+
+/// Envelopes that a step queued: those that are not addressed to its own node.
+fn envelopes_of(step: &Step, region: &Region, n: usize) -> Vec<Vec<u8>> {
+    let own = region.members[n].mailbox;
+    envelopes(step).into_iter().filter(|bytes| Outside::parse(bytes).is_ok_and(|o| o.mailbox != own)).collect()
+}
+
+/// A coordinator and two members, each with an office.
+fn region() -> (Region, Node, Node, Node) {
+    let region = Region::with_coordinators(1, 3, 1);
+    let nodes = [0, 1, 2].map(|n| Node::new(&region, n));
+    let [coordinator, one, two] = nodes;
+    (region, coordinator, one, two)
+}
+
+#[test]
+fn a_log_is_heard_in_order_and_the_next_stretch_waits_for_the_receipt() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let tell = one.office.to_tell(NOW);
+    assert_eq!(tell.iter().map(|t| (t.to.1, t.first)).collect::<Vec<_>>(), [(region.members[0].node, 0)]);
+    let head = one.head(&region, &[0, 2]);
+    let sent = one.tell(&region, tell[0], &head, NOW);
+    assert!(one.office.to_tell(NOW + 10).is_empty(), "one is under way");
+    let receipts = coordinator.take(&region, sent, NOW);
+    let heard = coordinator.heard().unwrap();
+    assert_eq!((heard.size, heard.head_size, heard.head_at, heard.contradiction.len()), (1, 1, NOW, 0));
+    one.take(&region, receipts, NOW);
+    assert_eq!(one.office.told()[0].took, 1);
+    // Since then it has recorded the telling and its receipt.
+    let next = one.office.to_tell(NOW + 2);
+    assert_eq!(next[0].first, 1);
+    let head = one.head(&region, &[0, 2]);
+    let sent = one.tell(&region, next[0], &head, NOW + 2);
+    let before = one.events.len() as u64 - 1;
+    coordinator.take(&region, sent, NOW + 2);
+    assert_eq!(coordinator.heard().unwrap().size, before);
+}
+
+#[test]
+fn a_coordinator_that_lost_its_memory_hears_everything_again() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW)[0];
+    let sent = one.tell(&region, tell, &head, NOW);
+    let receipts = coordinator.take(&region, sent, NOW);
+    one.take(&region, receipts, NOW);
+    let mut anew = Node::new(&region, 0);
+    anew.rng = ChaCha20Rng::seed_from_u64(99);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW + 2)[0];
+    assert!(tell.first > 0);
+    let sent = one.tell(&region, tell, &head, NOW + 2);
+    let refusals = anew.take(&region, sent, NOW + 2);
+    assert!(anew.heard().is_none());
+    one.take(&region, refusals, NOW + 2);
+    let tell = one.office.to_tell(NOW + 3)[0];
+    assert_eq!(tell.first, 0);
+    let head = one.head(&region, &[0, 2]);
+    let sent = one.tell(&region, tell, &head, NOW + 3);
+    anew.take(&region, sent, NOW + 3);
+    assert_eq!(anew.heard().unwrap().size, one.events.len() as u64 - 1);
+    // And one that hears again what it knows keeps what it has.
+    let known = coordinator.heard().unwrap().size;
+    let tell = ToTell { first: 0, ..tell };
+    let head = one.head(&region, &[0, 2]);
+    let sent = one.tell(&region, tell, &head, NOW + 4);
+    coordinator.take(&region, sent, NOW + 4);
+    assert!(coordinator.heard().unwrap().size > known);
+}
+
+#[test]
+fn who_is_no_coordinator_hears_nothing() {
+    let (region, _, mut one, mut two) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let to = (region.members[2].org, region.members[2].node);
+    let sent = one.tell(&region, ToTell { to, first: 0, anyway: false }, &head, NOW);
+    let answers = two.take(&region, sent, NOW);
+    assert!(two.heard().is_none());
+    one.take(&region, answers, NOW);
+    assert!(one.office.told()[0].refused, "and it says so");
+}
+
+#[test]
+fn attack_22_a_log_that_shows_another_past_contradicts_itself() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW)[0];
+    let sent = one.tell(&region, tell, &head, NOW);
+    coordinator.take(&region, sent, NOW);
+    // The same node with another first entry: what it shows now does not grow out of what was heard.
+    let mut other = Node::new(&region, 1);
+    for digest in [7, 8] {
+        other.send(&region, 2, digest);
+    }
+    let head = other.head(&region, &[]);
+    let sent = other.tell(&region, ToTell { first: 1, ..tell }, &head, NOW);
+    coordinator.take(&region, sent, NOW);
+    let heard = coordinator.heard().unwrap();
+    assert_eq!((heard.size, heard.contradiction), (1, head.to_string().into_bytes()));
+}
+
+#[test]
+fn mail_about_logs_makes_nobody_tell() {
+    let (region, _, mut one, _) = region();
+    let peer = (region.members[2].org, region.members[2].node);
+    let mut said = |event, class: MessageType| {
+        let happening = Happening::of(event).with(peer.0, peer.1).about(Digest([1; 32]), class as u32);
+        let (step, ()) = one.act(&region, NOW, |office, now| (office.note_happening(&happening, now), ()));
+        is_telling(&step.events)
+    };
+    for class in [MessageType::Receipt, MessageType::Audit, MessageType::Proofs] {
+        assert!(!said(AuditEvent::Sent, class) && !said(AuditEvent::AuditReceived, class));
+    }
+    assert!(!said(AuditEvent::Deposited, MessageType::Unspecified));
+    assert!(!said(AuditEvent::ReceiptSent, MessageType::Unspecified));
+    assert!(said(AuditEvent::Sent, MessageType::ReturnNotice));
+    assert!(said(AuditEvent::SignIn, MessageType::Unspecified));
+}
+
+/// What the other end owes for one message that it says it received, proved under a head with these witnesses.
+fn proved_by(region: &Region, one: &mut Node, two: &mut Node, witnesses: &[usize]) -> bool {
+    let peer = (region.members[1].org, region.members[1].node);
+    // A message of the first node, as its mailroom has it.
+    let head = one.head(region, &[0, 2]);
+    let tell = ToTell { to: (region.members[2].org, region.members[2].node), first: 0, anyway: false };
+    let sent = one.tell(region, tell, &head, NOW);
+    let digest = Outside::parse(&sent[0]).unwrap().digest;
+    let happening = Happening::of(AuditEvent::AuditReceived).with(peer.0, peer.1).about(digest, 2);
+    two.act(region, NOW, |office, now| (office.note_happening(&happening, now), ()));
+    let (size, events) = (two.events.len() as u64, two.events.clone());
+    two.act(region, NOW, |office, _| (office.owe(size, &events), ()));
+    assert_eq!(two.office.proofs_cursor(), size);
+    let (to, owed) = two.office.owed().remove(0);
+    assert_eq!((to, owed.last()), (peer, Some(&(size - 1))));
+    let head = two.head(region, witnesses).to_string();
+    let leaves = two.leaves();
+    let entries: Vec<_> =
+        owed.iter().map(|i| (two.events[*i as usize].clone(), merkle::path(&leaves, *i as usize))).collect();
+    let (step, ()) = two.act(region, NOW, |office, now| (office.send_proofs(to, &head, &entries, now).unwrap(), ()));
+    assert!(two.office.owed().is_empty(), "what was sent is owed no more");
+    assert!(one.take(region, envelopes(&step), NOW).is_empty(), "nobody answers a proof");
+    let (_, out) = one.office.mail().all_outgoing().find(|(_, out)| out.digest == digest.0).unwrap();
+    out.proved_at == NOW
+}
+
+#[test]
+fn what_the_other_end_did_is_proved_under_a_head_that_a_quorum_cosigned() {
+    let (region, _, mut one, mut two) = region();
+    one.send(&region, 2, 1);
+    assert!(proved_by(&region, &mut one, &mut two, &[0, 1]));
+}
+
+#[test]
+fn attack_29_a_proof_under_a_head_without_a_quorum_proves_nothing() {
+    for witnesses in [&[][..], &[1], &[0]] {
+        let (region, _, mut one, mut two) = region();
+        one.send(&region, 2, 1);
+        assert!(!proved_by(&region, &mut one, &mut two, witnesses), "{witnesses:?}");
+    }
+}
