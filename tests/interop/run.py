@@ -14,6 +14,7 @@ from pathlib import Path
 import clearhouse_envelope as ce
 import receipts
 import wire
+from accounts import account_is_read
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from directory import MEDIA, BadRecord, Directory
@@ -209,6 +210,8 @@ def ours_is_read(work):
         bad = bytearray(data)
         bad[bit // 8] ^= 1 << bit % 8
         check(f"bit {bit} of it counts", verdict(reader, bytes(bad), region["now"])[0] is None)
+
+    account_is_read(work, region, reader, verdict, check)
 
     bundle = wire.decode("RecordBundle", unhex(peer["bundle"]), 1 << 20)
     fresh = Directory(record(region["genesis"]), unhex(region["net"]))

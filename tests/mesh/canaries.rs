@@ -10,7 +10,12 @@ use clearhouse_casework::forms::{
 };
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
+use clearhouse_node::setup::files;
 use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::rows::Table;
+use clearhouse_store::DurableStore;
+use clearhouse_store::ledger::Ledger;
+use clearhouse_store::vault::Vault;
 use serde_json::Value;
 
 use super::found;
@@ -242,14 +247,51 @@ fn forms() -> Vec<(String, Vec<u8>)> {
     forms
 }
 
+/// Everything that coordinators and auditors can be told of the journey, in clear: the log's entries, the stretches a
+/// coordinator's node was shown, what it found, and the proofs the two ends hold.
+async fn told(region: &mut Region) -> Vec<Vec<u8>> {
+    let entries = ask(&region.origin, Call::AuditList { from: Some(0), count: None }).await;
+    let happened = entries["events"].as_u64().unwrap();
+    assert!(entries.to_string().contains("victim profile"), "the journey is not in the log: {entries}");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let logs = ask(&region.coordinator, Call::AuditLogs).await;
+        let heard = logs["heard"].as_array().unwrap().iter().find(|log| log["with"] == region.origin.name);
+        // The last ones are about the telling itself.
+        if heard.is_some_and(|log| log["entries"].as_u64().unwrap() + 24 > happened) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{happened} entries were not heard: {logs}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let mut told = vec![entries.to_string().into_bytes()];
+    told.push(ask(&region.origin, Call::AuditEntries { from: 0 }).await.to_string().into_bytes());
+    told.push(ask(&region.coordinator, Call::AuditReconcile).await.to_string().into_bytes());
+    region.coordinator.kill();
+    let keys = &region.coordinator.made.keys;
+    let store = DurableStore::open(&region.coordinator.folder.join(files::STORE)).unwrap().0;
+    let ledger = Ledger::new(store, Vault::new(keys.service(), keys.content()).unwrap());
+    let kept = ledger.load(&[Table::Account, Table::Heard, Table::Receipt, Table::Told, Table::Proving]).unwrap();
+    assert!(kept.damaged.is_empty() && kept.rows.iter().any(|row| row.table == Table::Account));
+    told.extend(kept.rows.into_iter().filter_map(|row| row.value));
+    told
+}
+
 #[test]
 fn forty_canaries_are_found_nowhere_but_on_the_two_desks() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut region = found("keep_content_open = true\nlog_level = \"trace\"\n");
     runtime.block_on(journey(&mut region));
+    let told = runtime.block_on(told(&mut region));
+    let openings = told.iter().map(Vec::len).sum::<usize>();
+    assert!(openings > 20_000, "only {openings} bytes were told");
+    for (canary, form) in forms() {
+        assert!(told.iter().all(|text| memchr::memmem::find(text, &form).is_none()), "{canary} was told");
+    }
     let (mut bytes, mut found) = (0, Vec::new());
     search(&region.folder, &forms(), &mut bytes, &mut found);
-    for member in region.members() {
+    // The coordinator's process has ended.
+    for member in [&region.destination, &region.origin] {
         let status = std::fs::read(format!("/proc/{}/environ", member.pid().unwrap())).unwrap_or_default();
         let cmdline = std::fs::read(format!("/proc/{}/cmdline", member.pid().unwrap())).unwrap_or_default();
         for (canary, form) in forms() {

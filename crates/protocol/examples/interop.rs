@@ -8,13 +8,18 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clearhouse_protocol::account::Shown;
+use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::directory::Checked;
 use clearhouse_protocol::envelope::{self, Attachment, Letter, Opened, Opening, Outside, Reader, Sealed};
 use clearhouse_protocol::fixture::{self, Member, NOW, Region};
 use clearhouse_protocol::ids::{ConversationId, Digest, MailboxId, MsgId, NodeId, OrgId, StaffId, hex, unhex};
 use clearhouse_protocol::keys::{PrekeySecret, SigningKey};
 use clearhouse_protocol::limits::{DAY, PREKEY_WEEKS, WEEK};
-use clearhouse_protocol::{canon, receipt};
+use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::leaf_hash;
+use clearhouse_protocol::rows::EventRow;
+use clearhouse_protocol::{account, audit, canon, merkle, receipt};
 use clearhouse_wire::v1::Signed;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -95,7 +100,48 @@ fn make(folder: &Path) {
     write_json(folder, "region.json", &described(&region, &stranger));
     accreditation(folder, &region);
     receipts(folder, &region);
+    account(folder, &mut region, &stranger);
     println!("made {}", folder.display());
+}
+
+/// Three events of our log told to the stranger, who plays a coordinator, and a letter that is none of its business.
+fn account(folder: &Path, region: &mut Region, stranger: &Member) {
+    let (me, peer) = (&region.members[0], &region.members[1]);
+    let origin = audit::origin(region.net, me.org, me.node, 1);
+    let events = [AuditEvent::Sent, AuditEvent::ReceiptReceived, AuditEvent::SignIn];
+    let happening = |event| Happening::of(event).with(peer.org, peer.node).about(Digest([0x44; 32]), 2);
+    let rows: Vec<EventRow> = (0..)
+        .zip(events)
+        .map(|(index, event)| audit::record(&happening(event), region.net, &origin, index, NOW, &mut region.rng))
+        .collect();
+    let leaves: Vec<_> = rows.iter().map(|row| leaf_hash(&row.commitment)).collect();
+    let head = Checkpoint { origin: origin.clone(), size: 3, root: merkle::root(&leaves) }.sign(&me.log()).unwrap();
+    let shown: Vec<Shown> = rows.into_iter().map(Shown::Open).collect();
+    let body = account::compose(&origin, 0, &shown, &head.to_string());
+    let letter = |msg_type, id: u8, body| Letter {
+        net: region.net,
+        msg_type,
+        body_version: 1,
+        msg_id: MsgId([id; 16]),
+        sender: (me.org, me.node),
+        conversation: ConversationId([id; 32]),
+        seq: 1,
+        prev_digest: None,
+        created: NOW,
+        expires: NOW + DAY,
+        actor: None,
+        body,
+        attachments: &[],
+    };
+    let told = letter(101, 0x41, body.as_slice());
+    let private = letter(6, 0x42, b"what a coordinator never opens".as_slice());
+    let mut seal = |letter: &Letter<'_>, to: (OrgId, NodeId)| {
+        let to = region.directory.recipient(to.0, to.1, NOW).unwrap();
+        envelope::seal(letter, &to, 0, &me.sign, &mut region.rng).unwrap().bytes
+    };
+    write(folder, "account.bin", &seal(&told, (stranger.org, stranger.node)));
+    write(folder, "private.bin", &seal(&private, (peer.org, peer.node)));
+    write_json(folder, "account.json", &json!({ "origin": origin, "events": [1, 26, 29], "peer": hex(&peer.org.0) }));
 }
 
 fn letter_to(region: &mut Region, stranger: &Member) -> Sealed {

@@ -277,6 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn attack_41_without_its_salt_no_guess_of_event_day_and_organisations_fits_a_leaf() {
+        let (leaf, others) = (row(0), [row(1), row(2)]);
+        let truth = unpad(&leaf.opening).unwrap();
+        let salts = [[0; 32], [0xff; 32], others[0].salt, others[1].salt, leaf.commitment];
+        let mut tried = 0;
+        for (org, node) in [([7; 16], [8; 16]), ([1; 16], [2; 16]), ([8; 16], [7; 16])] {
+            for event in [AuditEvent::Sent, AuditEvent::AuditReceived, AuditEvent::AuditOpened] {
+                // Two weeks in steps of ten minutes, the true time, parties and digest among them.
+                for step in 0..2 * 7 * 144 {
+                    let time = truth.time - 7 * 86_400 + step * OPENING_STEP_SECS;
+                    let (peer_org, peer_node) = (Vec::from(org), Vec::from(node));
+                    let guess = wire::Opening { event: event.into(), time, peer_org, peer_node, ..truth.clone() };
+                    let guess = pad(&guess.encode_to_vec());
+                    tried += 1;
+                    assert!(salts.iter().all(|salt| commit(salt, &guess) != leaf.commitment));
+                }
+            }
+        }
+        assert_eq!(tried, 9 * 2016);
+        assert!(
+            reveal(&leaf.commitment, &leaf.salt, &pad(&truth.encode_to_vec())).is_some(),
+            "the truth was among them"
+        );
+    }
+
+    #[test]
     fn equal_events_commit_differently() {
         assert_ne!(row(1).commitment, row(2).commitment);
     }

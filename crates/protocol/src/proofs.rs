@@ -27,6 +27,19 @@ pub enum Concerns {
     Got,
 }
 
+/// Events by which a node sends a message.
+const SENDING: [AuditEvent; 7] = [
+    AuditEvent::Sent,
+    AuditEvent::Acknowledged,
+    AuditEvent::Accepted,
+    AuditEvent::Declined,
+    AuditEvent::Released,
+    AuditEvent::Arrived,
+    AuditEvent::NotArrived,
+];
+/// Events by which it takes, refuses or opens one.
+const GETTING: [AuditEvent; 3] = [AuditEvent::AuditReceived, AuditEvent::Rejected, AuditEvent::AuditOpened];
+
 /// Whether the other side of a message is owed the proof of this event.
 #[must_use]
 pub fn concerns(opening: &wire::Opening) -> Option<Concerns> {
@@ -35,17 +48,9 @@ pub fn concerns(opening: &wire::Opening) -> Option<Concerns> {
     if !case || opening.peer_node.len() != NodeId::LEN || opening.envelope_digest.len() != Digest::LEN {
         return None;
     }
-    match opening.event() {
-        AuditEvent::Sent
-        | AuditEvent::Acknowledged
-        | AuditEvent::Accepted
-        | AuditEvent::Declined
-        | AuditEvent::Released
-        | AuditEvent::Arrived
-        | AuditEvent::NotArrived => Some(Concerns::Sent),
-        AuditEvent::AuditReceived | AuditEvent::Rejected | AuditEvent::AuditOpened => Some(Concerns::Got),
-        _ => None,
-    }
+    let event = opening.event();
+    let got = GETTING.contains(&event).then_some(Concerns::Got);
+    got.or_else(|| SENDING.contains(&event).then_some(Concerns::Sent))
 }
 
 /// The body of a PROOFS message: entries with the paths that lead from them to `head`.

@@ -92,10 +92,9 @@ pub struct Standing {
 #[must_use]
 pub fn is_telling(entries: &[EventRow]) -> bool {
     let node_mail = [MessageType::Receipt, MessageType::Audit, MessageType::Proofs].map(|t| t as u32);
-    entries.iter().filter_map(|row| unpad(&row.opening)).any(|opening| match opening.event() {
-        AuditEvent::Deposited | AuditEvent::ReceiptSent => false,
-        _ => !node_mail.contains(&opening.msg_class),
-    })
+    let unsaid = [AuditEvent::Deposited, AuditEvent::ReceiptSent];
+    let mut openings = entries.iter().filter_map(|row| unpad(&row.opening));
+    openings.any(|opening| !unsaid.contains(&opening.event()) && !node_mail.contains(&opening.msg_class))
 }
 
 impl Office {
@@ -169,12 +168,13 @@ impl Office {
     pub(super) fn account_answered(&self, msg_id: MsgId, from: NodeId, said: &wire::Receipt) -> Option<Row> {
         let told = self.telling.0.get(&from).filter(|told| told.under_way == msg_id.0)?;
         let ended = Told { under_way: Vec::new(), ..told.clone() };
-        let out_of_order = said.refusal() == RefusalCode::OutOfOrder;
-        let next = match said.stage() {
-            Stage::Received => Told { confirmed: told.up_to, refused: false, ..ended },
+        let next = if said.stage() == Stage::Received {
+            Told { confirmed: told.up_to, refused: false, ..ended }
+        } else if said.refusal() == RefusalCode::OutOfOrder {
             // It knows less than it once did.
-            Stage::Refused if out_of_order => Told { confirmed: 0, up_to: 0, more: true, ..ended },
-            _ => Told { up_to: told.confirmed, more: false, refused: true, ..ended },
+            Told { confirmed: 0, up_to: 0, more: true, ..ended }
+        } else {
+            Told { up_to: told.confirmed, more: false, refused: true, ..ended }
         };
         Some(told_row(from, &next))
     }

@@ -37,7 +37,9 @@ impl<S: Store + 'static> Handle<S> {
         let now = self.clock.now();
         let found = reconcile(&self.owner, Policy::default(), now).await.map_err(|error| match error {
             ReconcileError::NotTaken(stopping) => not_taken(stopping),
-            error => failure("CH-I0103", format!("{error}. Nothing was changed. Run `clearhouse doctor`.")),
+            error @ (ReconcileError::Page { .. } | ReconcileError::Bug) => {
+                failure("CH-I0103", format!("{error}. Nothing was changed. Run `clearhouse doctor`."))
+            }
         })?;
         let sign_it = move |world: &World<S>, then: &mut clearhouse_casework::office::Now<'_, crate::clock::Chance>| {
             let told = told(world, &found, now);

@@ -1,4 +1,5 @@
-//! Asks the coordinators' nodes to cosign each head of this node's log, and gathers what they sign.
+//! Asks the witnesses' nodes, coordinators' and those drawn by lot, to cosign each head of this node's log, gathers what
+//! they sign, and tells when it is enough.
 //!
 //! A head without them is good evidence against this node and none for it: only somebody else's memory keeps a log from
 //! being rewritten unseen. Refuses to stop the node for what one witness says; it alarms.
