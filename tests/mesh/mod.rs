@@ -14,6 +14,7 @@ mod load;
 mod notice;
 mod powercut;
 mod witness;
+mod witness_beats;
 
 use std::path::Path;
 
