@@ -27,13 +27,17 @@ pub(crate) struct Place {
     pub(crate) core: BTreeSet<usize>,
 }
 
+/// Regions: each kind often enough that their lots fall differently.
+pub(crate) const PLACES: u64 = 20;
+
 /// One to four coordinators beside fourteen members, or three coordinators alone.
-pub(crate) fn place(which: usize) -> &'static Place {
-    static ALL: [OnceLock<Place>; 5] = [const { OnceLock::new() }; 5];
-    ALL[which].get_or_init(|| {
-        let region = match which {
-            4 => Region::with_coordinators(105, 3, 3),
-            n => Region::with_coordinators(100 + n as u64, n + 15, n + 1),
+pub(crate) fn place(seed: u64) -> &'static Place {
+    static ALL: [OnceLock<Place>; PLACES as usize] = [const { OnceLock::new() }; PLACES as usize];
+    let which = seed % PLACES;
+    ALL[usize::try_from(which).unwrap()].get_or_init(|| {
+        let region = match usize::try_from(which % 5).unwrap() {
+            4 => Region::with_coordinators(100 + which, 3, 3),
+            n => Region::with_coordinators(100 + which, n + 15, n + 1),
         };
         let logs: Vec<NodeId> = region.members[region.members.len() - LOGS..].iter().map(|m| m.node).collect();
         let member = |(node, _)| region.members.iter().position(|m| m.node == node).unwrap();

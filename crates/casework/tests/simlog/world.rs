@@ -72,7 +72,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, flaw: Option<Flaw>) -> Self {
-        let (mut dice, place) = (Dice::new(seed), place(usize::try_from(seed % 5).unwrap()));
+        let (mut dice, place) = (Dice::new(seed), place(seed));
         let region = &place.region;
         let from = region.members.len() - LOGS;
         let bits = u64::from_be_bytes(dice.leaf()[..8].try_into().unwrap());
