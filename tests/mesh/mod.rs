@@ -9,6 +9,7 @@ mod account;
 mod bad_input;
 mod canaries;
 mod fulldisk;
+mod histories;
 mod kill;
 mod load;
 mod notice;

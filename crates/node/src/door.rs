@@ -122,4 +122,18 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Err(NotTaken::Bug) => Err(Refused::Broken),
         }
     }
+
+    async fn tell_equivocation(&self, from: NodeId, proof: Vec<u8>) -> Result<(), Refused> {
+        self.still_accredited(from)?;
+        let taken = self.owner.decide(move |world, now| world.office.take_equivocation(&proof, now)).await;
+        match taken {
+            Ok(Ok(node)) => {
+                tracing::error!(%node, told_by = %from, "this node's log shows two histories: tell a coordinator");
+                Ok(())
+            }
+            Ok(Err(_)) => Err(Refused::Malformed),
+            Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
+            Err(NotTaken::Bug) => Err(Refused::Broken),
+        }
+    }
 }

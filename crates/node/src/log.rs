@@ -6,6 +6,7 @@
 //! store that is older than what was signed, and to go on after the file of heads failed.
 
 pub mod folder;
+pub mod herald;
 pub mod prover;
 pub mod teller;
 pub mod view;

@@ -32,6 +32,7 @@ use crate::door::FrontDoor;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
+use crate::log::herald::Herald;
 use crate::log::prover::Prover;
 use crate::log::teller::Teller;
 use crate::log::view::View;
@@ -233,6 +234,7 @@ pub async fn run(
     };
     let teller = Teller { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view.clone() };
     let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };
+    let herald = Herald { owner: owner.clone(), pool: Arc::clone(&pool), me: me.node };
     let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(opener.run());
@@ -240,6 +242,7 @@ pub async fn run(
     tasks.spawn(witnesses.run());
     tasks.spawn(teller.run());
     tasks.spawn(prover.run());
+    tasks.spawn(herald.run());
     tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());

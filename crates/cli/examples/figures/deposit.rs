@@ -51,6 +51,10 @@ impl Door for NullDoor {
     async fn add_checkpoint(&self, _: NodeId, _: Vec<u8>) -> Result<AddCheckpointReply, Refused> {
         Err(Refused::NotOffered)
     }
+
+    async fn tell_equivocation(&self, _: NodeId, _: Vec<u8>) -> Result<(), Refused> {
+        Err(Refused::NotOffered)
+    }
 }
 
 /// A null door and lines to it.

@@ -15,7 +15,7 @@ use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::FRAME_MAX;
 use clearhouse_wire::v1::{
     AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle,
-    RecordsRequest,
+    RecordsRequest, TellEquivocationRequest,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -109,6 +109,16 @@ impl Client {
         let mut stub = self.stub();
         let request = AddCheckpointRequest { request };
         self.call(self.limits.call, async move { stub.add_checkpoint(request).await }).await
+    }
+
+    /// Tells the node that some log showed two histories.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn tell_equivocation(&self, proof: Vec<u8>) -> Result<(), PeerError> {
+        let mut stub = self.stub();
+        let request = TellEquivocationRequest { proof };
+        self.call(self.limits.call, async move { stub.tell_equivocation(request).await }).await.map(drop)
     }
 
     /// Whether new calls should be made on this line: nothing broke it, and it is young enough for a long deposit.

@@ -12,10 +12,11 @@ use crate::listener::Caller;
 use crate::tls::Pins;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{ENVELOPE_MAX, FRAME_MAX, UNARY_MAX};
+use clearhouse_protocol::log::equivocation::EQUIVOCATION_MAX;
 use clearhouse_protocol::log::witness::REQUEST_MAX as CHECKPOINT_MAX;
 use clearhouse_wire::v1::{
     AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle,
-    RecordsRequest,
+    RecordsRequest, TellEquivocationReply, TellEquivocationRequest,
 };
 use prost::Message;
 use std::future::Future;
@@ -71,6 +72,13 @@ pub trait Door: Send + Sync + 'static {
         from: NodeId,
         request: Vec<u8>,
     ) -> impl Future<Output = Result<AddCheckpointReply, Refused>> + Send;
+
+    /// Takes a proof that some log showed two histories. An answer means that it holds and is durable here. At most
+    /// [`EQUIVOCATION_MAX`] bytes.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refused::Malformed`] for one that shows nothing.
+    fn tell_equivocation(&self, from: NodeId, proof: Vec<u8>) -> impl Future<Output = Result<(), Refused>> + Send;
 }
 
 /// A door with its bell and doorman, ready to be served by a [`Listener`](crate::listener::Listener).
@@ -214,6 +222,16 @@ impl<D: Door> Doorman<D> {
         self.door.add_checkpoint(from, body).await
     }
 
+    async fn be_told(&self, request: Request<TellEquivocationRequest>) -> Result<TellEquivocationReply, Refused> {
+        let from = self.admit(&request, &self.checkpoints)?;
+        let proof = request.into_inner().proof;
+        if proof.len() > EQUIVOCATION_MAX {
+            return Err(Refused::TooLarge);
+        }
+        self.door.tell_equivocation(from, proof).await?;
+        Ok(TellEquivocationReply {})
+    }
+
     fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
         let refused = match result {
             Ok(reply) => return Ok(Response::new(reply)),
@@ -250,6 +268,13 @@ impl<D: Door> Exchange for Doorman<D> {
         request: Request<AddCheckpointRequest>,
     ) -> Result<Response<AddCheckpointReply>, Status> {
         self.answer(self.cosign(request).await)
+    }
+
+    async fn tell_equivocation(
+        &self,
+        request: Request<TellEquivocationRequest>,
+    ) -> Result<Response<TellEquivocationReply>, Status> {
+        self.answer(self.be_told(request).await)
     }
 }
 

@@ -76,6 +76,10 @@ impl Door for Shelf {
     async fn add_checkpoint(&self, _from: NodeId, request: Vec<u8>) -> Result<AddCheckpointReply, Refused> {
         Ok(AddCheckpointReply { status: 200, note: request, size: 0 })
     }
+
+    async fn tell_equivocation(&self, _from: NodeId, proof: Vec<u8>) -> Result<(), Refused> {
+        if proof == b"two histories" { Ok(()) } else { Err(Refused::Malformed) }
+    }
 }
 
 /// A node that listens as identity 1 for nodes 2 and 3.

@@ -1010,6 +1010,16 @@ pub struct AddCheckpointReply {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
+pub struct TellEquivocationRequest {
+    /// an equivocation proof, at most 36 KiB
+    #[prost(bytes = "vec", tag = "1")]
+    pub proof: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TellEquivocationReply {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct RecordsRequest {
     /// 16 bytes, or empty for the answering node's own
     #[prost(bytes = "vec", tag = "1")]

@@ -190,6 +190,35 @@ pub mod exchange_client {
                 .insert(GrpcMethod::new("clearhouse.v1.Exchange", "AddCheckpoint"));
             self.inner.unary(req, path, codec).await
         }
+        /// Who: any accredited, unrevoked node, about anybody's log.
+        /// Success: the proof that a log showed two histories is on disk, synced, and this node tells others in its turn.
+        /// Repeat: changes nothing. The proof is checked as if it came from a stranger; one that shows nothing is refused.
+        pub async fn tell_equivocation(
+            &mut self,
+            request: impl tonic::IntoRequest<
+                ::clearhouse_wire::v1::TellEquivocationRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::TellEquivocationReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Exchange/TellEquivocation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Exchange", "TellEquivocation"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -246,6 +275,16 @@ pub mod exchange_server {
             request: tonic::Request<::clearhouse_wire::v1::AddCheckpointRequest>,
         ) -> std::result::Result<
             tonic::Response<::clearhouse_wire::v1::AddCheckpointReply>,
+            tonic::Status,
+        >;
+        /// Who: any accredited, unrevoked node, about anybody's log.
+        /// Success: the proof that a log showed two histories is on disk, synced, and this node tells others in its turn.
+        /// Repeat: changes nothing. The proof is checked as if it came from a stranger; one that shows nothing is refused.
+        async fn tell_equivocation(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::TellEquivocationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::TellEquivocationReply>,
             tonic::Status,
         >;
     }
@@ -500,6 +539,54 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Exchange/TellEquivocation" => {
+                    #[allow(non_camel_case_types)]
+                    struct TellEquivocationSvc<T: Exchange>(pub Arc<T>);
+                    impl<
+                        T: Exchange,
+                    > tonic::server::UnaryService<
+                        ::clearhouse_wire::v1::TellEquivocationRequest,
+                    > for TellEquivocationSvc<T> {
+                        type Response = ::clearhouse_wire::v1::TellEquivocationReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::clearhouse_wire::v1::TellEquivocationRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Exchange>::tell_equivocation(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TellEquivocationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
