@@ -4,7 +4,9 @@
 //! Refuses to lose a case to a clock: what could not be opened is told to its sender, and goes once the clock is right.
 //! Without `faketime` these tests are skipped by name, and fail under `CI=true`.
 
+use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::limits::DAY;
@@ -50,10 +52,30 @@ async fn start(office: &mut Office, off: &str, login: &str) {
     office.sign_in(login);
 }
 
-/// Where `faketime` keeps its library.
-fn library() -> Option<String> {
-    let told = Command::new("faketime").args(["-f", "+1d", "printenv", "LD_PRELOAD"]).output().ok()?;
-    told.status.success().then(|| String::from_utf8_lossy(&told.stdout).trim().to_owned())
+/// Where `faketime` keeps its library, asked for once.
+fn library() -> Option<&'static str> {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    let ask = || {
+        sweep();
+        let told = Command::new("faketime").args(["-f", "+1d", "printenv", "LD_PRELOAD"]).output().ok()?;
+        told.status.success().then(|| String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    };
+    FOUND.get_or_init(ask).as_deref()
+}
+
+/// Removes what `faketime` left of processes that are no more: named by their number, it would stop the next process
+/// that gets the same. Ours are killed, so they leave something each time.
+fn sweep() {
+    let Ok(shared) = std::fs::read_dir("/dev/shm") else { return };
+    for entry in shared.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let of = name.strip_prefix("faketime_shm_").or_else(|| name.strip_prefix("sem.faketime_sem_"));
+        let gone = |pid: u32| !Path::new("/proc").join(pid.to_string()).exists();
+        if of.and_then(|pid| pid.parse().ok()).is_some_and(gone) {
+            // Somebody else's is not ours to remove, and does not matter then.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn has_faketime() -> bool {
