@@ -17,7 +17,7 @@ use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
 use prost::Message as _;
 use rand_core::CryptoRng;
 
-use super::desk::{Parcel, Stop};
+use super::desk::Stop;
 use super::{Now, Office, Step};
 
 /// Proofs owed to one node at most. Beyond it the oldest go: it has had no way to it for weeks, and a coordinator has
@@ -110,27 +110,11 @@ impl Office {
     ) -> Result<Step, Stop> {
         let mut step = Step::default();
         let body = proofs::compose(head, entries);
-        let parcel = Parcel {
-            msg_type: MessageType::Proofs as u32,
-            body_version: 1,
-            to,
-            conversation: self.node_mail(to.1, MessageType::Proofs),
-            body: &body,
-            attachments: &[],
-            actor: None,
-            case: None,
-            not_after: u64::MAX,
-        };
-        let queued = self.seal_and_queue(&parcel, &mut step, now)?;
+        self.send_node_mail(MessageType::Proofs, to, &body, &mut step, now)?;
         let mut owed = self.proving.owed.get(&to.1).cloned().unwrap_or_default();
         owed.entries.retain(|index| !entries.iter().any(|(row, _)| row.index == *index));
         let left = (!owed.entries.is_empty()).then(|| owed.encode_to_vec());
         step.rows.push(service_row(to.1.as_bytes(), left));
-        self.record(
-            &mut step,
-            &Happening::of(AuditEvent::Sent).with(to.0, to.1).about(queued.digest, parcel.msg_type),
-            now,
-        );
         Ok(step)
     }
 

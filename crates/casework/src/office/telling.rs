@@ -108,15 +108,15 @@ impl Office {
         let due = |to: (OrgId, NodeId)| {
             let Some(told) = self.telling.0.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
             let anyway = now >= told.at.saturating_add(QUIET_SECS);
-            let waits = !told.more && now < told.at.saturating_add(pause);
+            let rested = now >= told.at.saturating_add(pause);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
                 Some(Delivery::Queued | Delivery::Stored) => None,
-                // It ended without an answer: what was in it is told again.
+                // It ended without an answer: what was in it is told again, and no sooner than anything else.
                 Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
-                    Some(ToTell { to, first: told.confirmed, anyway })
+                    rested.then_some(ToTell { to, first: told.confirmed, anyway })
                 }
-                None if waits => None,
+                None if !told.more && !rested => None,
                 None => Some(ToTell { to, first: told.up_to, anyway }),
             }
         };
@@ -137,30 +137,16 @@ impl Office {
     ) -> Result<Step, Stop> {
         let body = compose(&self.origin, tell.first, entries, head);
         let mut step = Step::default();
-        let parcel = Parcel {
-            msg_type: MessageType::Audit as u32,
-            body_version: 1,
-            to: tell.to,
-            conversation: self.node_mail(tell.to.1, MessageType::Audit),
-            body: &body,
-            attachments: &[],
-            actor: None,
-            case: None,
-            not_after: u64::MAX,
-        };
-        let queued = self.seal_and_queue(&parcel, &mut step, now)?;
+        let msg_id = self.send_node_mail(MessageType::Audit, tell.to, &body, &mut step, now)?;
         let old = self.telling.0.get(&tell.to.1).cloned().unwrap_or_default();
         let told = Told {
             up_to: tell.first + entries.len().min(ACCOUNT_ENTRIES_MAX) as u64,
-            under_way: queued.msg_id.to_vec(),
+            under_way: msg_id.to_vec(),
             at: now.time,
             more: entries.len() >= ACCOUNT_ENTRIES_MAX,
             ..old
         };
         step.rows.push(told_row(tell.to.1, &told));
-        let happening =
-            Happening::of(AuditEvent::Sent).with(tell.to.0, tell.to.1).about(queued.digest, parcel.msg_type);
-        self.record(&mut step, &happening, now);
         Ok(step)
     }
 
@@ -171,8 +157,8 @@ impl Office {
         let next = if said.stage() == Stage::Received {
             Told { confirmed: told.up_to, refused: false, ..ended }
         } else if said.refusal() == RefusalCode::OutOfOrder {
-            // It knows less than it once did.
-            Told { confirmed: 0, up_to: 0, more: true, ..ended }
+            // It knows less than it once did. It hears all of it after the pause: one that always says so costs no more.
+            Told { confirmed: 0, up_to: 0, more: false, ..ended }
         } else {
             Told { up_to: told.confirmed, more: false, refused: true, ..ended }
         };
@@ -187,11 +173,32 @@ impl Office {
         self.telling.0.iter().map(standing).collect()
     }
 
-    /// The conversation of this node with another about their logs: one for each kind of message, so that none waits
-    /// for another kind.
-    pub(super) fn node_mail(&self, to: NodeId, kind: MessageType) -> ConversationId {
-        let kind = (kind as u32).to_be_bytes();
-        ConversationId(hash(labels::NODE_MAIL, &[&self.me.net.0, &self.me.node.0, &to.0, &kind]))
+    /// Seals, queues and records a message of this node about logs. Its conversation is one for each kind, so that none
+    /// waits for another kind.
+    pub(super) fn send_node_mail<R: CryptoRng>(
+        &self,
+        kind: MessageType,
+        to: (OrgId, NodeId),
+        body: &[u8],
+        step: &mut Step,
+        now: &mut Now<'_, R>,
+    ) -> Result<MsgId, Stop> {
+        let msg_type = kind as u32;
+        let parts: [&[u8]; 4] = [&self.me.net.0, &self.me.node.0, &to.1.0, &msg_type.to_be_bytes()];
+        let parcel = Parcel {
+            msg_type,
+            body_version: 1,
+            to,
+            conversation: ConversationId(hash(labels::NODE_MAIL, &parts)),
+            body,
+            attachments: &[],
+            actor: None,
+            case: None,
+            not_after: u64::MAX,
+        };
+        let queued = self.seal_and_queue(&parcel, step, now)?;
+        self.record(step, &Happening::of(AuditEvent::Sent).with(to.0, to.1).about(queued.digest, msg_type), now);
+        Ok(queued.msg_id)
     }
 }
 

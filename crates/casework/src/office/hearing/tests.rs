@@ -5,9 +5,11 @@ use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::{Outside, Reader, open};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::Digest;
+use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::log::checkpoint::Checkpoint;
 use clearhouse_protocol::log::note::Note;
 use clearhouse_protocol::log::{Hash, leaf_hash};
+use clearhouse_protocol::mail::Attempt;
 use clearhouse_protocol::merkle;
 use clearhouse_protocol::rows::{EventRow, Row, Table};
 use clearhouse_wire::v1::MessageType;
@@ -185,6 +187,23 @@ fn a_coordinator_that_lost_its_memory_hears_everything_again() {
     let sent = one.tell(&region, tell, &head, NOW + 4);
     coordinator.take(&region, sent, NOW + 4);
     assert!(coordinator.heard().unwrap().size > known);
+}
+
+#[test]
+fn what_ended_without_an_answer_is_told_again_after_the_pause_and_a_quiet_log_once_a_day() {
+    let (region, _, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW)[0];
+    one.tell(&region, tell, &head, NOW);
+    let (msg_id, _) = one.office.mail().all_outgoing().next().unwrap();
+    // Its node could not open it: a clock that is wrong, for instance.
+    let not_opened = Attempt::NotOpened;
+    one.act(&region, NOW, |office, now| (office.attempted(msg_id, not_opened, now), ()));
+    assert!(one.office.to_tell(NOW).is_empty(), "a node that opens nothing is not asked without end");
+    let again = one.office.to_tell(NOW + 1);
+    assert_eq!(again.iter().map(|t| (t.first, t.anyway)).collect::<Vec<_>>(), [(0, false)]);
+    assert!(one.office.to_tell(NOW + DAY)[0].anyway);
 }
 
 #[test]
