@@ -128,6 +128,33 @@ impl Rule {
         self.line().id
     }
 
+    /// Whether what it waits for is that somebody there takes or reads a message, and not yet that anything is done.
+    #[must_use]
+    pub fn awaits_reading(self) -> bool {
+        use Rule as R;
+        match self {
+            R::NodeReceipt | R::Acknowledge | R::AcknowledgeEmergency | R::UnansweredReroute | R::WithdrawalRead => {
+                true
+            }
+            R::DraftPurge
+            | R::AnswerEmergency
+            | R::Answer
+            | R::NoticeExpires
+            | R::InfoReply
+            | R::ConditionsSettle
+            | R::DeclineRerouteHigh
+            | R::DeclineReroute
+            | R::NoticeLeadChild
+            | R::NoticeLead
+            | R::ProfileLead
+            | R::ArrivalConfirmChild
+            | R::ArrivalConfirm
+            | R::UnmetContact
+            | R::ConsentLife
+            | R::ConsentRenewal => false,
+        }
+    }
+
     /// Finds a rule by its id; `None` for an unknown one.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {

@@ -103,6 +103,10 @@ pub enum Call {
     /// Holds the logs heard of against each other, signs what was found and records that. At a coordinator, the same
     /// people. Answers `ch.audit-reconcile/1`.
     AuditReconcile,
+    /// The alarms this coordinator's node raised. The same people. Answers `ch.alarms/1`.
+    AuditAlarms,
+    /// Takes up the alarm of this number, so that others see that somebody does. Anybody who is signed in.
+    AuditAlarmTake { alarm: u64 },
 }
 
 /// A staged attachment and where it belongs.

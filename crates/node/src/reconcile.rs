@@ -65,6 +65,8 @@ pub struct Reconciled {
     pub waiting: u64,
     /// Findings in all, before coarsening.
     pub findings: usize,
+    /// The urgent ones, exact: they stay in this process but for the alarm to the two ends.
+    pub urgent: Vec<Finding>,
 }
 
 /// What is asked of the office at the beginning.
@@ -115,7 +117,9 @@ pub async fn reconcile<S: Store + 'static>(
         report.findings.append(&mut findings);
         settle(&mut report.findings);
         let coarse = coarse(&report, &policy, |org| org);
-        Reconciled { logs, coarse, waiting: report.unheard.values().sum(), findings: report.findings.len() }
+        let findings = report.findings.len();
+        let urgent = report.findings.into_iter().filter(Finding::is_urgent).collect();
+        Reconciled { logs, coarse, waiting: report.unheard.values().sum(), findings, urgent }
     };
     tokio::task::spawn_blocking(judge).await.map_err(|_| ReconcileError::Bug)
 }

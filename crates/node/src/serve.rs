@@ -23,6 +23,7 @@ use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use zeroize::Zeroizing;
 
+use crate::alarms::Watch;
 use crate::calls::Call;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Unattended};
@@ -235,6 +236,7 @@ pub async fn run(
     let teller = Teller { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view.clone() };
     let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };
     let herald = Herald { owner: owner.clone(), pool: Arc::clone(&pool), me: me.node };
+    let watch = Watch { owner: owner.clone(), clock: Arc::clone(&clock) };
     let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(opener.run());
@@ -243,6 +245,7 @@ pub async fn run(
     tasks.spawn(teller.run());
     tasks.spawn(prover.run());
     tasks.spawn(herald.run());
+    tasks.spawn(watch.run());
     tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());

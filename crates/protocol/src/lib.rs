@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod account;
+pub mod alarm;
 pub mod audit;
 pub mod canon;
 pub mod ceremony;

@@ -16,6 +16,7 @@ use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::note::{NoteFault, NoteKey};
 use crate::log::proof::{PROOF_HASHES_MAX, Proof, ProofFault};
 use crate::log::{Hash, leaf_data};
+use crate::mail::is_node_mail;
 use crate::rows::EventRow;
 
 /// What an event says about a message that two nodes share.
@@ -25,6 +26,8 @@ pub enum Concerns {
     Sent,
     /// It took, refused or opened a message of the other.
     Got,
+    /// It recorded that the time was over for what a message asked for, and that nothing had come.
+    Missed,
 }
 
 /// Events by which a node sends a message.
@@ -40,17 +43,20 @@ const SENDING: [AuditEvent; 7] = [
 /// Events by which it takes, refuses or opens one.
 const GETTING: [AuditEvent; 3] = [AuditEvent::AuditReceived, AuditEvent::Rejected, AuditEvent::AuditOpened];
 
+/// Events by which it says that the time was over.
+const MISSING: [AuditEvent; 2] = [AuditEvent::Unanswered, AuditEvent::Unread];
+
 /// Whether the other side of a message is owed the proof of this event.
 #[must_use]
 pub fn concerns(opening: &wire::Opening) -> Option<Concerns> {
     // Mail about logs needs no proof of its own.
-    let case = opening.msg_class > 0 && opening.msg_class < wire::MessageType::Receipt as u32;
+    let case = opening.msg_class > 0 && !is_node_mail(opening.msg_class);
     if !case || opening.peer_node.len() != NodeId::LEN || opening.envelope_digest.len() != Digest::LEN {
         return None;
     }
     let event = opening.event();
-    let got = GETTING.contains(&event).then_some(Concerns::Got);
-    got.or_else(|| SENDING.contains(&event).then_some(Concerns::Sent))
+    let said = [(SENDING.as_slice(), Concerns::Sent), (&GETTING, Concerns::Got), (&MISSING, Concerns::Missed)];
+    said.into_iter().find_map(|(events, concerns)| events.contains(&event).then_some(concerns))
 }
 
 /// The body of a PROOFS message: entries with the paths that lead from them to `head`.

@@ -47,11 +47,13 @@ pub enum Table {
     Account = 18,
     /// Proofs owed to the other sides of messages; small, loaded at start.
     Proving = 19,
+    /// Alarms: at a coordinator those it raised, at an end of a message those it heard; small, loaded at start.
+    Alarm = 22,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -71,6 +73,7 @@ impl Table {
         Self::Heard,
         Self::Account,
         Self::Proving,
+        Self::Alarm,
     ];
 }
 

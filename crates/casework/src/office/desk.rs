@@ -655,6 +655,19 @@ impl Office {
         settled.and_then(|id| self.digest_of_theirs(case.peer_org(), id).or_else(|| self.digest_of_ours(id)))
     }
 
+    /// Names a letter of a case in an event: its envelope, its class and the other side.
+    pub(super) fn name_letter(&self, case: &Case, letter: &crate::case::Letter, of: Happening) -> Option<Happening> {
+        let (org, id) = (case.peer_org(), letter.id());
+        if letter.is_out() {
+            let out = self.mail.outgoing(id)?;
+            let node = NodeId::try_from(out.peer_node.as_slice()).ok()?;
+            return Some(of.with(org, node).about(self.digest_of_ours(id)?, out.msg_type));
+        }
+        let node = self.node_that_sent(org, id)?;
+        let class = letter.kind()?.message_type() as u32;
+        Some(of.with(org, node).about(self.digest_of_theirs(org, id)?, class))
+    }
+
     fn digest_of_ours(&self, msg_id: MsgId) -> Option<Digest> {
         Digest::try_from(self.mail.outgoing(msg_id)?.digest.as_slice()).ok()
     }

@@ -5,7 +5,7 @@
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
-use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault};
+use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault, is_unanswered};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
@@ -105,8 +105,7 @@ impl Office {
 
     fn understand<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
         if let Some(taken) = self.mail.seen(opened.sender.1, opened.msg_id) {
-            let unanswered = [MessageType::Receipt, MessageType::Proofs].map(|t| t as u32);
-            if unanswered.contains(&opened.inner().msg_type) {
+            if is_unanswered(opened.inner().msg_type) {
                 return self.end_repeated(opened, now);
             }
             // The same message in another envelope: the same answer again, for this envelope, and nothing else.
@@ -134,6 +133,10 @@ impl Office {
                 self.answer(opened, stage, refusal, step, now)
             }
             Ok(MessageType::Proofs) => self.take_proofs(opened, now),
+            Ok(MessageType::Alarm) => {
+                let (stage, refusal, step) = self.take_alarm(opened, now.time);
+                self.answer(opened, stage, refusal, step, now)
+            }
             Ok(MessageType::Unspecified) | Err(_) => {
                 let step = self.keep_unread(opened);
                 self.answer(opened, Stage::CannotRead, RefusalCode::Unspecified, step, now)

@@ -7,8 +7,9 @@
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
 //! [`desk`] what persons do, [`cases`] what is known of cases while content is open, [`witness`] others' logs,
 //! [`telling`] and [`hearing`] what nodes show coordinators of their logs, [`proving`] what the ends of a message show
-//! each other.
+//! each other, [`alarms`] what coordinators raise when a word is missing.
 
+pub mod alarms;
 pub mod cases;
 pub mod desk;
 pub mod hearing;
@@ -31,6 +32,7 @@ use clearhouse_protocol::rows::{EventRow, Row, Table};
 use rand_core::CryptoRng;
 
 use crate::deadlines::{Deadlines, Zone};
+use alarms::Alarms;
 use cases::Cases;
 use hearing::Hearing;
 use people::Staff;
@@ -103,6 +105,7 @@ pub struct Office {
     telling: Telling,
     hearing: Hearing,
     proving: Proving,
+    alarms: Alarms,
 }
 
 impl Office {
@@ -125,6 +128,7 @@ impl Office {
             telling: Telling::default(),
             hearing: Hearing::default(),
             proving: Proving::default(),
+            alarms: Alarms::default(),
         }
     }
 
@@ -142,6 +146,7 @@ impl Office {
                 Table::Told => self.telling.apply(row),
                 Table::Heard => self.hearing.apply(row),
                 Table::Proving => self.proving.apply(row),
+                Table::Alarm => self.alarms.apply(row),
                 Table::Fact => {
                     if let Some(cases) = &mut self.cases {
                         cases.apply(row);

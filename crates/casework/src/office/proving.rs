@@ -130,6 +130,7 @@ impl Office {
             let mark = match proved.concerns() {
                 Concerns::Sent => self.mail.sending_proved(proved.digest(), now.time),
                 Concerns::Got => self.mail.fate_proved(proved.digest(), node, now.time),
+                Concerns::Missed => self.note_missed(proved.digest(), node, proved.opening().time, now.time),
             };
             // Twice about one message in one body: the first mark stands.
             step.rows.extend(mark.filter(|mark| !step.rows.iter().any(|r| r.table == mark.table && r.key == mark.key)));

@@ -12,6 +12,7 @@ use clearhouse_protocol::ids::{ConversationId, MsgId, NodeId, OrgId};
 use clearhouse_protocol::labels;
 use clearhouse_protocol::limits::{ACCOUNT_ENTRIES_MAX, DAY, HOUR};
 use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::mail::is_node_mail;
 use clearhouse_protocol::pae::hash;
 use clearhouse_protocol::rows::{EventRow, Row, Table, Under};
 use clearhouse_wire::v1 as wire;
@@ -51,16 +52,26 @@ struct Told {
     refused: bool,
 }
 
-/// How far each coordinator's node was told.
+/// The row of the newest entry that coordinators have to hear of without a pause.
+const URGENT: &[u8] = b"urgent";
+
+/// How far each coordinator's node was told, and up to where they must be told at once.
 #[derive(Default)]
-pub(super) struct Telling(BTreeMap<NodeId, Told>);
+pub(super) struct Telling {
+    told: BTreeMap<NodeId, Told>,
+    urgent: Option<u64>,
+}
 
 impl Telling {
     pub(super) fn apply(&mut self, row: &Row) {
+        if row.key == URGENT {
+            self.urgent = row.value.as_deref().and_then(|value| value.try_into().ok()).map(u64::from_be_bytes);
+            return;
+        }
         let Ok(node) = NodeId::try_from(row.key.as_slice()) else { return };
         match row.value.as_deref().map(Told::decode) {
-            Some(Ok(told)) => drop(self.0.insert(node, told)),
-            Some(Err(_)) | None => drop(self.0.remove(&node)),
+            Some(Ok(told)) => drop(self.told.insert(node, told)),
+            Some(Err(_)) | None => drop(self.told.remove(&node)),
         }
     }
 }
@@ -91,10 +102,9 @@ pub struct Standing {
 /// receipts alone are not: they go along with the next thing that is.
 #[must_use]
 pub fn is_telling(entries: &[EventRow]) -> bool {
-    let node_mail = [MessageType::Receipt, MessageType::Audit, MessageType::Proofs].map(|t| t as u32);
     let unsaid = [AuditEvent::Deposited, AuditEvent::ReceiptSent];
     let mut openings = entries.iter().filter_map(|row| unpad(&row.opening));
-    openings.any(|opening| !unsaid.contains(&opening.event()) && !node_mail.contains(&opening.msg_class))
+    openings.any(|opening| !unsaid.contains(&opening.event()) && !is_node_mail(opening.msg_class))
 }
 
 impl Office {
@@ -106,9 +116,10 @@ impl Office {
             secs => secs,
         };
         let due = |to: (OrgId, NodeId)| {
-            let Some(told) = self.telling.0.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
+            let Some(told) = self.telling.told.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
             let anyway = now >= told.at.saturating_add(QUIET_SECS);
-            let rested = now >= told.at.saturating_add(pause);
+            let urgent = self.telling.urgent.is_some_and(|entry| entry >= told.up_to);
+            let rested = urgent || now >= told.at.saturating_add(pause);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
                 Some(Delivery::Queued | Delivery::Stored) => None,
@@ -138,7 +149,7 @@ impl Office {
         let body = compose(&self.origin, tell.first, entries, head);
         let mut step = Step::default();
         let msg_id = self.send_node_mail(MessageType::Audit, tell.to, &body, &mut step, now)?;
-        let old = self.telling.0.get(&tell.to.1).cloned().unwrap_or_default();
+        let old = self.telling.told.get(&tell.to.1).cloned().unwrap_or_default();
         let told = Told {
             up_to: tell.first + entries.len().min(ACCOUNT_ENTRIES_MAX) as u64,
             under_way: msg_id.to_vec(),
@@ -152,7 +163,7 @@ impl Office {
 
     /// What a receipt means for the telling: taken, or to be told again.
     pub(super) fn account_answered(&self, msg_id: MsgId, from: NodeId, said: &wire::Receipt) -> Option<Row> {
-        let told = self.telling.0.get(&from).filter(|told| told.under_way == msg_id.0)?;
+        let told = self.telling.told.get(&from).filter(|told| told.under_way == msg_id.0)?;
         let ended = Told { under_way: Vec::new(), ..told.clone() };
         let next = if said.stage() == Stage::Received {
             Told { confirmed: told.up_to, refused: false, ..ended }
@@ -165,12 +176,23 @@ impl Office {
         Some(told_row(from, &next))
     }
 
+    /// The row that says that coordinators have to hear of an entry at once, whatever the pause.
+    pub(super) fn urgent_row(&self, entry: u64) -> Row {
+        Row {
+            table: Table::Told,
+            key: URGENT.to_vec(),
+            value: Some(entry.to_be_bytes().to_vec()),
+            under: Under::Service,
+            must_be_new: false,
+        }
+    }
+
     /// How far each coordinator's node was told.
     #[must_use]
     pub fn told(&self) -> Vec<Standing> {
         let standing =
             |(node, told): (&NodeId, &Told)| Standing { node: *node, took: told.confirmed, refused: told.refused };
-        self.telling.0.iter().map(standing).collect()
+        self.telling.told.iter().map(standing).collect()
     }
 
     /// Seals, queues and records a message of this node about logs. Its conversation is one for each kind, so that none

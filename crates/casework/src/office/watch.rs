@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
-use clearhouse_protocol::ids::CaseId;
+use clearhouse_protocol::ids::{CaseId, MsgId};
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::{Row, Table, Under};
@@ -15,7 +15,8 @@ use rand_core::CryptoRng;
 use super::cases::FactWriter;
 use super::{Now, Office, Step};
 use crate::case::Case;
-use crate::case::fact::{Fact, Recalled};
+use crate::case::fact::{Fact, Recalled, TimerFired};
+use crate::deadlines::Rule;
 
 /// The next due time of each case, kept without content.
 #[derive(Clone, Default)]
@@ -46,6 +47,7 @@ impl Office {
             self.record(&mut step, &self.about_outgoing(AuditEvent::ExpiredUnsent, msg_id), now);
         }
         step.rows.extend(self.mail.forget(now.time));
+        step.rows.extend(self.forget_alarms(now.time));
         if let Some(cases) = &self.cases {
             for case in cases.iter() {
                 self.watch_case(case, &mut step, now);
@@ -60,12 +62,28 @@ impl Office {
         &self.due_times
     }
 
+    /// What the log says when a clock of a case ran out: that a message was not taken or read, or not answered; of the
+    /// office's own clocks, that it was reminded.
+    fn lapse(&self, case: &Case, fired: &TimerFired) -> Happening {
+        let about = MsgId::try_from(fired.msg_id.as_slice()).ok();
+        let event = match (Rule::parse(&fired.rule), about) {
+            (Some(Rule::DraftPurge | Rule::ConsentRenewal), _) | (_, None) => AuditEvent::LocalAct,
+            (Some(rule), Some(_)) if rule.awaits_reading() => AuditEvent::Unread,
+            (Some(_) | None, Some(_)) => AuditEvent::Unanswered,
+        };
+        let happening = Happening { due_day: fired.due / DAY, ..Happening::of(event) };
+        let message = about.filter(|_| event != AuditEvent::LocalAct).and_then(|id| case.letter(id));
+        message.and_then(|letter| self.name_letter(case, letter, happening)).unwrap_or(happening)
+    }
+
     fn watch_case<R: CryptoRng>(&self, case: &Case, step: &mut Step, now: &mut Now<'_, R>) {
         let mut facts = FactWriter::new(case.id(), self.cases.as_ref().map_or(0, |c| c.next_fact(case.id())));
         for fact in case.fires(&self.deadlines, now.time) {
             step.rows.push(facts.row(&fact));
-            let due_day = if let Fact::TimerFired(fired) = &fact { fired.due / DAY } else { 0 };
-            self.record(step, &Happening { due_day, ..Happening::of(AuditEvent::Unanswered) }, now);
+            if let Fact::TimerFired(fired) = &fact {
+                let event = self.record(step, &self.lapse(case, fired), now).index;
+                step.rows.push(self.urgent_row(event));
+            }
         }
         // What may no longer leave is taken back, if it certainly has not left.
         for msg_id in case.to_recall(now.time).into_iter().filter(|id| self.mail.can_recall(*id)) {

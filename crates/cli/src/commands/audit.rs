@@ -65,6 +65,16 @@ Examples:
   clearhouse audit reconcile
   clearhouse audit reconcile --json")]
     Reconcile,
+    /// At a coordinator: who must be phoned now, and who has taken it up
+    #[command(after_help = "\
+Examples:
+  clearhouse audit alarms
+  clearhouse audit alarms --take 1204")]
+    Alarms {
+        /// Take up the alarm of this number, so that others see that somebody does
+        #[arg(long)]
+        take: Option<u64>,
+    },
     /// Write the proof that an entry is in the log (C2SP tlog-proof)
     #[command(after_help = "\
 Examples:
@@ -118,6 +128,11 @@ impl Audit {
             Act::Reconcile => {
                 let node = Node::find(&app.global)?;
                 app.out.reply(&node.ask_as(app, Call::AuditReconcile).await?)?;
+            }
+            Act::Alarms { take } => {
+                let node = Node::find(&app.global)?;
+                let call = take.map_or(Call::AuditAlarms, |alarm| Call::AuditAlarmTake { alarm });
+                app.out.reply(&node.ask_as(app, call).await?)?;
             }
             Act::Prove { entry } => {
                 let node = Node::find(&app.global)?;

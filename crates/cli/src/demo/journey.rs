@@ -15,7 +15,7 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Letter, seal};
 use clearhouse_protocol::ids::{ConversationId, MsgId};
 use clearhouse_protocol::keys::SigningKey;
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, HOUR};
 use clearhouse_protocol::{labels, receipt};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -27,8 +27,8 @@ use super::region::{Member, Region};
 use super::{Failure, Teller};
 
 /// How long a step waits for the other side's signed word.
-const WAIT_MAX: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(20);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The receiver's worker, as the sender reads her.
 const WORKER: &str = "Ana P.";
 
@@ -40,7 +40,9 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     acceptance(region, &case, teller).await?;
     profile(region, person, &case, teller).await?;
     power_cut(region, &case, teller).await?;
+    super::alarm::raised(region, &case, teller).await?;
     arrival(region, &case, teller).await?;
+    super::alarm::ended(region, &case, teller).await?;
     tamper(region, teller).await?;
     super::log::proved(region, &case, teller).await?;
     super::log::reconciled(region, teller).await?;
@@ -189,11 +191,10 @@ async fn profile(region: &mut Region, person: &Person, case: &str, teller: &mut 
 
 async fn power_cut(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
     region.origin.kill();
-    let form = DepartureForm {
-        outcome: "Left".to_owned(),
-        at: None,
-        planned_arrival: Some(show_time(SystemClock.now() + 6 * 3600)),
-    };
+    // Told late: she was expected long ago, so that the next step need not wait for a day.
+    let now = SystemClock.now();
+    let (left, expected) = (show_time(now - 2 * DAY), show_time(now - DAY - HOUR));
+    let form = DepartureForm { outcome: "Left".to_owned(), at: Some(left), planned_arrival: Some(expected) };
     let sent = region.destination.ask(Call::Depart { case: case.to_owned(), form }).await?;
     let message = sent["message"].as_str().unwrap_or_default().to_owned();
     wait_for(&region.destination, case, |shown| fate_of(shown, &message).is_some_and(|f| f == "waiting here")).await?;
@@ -353,7 +354,7 @@ async fn wait(member: &Member, case: &str, fact: &str) -> Result<Value, Failure>
     wait_for(member, case, |shown| !shown["facts"][fact].is_null()).await
 }
 
-async fn wait_for(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
+pub(super) async fn wait_for(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Result<Value, Failure> {
     let deadline = Instant::now() + WAIT_MAX;
     loop {
         let shown = member.ask(Call::CaseShow { case: case.to_owned() }).await?;

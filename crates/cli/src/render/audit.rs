@@ -115,6 +115,29 @@ pub(super) fn reconcile(v: &Value) -> String {
     page + "\nOrganisations, weeks and counts only; a corridor with few open messages shows no figures.\n"
 }
 
+pub(super) fn alarms(v: &Value) -> String {
+    let knows =
+        |a: &Value, end: &str, field: &str| format!("{end} {}", if flag(a, field) { "knows" } else { "NOT YET TOLD" });
+    let row = |a: &Value| {
+        let (from, to, ended) = (text(a, "from"), text(a, "to"), text(a, "ended"));
+        let taken = match (text(a, "taken_by"), ended.is_empty()) {
+            (_, false) => format!("ended {ended}"),
+            (by, true) if by.is_empty() => "NOBODY YET".to_owned(),
+            (by, true) => format!("{by}, {}", text(a, "taken")),
+        };
+        let told = format!("{}, {}", knows(a, &from, "from_knows"), knows(a, &to, "to_knows"));
+        vec![number(a, "alarm").to_string(), text(a, "kind"), text(a, "since"), taken, told]
+    };
+    let rows: Vec<_> = items(v, "alarms").iter().map(row).collect();
+    if rows.is_empty() {
+        return "No alarm was raised.\n".to_owned();
+    }
+    let page = table(&["ALARM", "WHAT", "SINCE", "TAKEN UP BY", "TOLD"], &rows);
+    let next =
+        "Phone both organisations of every alarm that nobody has taken up: clearhouse audit alarms --take NUMBER\n";
+    if number(v, "open") == 0 { page } else { page + "\n" + next }
+}
+
 fn corridor(c: &Value) -> Vec<String> {
     let mut row = vec![text(c, "from"), text(c, "to")];
     if c.get("open").is_none() {

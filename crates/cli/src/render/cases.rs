@@ -17,6 +17,9 @@ const FACTS: [(&str, &str); 5] = [
 pub(super) fn cases(v: &Value) -> String {
     let row = |c: &Value| {
         let mut marks = Vec::new();
+        if flag(c, "alarm") {
+            marks.push("ALARM".to_owned());
+        }
         if flag(c, "overdue") {
             marks.push("OVERDUE".to_owned());
         }
@@ -67,8 +70,23 @@ fn light(light: Option<&Value>) -> String {
     }
 }
 
+/// A coordinator's alarm, or the other end's proved word that time was over.
+fn alarm(a: &Value) -> String {
+    let (by, since) = (text(a, "by"), text(a, "since"));
+    let ended = match text(a, "ended") {
+        ended if ended.is_empty() => ended,
+        ended => format!("; it ended {ended}"),
+    };
+    match text(a, "kind").as_str() {
+        "OVERDUE_ARRIVAL" => format!("ALARM by {by}: nobody has said whether she arrived, since {since}{ended}"),
+        "UNANSWERED" => format!("ALARM by {by}: the notice is not answered, since {since}{ended}"),
+        _ => format!("{by} recorded that time was over, {since}, and proved it by its log"),
+    }
+}
+
 fn warnings(v: &Value) -> String {
-    let mut lines: Vec<String> = items(v, "waiting").iter().map(super::shown).collect();
+    let mut lines: Vec<String> = items(v, "alarms").iter().map(alarm).collect();
+    lines.extend(items(v, "waiting").iter().map(super::shown));
     for (field, words) in [
         ("their_node_locked", "their node is locked: nobody can read there now"),
         ("unprepared", "she left with less time than agreed for those who receive her"),

@@ -19,6 +19,14 @@ pub(super) fn status(v: &Value) -> String {
     };
     let network = [text(v, "network"), text(v, "kind").to_uppercase()].join("  ").trim().to_owned();
     let overdue = number(v, "overdue_cases");
+    let (raised, heard) = (number(v, "alarms_raised"), number(v, "alarms_heard"));
+    let alarms = match (raised, heard) {
+        (0, 0) => "none".to_owned(),
+        (0, _) => {
+            format!("{}: clearhouse case list", counted(heard, "ALARM OF A COORDINATOR", "ALARMS OF COORDINATORS"))
+        }
+        (_, _) => format!("{}: clearhouse audit alarms", counted(raised, "ALARM RAISED", "ALARMS RAISED")),
+    };
     pairs(
         0,
         &[
@@ -28,6 +36,7 @@ pub(super) fn status(v: &Value) -> String {
             ("reached at", text(v, "endpoint")),
             ("running since", text(v, "running_since")),
             ("cases", cases),
+            ("alarms", alarms),
             ("overdue", if overdue == 0 { "none".into() } else { count("overdue_cases", "CASE", "CASES") }),
             ("not opened yet", count("sealed_letters", "message", "messages")),
             (

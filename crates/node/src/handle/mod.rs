@@ -4,6 +4,7 @@
 //! the office asks that person's role. Nothing here formats for a screen and nothing here logs what it is asked.
 
 mod acts;
+mod alarms;
 mod audit;
 mod findings;
 mod people;
@@ -211,6 +212,8 @@ impl<S: Store + 'static> Handle<S> {
             Call::AuditEntries { from } => self.audit_entries(actor, from).await,
             Call::AuditLogs => self.audit_logs(&actor).await,
             Call::AuditReconcile => self.audit_reconcile(actor).await,
+            Call::AuditAlarms => self.alarms(&actor).await,
+            Call::AuditAlarmTake { alarm } => self.alarm_take(actor, alarm).await,
             Call::Status
             | Call::Doctor
             | Call::SignIn { .. }

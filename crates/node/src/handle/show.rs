@@ -85,6 +85,7 @@ pub(super) fn case_line<S: Store>(world: &World<S>, case: &Case, training: bool,
         "child": case.is_child(),
         "overdue": case.is_overdue(deadlines, now),
         "next_due": case.next_due(deadlines, now).map(show_time),
+        "alarm": alarms(world, case).iter().any(|alarm| alarm["kind"] != "TIME_OVER" && alarm["ended"].is_null()),
         "waiting": view.waiting.iter().map(|w| w.words()).collect::<Vec<_>>(),
     })
 }
@@ -125,6 +126,7 @@ pub(super) fn case<S: Store>(world: &World<S>, case: &Case, training: bool, now:
         "unprepared": view.unprepared,
         "gaps": view.gaps,
         "waiting": view.waiting.iter().map(|w| w.words()).collect::<Vec<_>>(),
+        "alarms": alarms(world, case),
         "timers": timers(case, deadlines, now),
         "consents": consents(world, case, now),
         "messages": letters,
@@ -176,14 +178,27 @@ fn fate_words(fate: Fate) -> &'static str {
     }
 }
 
+/// The envelope of a letter.
+fn digest_of<S: Store>(world: &World<S>, l: &Letter) -> Option<Digest> {
+    let mail = world.office.mail();
+    let digest =
+        if l.is_out() { &mail.outgoing(l.id())?.digest } else { &mail.seen(l.signature().node, l.id())?.digest };
+    Digest::try_from(digest.as_slice()).ok()
+}
+
+/// What coordinators and the other end said about the messages of a case: alarms, and that time was over.
+fn alarms<S: Store>(world: &World<S>, case: &Case) -> Vec<Value> {
+    let digests = case.letters().iter().filter_map(|l| digest_of(world, l));
+    digests.flat_map(|digest| super::alarms::said_about(world, digest)).collect()
+}
+
 /// When the other node proved its part in a message by its log: what it did with ours, or that it sent theirs.
 fn proved<S: Store>(world: &World<S>, l: &Letter) -> Option<String> {
     let mail = world.office.mail();
     let at = if l.is_out() {
         mail.outgoing(l.id()).map(|out| out.proved_at)
     } else {
-        let taken = mail.seen(l.signature().node, l.id())?;
-        mail.letter(Digest::try_from(taken.digest.as_slice()).ok()?).map(|letter| letter.proved_at)
+        mail.letter(digest_of(world, l)?).map(|letter| letter.proved_at)
     };
     at.filter(|at| *at > 0).map(show_time)
 }

@@ -42,6 +42,8 @@ impl<S: Store + 'static> Handle<S> {
                 "sealed_letters": mail.unopened().len(),
                 "waiting_to_leave": waiting,
                 "stored_unanswered": stored,
+                "alarms_raised": office.alarms_open().0,
+                "alarms_heard": office.alarms_open().1,
                 "overdue_cases": office.due_times().overdue(now),
                 "organisations": office.directory().orgs().count(),
                 "events": office.event_count(),

@@ -114,6 +114,12 @@ impl Mailroom {
         self.waiting.values().copied().collect()
     }
 
+    /// Whether this names an envelope that came here, or one that went from here.
+    #[must_use]
+    pub fn knows(&self, digest: Digest) -> bool {
+        self.letters.contains_key(&digest) || self.by_digest.contains_key(&digest)
+    }
+
     /// What is known of one letter.
     #[must_use]
     pub fn letter(&self, digest: Digest) -> Option<&Letter> {

@@ -18,6 +18,7 @@ pub use threads::Place;
 
 use crate::ids::{ConversationId, Digest, MsgId, NodeId};
 use crate::rows::{Row, Table, Under};
+use clearhouse_wire::v1::MessageType;
 use prost::Message;
 
 /// Everything the mailroom remembers. A fold over rows of the tables Mailbox, Outbox, Taken and Conversation.
@@ -61,7 +62,8 @@ impl Mailroom {
             | Table::Told
             | Table::Heard
             | Table::Account
-            | Table::Proving => {}
+            | Table::Proving
+            | Table::Alarm => {}
         }
     }
 
@@ -124,6 +126,21 @@ fn pair(key: &[u8]) -> Option<(NodeId, MsgId)> {
 fn thread(key: &[u8]) -> Option<(ConversationId, NodeId)> {
     let (conversation, node) = key.split_at_checked(ConversationId::LEN)?;
     Some((ConversationId::try_from(conversation).ok()?, NodeId::try_from(node).ok()?))
+}
+
+/// Whether messages of this class (MessageType number) are the nodes' own: receipts, and mail about logs. No person
+/// opens them.
+#[must_use]
+pub fn is_node_mail(class: u32) -> bool {
+    [MessageType::Receipt, MessageType::Audit, MessageType::Proofs, MessageType::Alarm]
+        .iter()
+        .any(|t| *t as u32 == class)
+}
+
+/// Whether nobody answers messages of this class.
+#[must_use]
+pub fn is_unanswered(class: u32) -> bool {
+    [MessageType::Receipt, MessageType::Proofs].iter().any(|t| *t as u32 == class)
 }
 
 /// A row under the service key.

@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use clearhouse_wire::v1 as wire;
-
-use super::{Mailroom, Outgoing, service_row};
+use super::{Mailroom, Outgoing, is_unanswered, service_row};
 use crate::envelope::{Sealed, body_digest};
 use crate::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
 use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, OUTBOX_MAX};
@@ -235,7 +233,7 @@ impl Mailroom {
                 row.fault = 0;
                 row.may_have_left = true;
                 // Nobody answers a receipt or a proof: being stored is its end.
-                if [wire::MessageType::Receipt, wire::MessageType::Proofs].iter().any(|t| *t as u32 == row.msg_type) {
+                if is_unanswered(row.msg_type) {
                     row.state = Delivery::Settled as u32;
                     row.settled_at = now;
                     rows.extend(self.drop_envelope(old));

@@ -119,6 +119,8 @@ pub struct Join {
     /// A notice and a message that asks for more about it.
     asked: BTreeSet<(Digest, Digest)>,
     pub(super) closed: BTreeSet<Digest>,
+    /// When an end of a message recorded that what it asked for was not done in time, unix seconds.
+    lapses: BTreeMap<(Digest, No), u64>,
     /// Receipts refused, by who sent them.
     pub(super) bad_receipts: BTreeMap<No, u64>,
     taken: u64,
@@ -144,6 +146,7 @@ impl Join {
             replaces: BTreeMap::new(),
             asked: BTreeSet::new(),
             closed: BTreeSet::new(),
+            lapses: BTreeMap::new(),
             bad_receipts: BTreeMap::new(),
             taken: 0,
         }
@@ -211,6 +214,7 @@ impl Join {
             AuditEvent::NotOpened | AuditEvent::ReceiptSent => self.said(digest, Said::Had, me),
             AuditEvent::Deposited => self.said(digest, Said::Deposited, me),
             AuditEvent::AuditOpened => self.said(digest, Said::Opened, me),
+            AuditEvent::Unanswered => drop(self.lapses.entry((digest, me)).or_insert(opening.time)),
             AuditEvent::Unspecified
             | AuditEvent::AuditReceived
             | AuditEvent::ExpiredAtRelay
@@ -221,7 +225,10 @@ impl Join {
             | AuditEvent::AdminLogin
             | AuditEvent::Revoked
             | AuditEvent::Dummy
-            | AuditEvent::Unanswered
+            | AuditEvent::Unread
+            | AuditEvent::AlarmRaised
+            | AuditEvent::AlarmEnded
+            | AuditEvent::AlarmTaken
             | AuditEvent::Withdrawn
             | AuditEvent::Export
             | AuditEvent::KeyChange
@@ -316,6 +323,11 @@ impl Join {
         let questions = self.asked.range((*digest, Digest([0; 32]))..=(*digest, Digest([255; 32])));
         let mut questions = questions.filter_map(|(_, question)| Some((question, self.records.get(question)?)));
         says(digest, record) || questions.any(|(question, of)| says(question, of))
+    }
+
+    /// When a node recorded that what a message asked for was not done in time, if it did.
+    pub(super) fn lapsed(&self, digest: &Digest, who: No) -> Option<u64> {
+        self.lapses.get(&(*digest, who)).copied().filter(|_| who.is_some())
     }
 
     /// Whether anybody said this of a digest.

@@ -10,10 +10,10 @@ use clearhouse_wire::v1::MessageType;
 
 use super::join::{Join, Record, RelayWord, Said, Side, Word};
 use super::parties::No;
-use super::policy::is_for_a_person;
 use super::{Finding, Kind, Party, settle};
 use crate::ids::{Digest, OrgId};
 use crate::limits::{DAY, ENVELOPE_LIFE_SECS};
+use crate::mail::is_node_mail;
 
 /// Sealings of one message that are looked through for an answer.
 const SEALINGS_MAX: usize = 16;
@@ -186,6 +186,11 @@ impl Judge<'_> {
         if let Some(side) = by_recipient.or(self.join.erased(sent).then_some(sent)) {
             self.find(Kind::ErasedOpenNotice, &ends, envelope, Some(side.index()), side.at());
         }
+        let kind = if notice { Kind::Unanswered } else { Kind::OverdueArrival };
+        if let Some(since) = self.lapsed(envelope, sent) {
+            self.find(kind, &ends, envelope, Some(sent.index()), since);
+            return true;
+        }
         let over = (u64::from(sent.due_day) + 1) * DAY;
         if self.now < over {
             return true;
@@ -193,12 +198,22 @@ impl Judge<'_> {
         let audited = self.join.standings.contains_key(&sent.peer);
         let waited = self.now >= over.saturating_add(self.join.policy.grace_secs);
         if self.join.heard(sent.peer, sent.at(), over) || (audited && waited) {
-            let kind = if notice { Kind::Unanswered } else { Kind::OverdueArrival };
             self.find(kind, &ends, envelope, Some(sent.index()), over);
         } else {
             self.unheard(sent.peer);
         }
         true
+    }
+
+    /// Since when nothing came, by the word of the ends themselves: they know the hour, where others know the day. The
+    /// side that owes it is believed at once; the side that waits, when the other's account reaches as far or is late.
+    fn lapsed(&self, envelope: &Envelope<'_>, sent: &Side) -> Option<u64> {
+        if let Some(owed) = self.join.lapsed(envelope.digest, sent.peer) {
+            return Some(owed);
+        }
+        let missed = self.join.lapsed(envelope.digest, sent.owner)?;
+        let waited = self.now >= missed.saturating_add(self.join.policy.alarm_wait_secs);
+        (waited || self.join.heard(sent.peer, sent.at(), missed)).then_some(missed)
     }
 
     fn is_met(&self, envelope: &Envelope<'_>, sent: &Side, notice: bool) -> bool {
@@ -218,7 +233,7 @@ impl Judge<'_> {
 
     /// Did a person open what was received? True while that is open.
     fn attention(&mut self, envelope: &Envelope<'_>, received: &Side) -> bool {
-        let for_a_person = is_for_a_person(u32::from(received.class));
+        let for_a_person = !is_node_mail(u32::from(received.class));
         if received.refused || !for_a_person || self.says(envelope, Said::Opened, received.owner) {
             return false;
         }

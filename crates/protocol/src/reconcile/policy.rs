@@ -1,8 +1,6 @@
 //! How long is too long: the thresholds of reconciliation. Defaults of protocol section 7.8; a network may choose
 //! others. Refuses nothing: a policy of zeros finds fault with everything.
 
-use clearhouse_wire::v1::MessageType;
-
 use crate::limits::{DAY, HOUR, OPENING_STEP_SECS, SKEW_SECS};
 
 /// Thresholds. Times in seconds.
@@ -14,6 +12,8 @@ pub struct Policy {
     pub opened_within_secs: u64,
     /// How long an opening may be late, and how long an account may be late when an alarm waits for it.
     pub grace_secs: u64,
+    /// How long an alarm that one end raises waits for the word of the other end.
+    pub alarm_wait_secs: u64,
     /// From the last cosignatures of a log on.
     pub head_stale_secs: u64,
     /// How far clocks may be apart.
@@ -32,6 +32,7 @@ impl Default for Policy {
             received_within_secs: 72 * HOUR,
             opened_within_secs: 72 * HOUR,
             grace_secs: DAY,
+            alarm_wait_secs: HOUR,
             head_stale_secs: 48 * HOUR,
             skew_secs: SKEW_SECS,
             min_cell: 11,
@@ -47,9 +48,4 @@ impl Policy {
     pub fn slack_secs(&self) -> u64 {
         self.skew_secs.saturating_add(OPENING_STEP_SECS)
     }
-}
-
-/// Whether a message of this class is opened by a person. Receipts and the mail of the audit are read by nodes.
-pub(super) fn is_for_a_person(class: u32) -> bool {
-    ![MessageType::Receipt, MessageType::Audit, MessageType::Proofs].iter().any(|mail| *mail as u32 == class)
 }

@@ -164,6 +164,8 @@ pub enum MessageType {
     Audit = 101,
     /// Proofs, to the other side of a message
     Proofs = 102,
+    /// an Alarm, of a coordinator's node to both ends of a message
+    Alarm = 104,
 }
 impl MessageType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -184,6 +186,7 @@ impl MessageType {
             Self::Receipt => "RECEIPT",
             Self::Audit => "AUDIT",
             Self::Proofs => "PROOFS",
+            Self::Alarm => "ALARM",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -201,6 +204,7 @@ impl MessageType {
             "RECEIPT" => Some(Self::Receipt),
             "AUDIT" => Some(Self::Audit),
             "PROOFS" => Some(Self::Proofs),
+            "ALARM" => Some(Self::Alarm),
             _ => None,
         }
     }
@@ -784,6 +788,7 @@ pub enum AuditEvent {
     Acknowledged = 17,
     Accepted = 18,
     Declined = 19,
+    /// the time was over in which an answer, or word of an arrival, was due
     Unanswered = 20,
     Released = 21,
     Withdrawn = 22,
@@ -802,6 +807,14 @@ pub enum AuditEvent {
     EquivocationFound = 35,
     /// a coordinator held logs against each other; the digest is that of its signed findings
     FindingsMade = 36,
+    /// the time was over in which somebody there had to take or read a message
+    Unread = 40,
+    /// a coordinator found that a person may be in danger now, and told both ends
+    AlarmRaised = 41,
+    /// what the alarm asked for was done
+    AlarmEnded = 42,
+    /// a duty officer took the alarm up
+    AlarmTaken = 43,
 }
 impl AuditEvent {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -847,6 +860,10 @@ impl AuditEvent {
             Self::NotOpened => "NOT_OPENED",
             Self::EquivocationFound => "EQUIVOCATION_FOUND",
             Self::FindingsMade => "FINDINGS_MADE",
+            Self::Unread => "UNREAD",
+            Self::AlarmRaised => "ALARM_RAISED",
+            Self::AlarmEnded => "ALARM_ENDED",
+            Self::AlarmTaken => "ALARM_TAKEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -889,6 +906,10 @@ impl AuditEvent {
             "NOT_OPENED" => Some(Self::NotOpened),
             "EQUIVOCATION_FOUND" => Some(Self::EquivocationFound),
             "FINDINGS_MADE" => Some(Self::FindingsMade),
+            "UNREAD" => Some(Self::Unread),
+            "ALARM_RAISED" => Some(Self::AlarmRaised),
+            "ALARM_ENDED" => Some(Self::AlarmEnded),
+            "ALARM_TAKEN" => Some(Self::AlarmTaken),
             _ => None,
         }
     }
@@ -947,6 +968,54 @@ pub struct ProvedEntry {
     /// inclusion proof, 32 bytes a hash, the nearest first
     #[prost(bytes = "vec", tag = "4")]
     pub path: ::prost::alloc::vec::Vec<u8>,
+}
+/// To both ends of a message, as the body of an ALARM message of a coordinator's node: a person may be in danger now, or
+/// no longer is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Alarm {
+    /// the envelope of the notice or of the departure
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "AlarmKind", tag = "2")]
+    pub kind: i32,
+    /// when what was due was due, as far as the logs say; unix seconds
+    #[prost(uint64, tag = "3")]
+    pub since: u64,
+    /// it came after all
+    #[prost(bool, tag = "4")]
+    pub ended: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AlarmKind {
+    Unspecified = 0,
+    /// a departure, and no word of an arrival
+    OverdueArrival = 1,
+    /// a notice, and no answer
+    UnansweredNotice = 2,
+}
+impl AlarmKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ALARM_KIND_UNSPECIFIED",
+            Self::OverdueArrival => "OVERDUE_ARRIVAL",
+            Self::UnansweredNotice => "UNANSWERED_NOTICE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ALARM_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "OVERDUE_ARRIVAL" => Some(Self::OverdueArrival),
+            "UNANSWERED_NOTICE" => Some(Self::UnansweredNotice),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
