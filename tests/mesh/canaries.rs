@@ -21,11 +21,11 @@ use serde_json::Value;
 use super::found;
 use super::region::{Member, Region, demo_passphrase};
 
-fn text(s: &str) -> String {
+pub(super) fn text(s: &str) -> String {
     s.to_owned()
 }
 
-fn contact(label: &str, role: &str) -> ContactForm {
+pub(super) fn contact(label: &str, role: &str) -> ContactForm {
     ContactForm { label: text(label), role: text(role) }
 }
 
@@ -112,7 +112,7 @@ fn notice() -> NoticeForm {
     }
 }
 
-async fn until(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let shown = member.ask(Call::CaseShow { case: text(case) }).await.unwrap_or_else(|f| panic!("{}", f.text));
@@ -124,12 +124,12 @@ async fn until(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Va
     }
 }
 
-async fn ask(member: &Member, call: Call) -> Value {
+pub(super) async fn ask(member: &Member, call: Call) -> Value {
     member.ask(call).await.unwrap_or_else(|f| panic!("{} {}", f.code, f.text))
 }
 
-/// The whole journey; the receiver's node is locked in the middle and its sender sees that.
-async fn journey(region: &mut Region) -> String {
+/// A journey from the start of the nodes to the acceptance; the code of its case.
+pub(super) async fn accepted(region: &mut Region) -> String {
     let records = region.records.clone();
     for member in region.members() {
         member.start().await.unwrap();
@@ -172,7 +172,13 @@ async fn journey(region: &mut Region) -> String {
     };
     ask(o, Call::Answer { case: case.clone(), form: answer }).await;
     until(d, &case, |s| !s["facts"]["accepted"].is_null()).await;
+    case
+}
 
+/// The whole journey; the receiver's node is locked in the middle and its sender sees that.
+async fn journey(region: &mut Region) -> String {
+    let case = accepted(region).await;
+    let (d, o) = (&region.destination, &region.origin);
     ask(o, Call::Lock).await;
     ask(d, Call::ProfileSend { case: case.clone(), form: profile(), attachments: vec![] }).await;
     until(d, &case, |s| s["their_node_locked"] == true).await;

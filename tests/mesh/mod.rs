@@ -6,6 +6,7 @@
 mod region;
 
 mod account;
+mod alarm;
 mod bad_input;
 mod canaries;
 mod fulldisk;

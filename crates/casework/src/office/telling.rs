@@ -118,7 +118,8 @@ impl Office {
         let due = |to: (OrgId, NodeId)| {
             let Some(told) = self.telling.told.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
             let anyway = now >= told.at.saturating_add(QUIET_SECS);
-            let urgent = self.telling.urgent.is_some_and(|entry| entry >= told.up_to);
+            // One that refuses what it is told is not hurried.
+            let urgent = !told.refused && self.telling.urgent.is_some_and(|entry| entry >= told.up_to);
             let rested = urgent || now >= told.at.saturating_add(pause);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {

@@ -207,6 +207,39 @@ fn what_ended_without_an_answer_is_told_again_after_the_pause_and_a_quiet_log_on
 }
 
 #[test]
+fn what_is_urgent_does_not_wait_for_the_pause_unless_it_is_refused() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW)[0];
+    let sent = one.tell(&region, tell, &head, NOW);
+    let urgent = one.office.urgent_row(0);
+    one.office.apply([&urgent]);
+    let receipts = coordinator.take(&region, sent, NOW);
+    one.take(&region, receipts, NOW);
+    assert!(one.office.to_tell(NOW).is_empty(), "it was told with the first");
+    let urgent = one.office.urgent_row(one.events.len() as u64);
+    one.office.apply([&urgent]);
+    let next = one.office.to_tell(NOW);
+    assert_eq!(next.iter().map(|tell| tell.first).collect::<Vec<_>>(), [1]);
+    // A coordinator that refuses is asked again after the pause, and no sooner.
+    let head = one.head(&region, &[0, 2]);
+    one.tell(&region, next[0], &head, NOW);
+    let (msg_id, _) = one.office.mail().all_outgoing().max_by_key(|(_, out)| (out.msg_type == 101, out.seq)).unwrap();
+    let urgent = one.office.urgent_row(one.events.len() as u64);
+    let refusal = clearhouse_wire::v1::Receipt {
+        stage: clearhouse_wire::v1::Stage::Refused.into(),
+        refusal: clearhouse_wire::v1::RefusalCode::Malformed.into(),
+        ..Default::default()
+    };
+    let told = one.office.account_answered(msg_id, region.members[0].node, &refusal).unwrap();
+    let settled = one.office.mail().settle(msg_id, region.members[0].node, NOW).unwrap();
+    one.office.apply(settled.iter().chain([&urgent, &told]));
+    assert!(one.office.to_tell(NOW).is_empty());
+    assert_eq!(one.office.to_tell(NOW + 1).len(), 1);
+}
+
+#[test]
 fn who_is_no_coordinator_hears_nothing() {
     let (region, _, mut one, mut two) = region();
     one.send(&region, 2, 1);
