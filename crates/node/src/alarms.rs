@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::owner::{NotTaken, Owner, World};
 use crate::reconcile::{ReconcileError, reconcile};
+use crate::retention::delete_before;
 
 /// Between two looks at whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -25,6 +26,8 @@ const AT_LEAST: Duration = Duration::from_secs(3600);
 const REST: u32 = 9;
 /// Ends told of alarms at one look.
 const TOLD_MAX: usize = 64;
+/// What is needed no more is deleted so often.
+const DELETE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the watch stands on.
 pub struct Watch<S> {
@@ -41,6 +44,7 @@ impl<S: Store + 'static> Watch<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
         let (mut seen, mut not_before, mut not_after) = (None, Instant::now(), Instant::now());
+        let mut deleted: Option<Instant> = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let heard = match self.owner.look(heard).await {
@@ -52,7 +56,13 @@ impl<S: Store + 'static> Watch<S> {
             let due = began >= not_after || (began >= not_before && seen != Some(heard));
             if due {
                 match self.look().await {
-                    Ok(()) => {}
+                    Ok(needed_from) if deleted.is_none_or(|at| at.elapsed() >= DELETE_EVERY) => {
+                        deleted = Some(Instant::now());
+                        if let Err(error) = delete_before(&self.owner, needed_from).await {
+                            tracing::error!(%error, "openings that are needed no more cannot be deleted");
+                        }
+                    }
+                    Ok(_) => {}
                     Err(ReconcileError::NotTaken(NotTaken::Stopping)) => return,
                     Err(error) => tracing::error!(%error, "alarms cannot be looked for"),
                 }
@@ -66,10 +76,10 @@ impl<S: Store + 'static> Watch<S> {
         }
     }
 
-    /// Reconciles and raises.
-    async fn look(&self) -> Result<(), ReconcileError> {
-        let urgent = reconcile(&self.owner, Policy::default(), self.clock.now()).await?.urgent;
-        let found: Vec<Found> = urgent.iter().filter_map(found).collect();
+    /// Reconciles and raises. Before which time openings are needed no more.
+    async fn look(&self) -> Result<u64, ReconcileError> {
+        let reconciled = reconcile(&self.owner, Policy::default(), self.clock.now()).await?;
+        let found: Vec<Found> = reconciled.urgent.iter().filter_map(found).collect();
         let raised = self.owner.decide(move |world, now| {
             let step = world.office.raise(&found, now);
             let open = world.office.alarms_open().0;
@@ -80,7 +90,7 @@ impl<S: Store + 'static> Watch<S> {
             // Counts alone: whom to phone is for the eyes of who is signed in.
             tracing::warn!(open, "alarms changed: see `clearhouse audit alarms`");
         }
-        Ok(())
+        Ok(reconciled.needed_from)
     }
 
     /// Queues what ends have to be told, one message at a time.

@@ -18,6 +18,7 @@ pub mod opener;
 pub mod owner;
 pub mod prekeys;
 pub mod reconcile;
+pub mod retention;
 pub mod rpc;
 pub mod serve;
 pub mod setup;

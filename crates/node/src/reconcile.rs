@@ -67,6 +67,10 @@ pub struct Reconciled {
     pub findings: usize,
     /// The urgent ones, exact: they stay in this process but for the alarm to the two ends.
     pub urgent: Vec<Finding>,
+    /// Before this time, unix seconds, no opening is needed any more ([`Report::needed_from`]).
+    ///
+    /// [`Report::needed_from`]: clearhouse_protocol::reconcile::Report::needed_from
+    pub needed_from: u64,
 }
 
 /// What is asked of the office at the beginning.
@@ -80,6 +84,8 @@ struct Scene {
 struct Outline {
     party: Party,
     origin: String,
+    /// Openings below this are deleted.
+    first: u64,
     commitments: Vec<Hash>,
     heads: Vec<Head>,
     /// Where its pages begin.
@@ -117,9 +123,9 @@ pub async fn reconcile<S: Store + 'static>(
         report.findings.append(&mut findings);
         settle(&mut report.findings);
         let coarse = coarse(&report, &policy, |org| org);
-        let findings = report.findings.len();
+        let (findings, needed_from) = (report.findings.len(), report.needed_from(now));
         let urgent = report.findings.into_iter().filter(Finding::is_urgent).collect();
-        Reconciled { logs, coarse, waiting: report.unheard.values().sum(), findings, urgent }
+        Reconciled { logs, coarse, waiting: report.unheard.values().sum(), findings, urgent, needed_from }
     };
     tokio::task::spawn_blocking(judge).await.map_err(|_| ReconcileError::Bug)
 }
@@ -136,8 +142,14 @@ fn scene<S: Store>(world: &World<S>) -> Scene {
 
 /// Reads everything of a log but its openings.
 async fn outline<S: Store + 'static>(owner: &Owner<S>, party: Party, heard: &Heard) -> Result<Outline, ReconcileError> {
-    let mut outline =
-        Outline { party, origin: heard.origin.clone(), commitments: Vec::new(), heads: Vec::new(), pages: Vec::new() };
+    let mut outline = Outline {
+        party,
+        origin: heard.origin.clone(),
+        first: heard.first,
+        commitments: Vec::new(),
+        heads: Vec::new(),
+        pages: Vec::new(),
+    };
     let mut heads: BTreeMap<(u64, Hash), Head> = BTreeMap::new();
     while (outline.commitments.len() as u64) < heard.size {
         let first = outline.commitments.len() as u64;
@@ -168,7 +180,7 @@ fn contradicting<S: Store>(world: &World<S>, node: NodeId, note: &[u8]) -> Optio
 }
 
 /// The next pages of a log, at least one.
-async fn pages<S: Store + 'static>(
+pub(crate) async fn pages<S: Store + 'static>(
     owner: &Owner<S>,
     party: Party,
     origin: &str,
@@ -233,7 +245,7 @@ fn examine_one(
         quorum: 1,
         faulty: 0,
         commitments: &outline.commitments,
-        first: 0,
+        first: outline.first,
     };
     let shown = std::iter::from_fn(|| openings.blocking_recv());
     let examined = examine(&account, shown, policy, now, |opening| join.take(outline.party, opening));

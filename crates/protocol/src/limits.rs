@@ -92,6 +92,10 @@ pub const OPENING_LEN: usize = 512;
 pub const OPENING_STEP_SECS: u64 = 10 * MINUTE;
 /// Entries of one account to a coordinator. So many openings stay in one row of the store and are no file of their own.
 pub const ACCOUNT_ENTRIES_MAX: usize = 96;
+/// A coordinator keeps what entries of others say so long after their messages came to an end (protocol 7.13).
+pub const OPENINGS_KEPT_SECS: u64 = 180 * DAY;
+/// What entries say of messages that never came to an end is kept no longer than this.
+pub const OPENINGS_KEPT_MAX_SECS: u64 = 366 * DAY;
 /// Entries of one message of proofs.
 pub const PROVED_ENTRIES_MAX: usize = 64;
 /// Ranges of erased openings that one event names; an erasure with more uses more events.

@@ -7,16 +7,18 @@
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::account::{self, Account};
+use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::Opened;
-use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::log::leaf_hash;
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1::{RefusalCode, Stage};
 use prost::Message as _;
+use rand_core::CryptoRng;
 
-use super::{Office, Step};
+use super::{Now, Office, Step};
 
 /// What is kept of one log that is heard of.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -48,6 +50,9 @@ pub struct Heard {
     /// A signed head that does not fit the entries: a signed note; empty when there is none.
     #[prost(bytes = "vec", tag = "9")]
     pub contradiction: Vec<u8>,
+    /// What entries below this say is deleted: it was settled long ago. Always the first entry of a page.
+    #[prost(uint64, tag = "10")]
+    pub first: u64,
 }
 
 /// A stretch of another log as it was heard.
@@ -107,6 +112,28 @@ impl Office {
         self.hearing.0.iter().map(|(node, heard)| (*node, heard))
     }
 
+    /// Deletes what the entries of these pages say, the next ones of a log that are not deleted yet; their commitments
+    /// stay, so the tree can be held against heads for ever. `None` unless they are the next ones.
+    #[must_use]
+    pub fn close_pages<R: CryptoRng>(&self, node: NodeId, pages: &[(u64, Page)], now: &mut Now<'_, R>) -> Option<Step> {
+        let heard = self.hearing.0.get(&node)?;
+        let org = OrgId::try_from(heard.org.as_slice()).ok()?;
+        let mut next = heard.first;
+        let mut step = Step::default();
+        for (first, page) in pages {
+            if *first != next {
+                return None;
+            }
+            next += page.entries.len() as u64;
+            let closed = |kept: &Kept| Kept { commitment: kept.commitment.clone(), ..Kept::default() };
+            let closed = Page { entries: page.entries.iter().map(closed).collect(), ..page.clone() };
+            step.rows.push(page_row(page_key(&heard.origin, *first), &closed, false));
+        }
+        step.rows.push(heard_row(node, &Heard { first: next, ..heard.clone() }));
+        self.record(&mut step, &Happening::of(AuditEvent::KeyErased).with(org, node), now);
+        Some(step)
+    }
+
     /// Takes an account of another node's log.
     pub(super) fn take_account(&self, opened: &Opened, now: u64) -> (Stage, RefusalCode, Step) {
         let (org, node) = opened.sender;
@@ -159,13 +186,7 @@ impl Office {
         if !fresh.is_empty() {
             let page =
                 Page { entries: fresh.iter().map(kept).collect(), size: head.size, root: head.root.to_vec(), seen };
-            rows.push(Row {
-                table: Table::Account,
-                key: page_key(&old.origin, old.size),
-                value: Some(page.encode_to_vec()),
-                under: Under::Evidence,
-                must_be_new: true,
-            });
+            rows.push(page_row(page_key(&old.origin, old.size), &page, true));
         }
         Some(rows)
     }
@@ -175,6 +196,10 @@ fn kept(entry: &account::Entry) -> Kept {
     let (salt, opening) =
         entry.opened.as_ref().map(|(salt, opening)| (salt.to_vec(), opening.clone())).unwrap_or_default();
     Kept { commitment: entry.commitment.to_vec(), salt, opening }
+}
+
+fn page_row(key: Vec<u8>, page: &Page, must_be_new: bool) -> Row {
+    Row { table: Table::Account, key, value: Some(page.encode_to_vec()), under: Under::Evidence, must_be_new }
 }
 
 fn heard_row(node: NodeId, heard: &Heard) -> Row {

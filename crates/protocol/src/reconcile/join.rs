@@ -340,6 +340,11 @@ impl Join {
         self.standings.get(&who).is_some_and(|s| s.heard_from <= from && to <= s.heard_until)
     }
 
+    /// Whether what a node recorded at that time is not asked for any more, so that its silence will never tell.
+    pub(super) fn forgotten(&self, who: No, from: u64) -> bool {
+        self.standings.get(&who).is_some_and(|s| from < s.heard_from)
+    }
+
     /// Whether a node declared leaves, never shown, that may tell of the time from `from` to `to`.
     pub(super) fn gap(&self, who: No, from: u64, to: u64, erased: bool) -> bool {
         let gaps = self.standings.get(&who).map_or([].as_slice(), |s| &s.gaps);

@@ -12,7 +12,7 @@ use super::join::{Join, Record, RelayWord, Said, Side, Word};
 use super::parties::No;
 use super::{Finding, Kind, Party, settle};
 use crate::ids::{Digest, OrgId};
-use crate::limits::{DAY, ENVELOPE_LIFE_SECS};
+use crate::limits::{DAY, ENVELOPE_LIFE_SECS, OPENINGS_KEPT_MAX_SECS, OPENINGS_KEPT_SECS};
 use crate::mail::is_node_mail;
 
 /// Sealings of one message that are looked through for an answer.
@@ -39,6 +39,19 @@ pub struct Report {
     pub closed: Vec<Digest>,
     /// Open messages from one organisation to another.
     pub corridors: BTreeMap<(OrgId, OrgId), Corridor>,
+}
+
+impl Report {
+    /// Before which time openings are needed no more, as of `now`: everything older came to an end
+    /// [`OPENINGS_KEPT_SECS`] ago, or has not for [`OPENINGS_KEPT_MAX_SECS`]. What belongs to a message that is open may
+    /// be older than the message by the life of an envelope.
+    #[must_use]
+    pub fn needed_from(&self, now: u64) -> u64 {
+        let oldest = self.corridors.values().filter(|c| !c.open.is_empty()).map(|c| c.oldest).min();
+        let needed = oldest.map_or(u64::MAX, |at| at.saturating_sub(ENVELOPE_LIFE_SECS + DAY));
+        let (kept, at_most) = (now.saturating_sub(OPENINGS_KEPT_SECS), now.saturating_sub(OPENINGS_KEPT_MAX_SECS));
+        needed.min(kept).max(at_most)
+    }
 }
 
 struct Judge<'j> {
@@ -262,6 +275,9 @@ impl Judge<'_> {
         }
         let until = received.at().saturating_add(policy.slack_secs());
         let from = received.at().saturating_sub(ENVELOPE_LIFE_SECS + policy.slack_secs());
+        if self.join.forgotten(sender, from) {
+            return;
+        }
         if !self.join.heard(sender, from, until) {
             return self.unheard(sender);
         }

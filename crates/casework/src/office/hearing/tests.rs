@@ -13,19 +13,22 @@ use clearhouse_protocol::mail::Attempt;
 use clearhouse_protocol::merkle;
 use clearhouse_protocol::rows::{EventRow, Row, Table};
 use clearhouse_wire::v1::MessageType;
+use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::super::mailing::Deposit;
 use super::super::telling::{ToTell, is_telling};
 use super::super::{Me, Now, Office, Step};
-use super::Heard;
+use super::{Heard, Page, page_key};
 
 /// An office with everything it recorded.
 struct Node {
     n: usize,
     office: Office,
     events: Vec<EventRow>,
+    /// Every row it kept, in order.
+    rows: Vec<Row>,
     rng: ChaCha20Rng,
 }
 
@@ -42,7 +45,7 @@ impl Node {
         };
         let mut office = Office::new(me, region.directory.clone());
         office.unlock();
-        Self { n, office, events: Vec::new(), rng: ChaCha20Rng::seed_from_u64(n as u64) }
+        Self { n, office, events: Vec::new(), rows: Vec::new(), rng: ChaCha20Rng::seed_from_u64(n as u64) }
     }
 
     fn act<T>(
@@ -55,6 +58,7 @@ impl Node {
         let (step, value) = act(&self.office, &mut now);
         self.office.take(&step);
         self.events.extend(step.events.iter().cloned());
+        self.rows.extend(step.rows.iter().cloned());
         (step, value)
     }
 
@@ -204,6 +208,58 @@ fn what_ended_without_an_answer_is_told_again_after_the_pause_and_a_quiet_log_on
     let again = one.office.to_tell(NOW + 1);
     assert_eq!(again.iter().map(|t| (t.first, t.anyway)).collect::<Vec<_>>(), [(0, false)]);
     assert!(one.office.to_tell(NOW + DAY)[0].anyway);
+}
+
+#[test]
+fn what_entries_say_is_deleted_page_by_page_and_the_tree_goes_on() {
+    let (region, mut coordinator, mut one, _) = region();
+    let mut kept = Vec::new();
+    for round in 0..2 {
+        one.send(&region, 2, round);
+        let tell = one.office.to_tell(NOW + 2 * u64::from(round))[0];
+        let head = one.head(&region, &[0, 2]);
+        let sent = one.tell(&region, tell, &head, NOW);
+        let receipts = coordinator.take(&region, sent, NOW);
+        one.take(&region, receipts, NOW);
+        kept.push(tell.first);
+    }
+    let node = region.members[1].node;
+    let rows = coordinator.rows.iter().filter(|row| row.table == Table::Account && row.value.is_some());
+    let pages: Vec<(u64, Page)> =
+        kept.iter().copied().zip(rows.map(|row| Page::decode(row.value.as_deref().unwrap()).unwrap())).collect();
+    assert_eq!(pages.len(), 2);
+    let before = coordinator.heard().unwrap();
+    let mut close = |pages: &[(u64, Page)]| {
+        let pages = pages.to_vec();
+        coordinator.act(&region, NOW, |office, now| {
+            let step = office.close_pages(node, &pages, now);
+            let done = step.is_some();
+            (step.unwrap_or_default(), done)
+        })
+    };
+    assert!(!close(&pages[1..]).1, "the first page comes first");
+    let (step, done) = close(&pages[..1]);
+    assert!(done && step.events.len() == 1);
+    let closed = step.rows.iter().find(|row| row.table == Table::Account).unwrap();
+    let bytes = closed.value.as_deref().unwrap();
+    assert_eq!(closed.key, page_key(&before.origin, 0));
+    let closed = Page::decode(bytes).unwrap();
+    for (was, is) in pages[0].1.entries.iter().zip(&closed.entries) {
+        assert_eq!(was.commitment, is.commitment);
+        assert!(is.salt.is_empty() && is.opening.is_empty());
+        assert!(!bytes.windows(was.salt.len()).any(|window| window == was.salt));
+    }
+    assert!(!close(&pages[..1]).1, "once");
+    let after = coordinator.heard().unwrap();
+    assert_eq!((after.first, after.size, &after.edge), (pages[1].0, before.size, &before.edge));
+    // What comes later is heard as before.
+    one.send(&region, 2, 9);
+    let tell = one.office.to_tell(NOW + 9)[0];
+    let head = one.head(&region, &[0, 2]);
+    let sent = one.tell(&region, tell, &head, NOW + 9);
+    coordinator.take(&region, sent, NOW + 9);
+    let later = coordinator.heard().unwrap();
+    assert!(later.size > before.size && later.first == pages[1].0 && later.contradiction.is_empty());
 }
 
 #[test]

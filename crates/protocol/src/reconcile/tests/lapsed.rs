@@ -8,7 +8,7 @@ use super::world::{START, World, party};
 use crate::audit::{AuditEvent, Happening};
 use crate::ids::Digest;
 use crate::limits::{DAY, HOUR};
-use crate::reconcile::Kind;
+use crate::reconcile::{Corridor, Kind, Report};
 
 const DUE: u64 = START + DAY;
 
@@ -68,6 +68,27 @@ fn a_word_that_came_after_all_ends_it() {
         assert_eq!(world.kinds(DUE + HOUR / 2).len(), 1);
         assert_eq!(world.kinds(DUE + 2 * HOUR), []);
     }
+}
+
+#[test]
+fn openings_are_needed_until_180_days_after_the_end_and_a_year_at_most() {
+    let now = START + 800 * DAY;
+    let corridor = |oldest| Corridor { open: [(2, 1)].into(), oldest };
+    let with = |corridors: Vec<Corridor>| {
+        let ends = |n: usize| (party(n).0, party(n + 1).0);
+        Report {
+            corridors: corridors.into_iter().enumerate().map(|(n, c)| (ends(n), c)).collect(),
+            ..Report::default()
+        }
+    };
+    assert_eq!(with(vec![]).needed_from(now), now - 180 * DAY, "nothing is open");
+    assert_eq!(with(vec![corridor(now - 10 * DAY)]).needed_from(now), now - 180 * DAY);
+    let open = with(vec![corridor(now - DAY), corridor(now - 200 * DAY)]);
+    assert_eq!(open.needed_from(now), now - 231 * DAY, "and what led to it");
+    assert_eq!(with(vec![corridor(now - 700 * DAY)]).needed_from(now), now - 366 * DAY);
+    let ended = Corridor { open: [].into(), oldest: now - 300 * DAY };
+    assert_eq!(with(vec![ended]).needed_from(now), now - 180 * DAY);
+    assert_eq!(with(vec![]).needed_from(5), 0, "a clock that begins");
 }
 
 #[test]
