@@ -123,6 +123,8 @@ impl Office {
             let rested = urgent || now >= told.at.saturating_add(pause);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
+                // Its answer came to somebody who does not remember it: this node, before it was put back from an image.
+                Some(Delivery::Stored) if anyway => Some(ToTell { to, first: told.confirmed, anyway }),
                 Some(Delivery::Queued | Delivery::Stored) => None,
                 // It ended without an answer: what was in it is told again, and no sooner than anything else.
                 Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
