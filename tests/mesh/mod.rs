@@ -14,6 +14,7 @@ mod histories;
 mod kill;
 mod load;
 mod notice;
+mod old_image;
 mod powercut;
 mod witness;
 mod witness_beats;

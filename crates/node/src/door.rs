@@ -7,6 +7,7 @@ use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_protocol::envelope::Outside;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 use clearhouse_protocol::log::witness::{Request, WitnessFault};
 use clearhouse_protocol::mail::DepositFault;
 use clearhouse_store::Store;
@@ -97,26 +98,33 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
 
     async fn add_checkpoint(&self, from: NodeId, request: Vec<u8>) -> Result<wire::AddCheckpointReply, Refused> {
         self.still_accredited(from)?;
-        let no = |fault: WitnessFault| {
+        let no = |fault: WitnessFault, held: Option<SignedCheckpoint>| {
             let size = if let WitnessFault::Conflict(size) = fault { size } else { 0 };
-            wire::AddCheckpointReply { status: fault.status().into(), note: Vec::new(), size }
+            // Its own signature shows a log that was put back from an old image that it has signed more.
+            let note = held.filter(|_| size > 0).map(|held| held.note().to_string().into_bytes()).unwrap_or_default();
+            wire::AddCheckpointReply { status: fault.status().into(), note, size }
         };
         let request = match Request::parse(&request) {
             Ok(request) => request,
-            Err(fault) => return Ok(no(fault)),
+            Err(fault) => return Ok(no(fault, None)),
         };
-        let decided = self.owner.decide(move |world, now| world.office.cosign(from, &request, now)).await;
+        let decided = self.owner.decide(move |world, now| {
+            let (step, decided) = world.office.cosign(from, &request, now);
+            let held = world.office.directory().log_key(from).and_then(|key| world.office.head_held(&key));
+            (step, decided.map_err(|fault| (fault, held)))
+        });
+        let decided = decided.await;
         match decided {
             Ok(Ok(cosigning)) => {
                 let (name, key) = &self.witness;
                 let note = cosigning.cosign(name, key, self.clock.now()).map_err(|_| Refused::Broken)?;
                 Ok(wire::AddCheckpointReply { status: 200, note: note.to_string().into_bytes(), size: 0 })
             }
-            Ok(Err(fault)) => {
+            Ok(Err((fault, held))) => {
                 if fault.is_proof() {
                     tracing::error!(node = %from, "this node's log shows two histories: tell a coordinator");
                 }
-                Ok(no(fault))
+                Ok(no(fault, held))
             }
             Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
             Err(NotTaken::Bug) => Err(Refused::Broken),

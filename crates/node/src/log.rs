@@ -31,6 +31,7 @@ use clearhouse_store::{Store, StoreError};
 use tokio::sync::watch;
 
 use crate::owner::{NotTaken, Owner};
+use witnesses::Memory;
 
 /// Events read from the store in one look.
 const PAGE: usize = 1000;
@@ -60,6 +61,18 @@ pub enum LogError {
         /// How many the signed head covers.
         size: u64,
     },
+    /// The folder is older than what this node signed: it was put back from an image, or is a copy.
+    #[error(
+        "this node signed a log of {signed} entries, and only {here} are here: this folder is an old copy. Cases and \
+         messages that came since are not in it either. Put back the newest copy; without one ask your coordinators for a \
+         new node and tell your partners"
+    )]
+    Older {
+        /// Entries it signed for, by its own signature.
+        signed: u64,
+        /// Entries under the newest head that it knows.
+        here: u64,
+    },
     /// The last signed head cannot be read, or the log's name is no name.
     #[error("the last signed head is not one of this log: {0}")]
     Head(#[from] NoteFault),
@@ -72,7 +85,12 @@ impl LogError {
         match self {
             Self::Tile(TileError::Io { source, .. })
             | Self::Heads(HeadsError::File(PrivateFileError::Io { source, .. })) => is_full(source),
-            Self::Tile(_) | Self::Heads(_) | Self::Store(_) | Self::Changed { .. } | Self::Head(_) => false,
+            Self::Tile(_)
+            | Self::Heads(_)
+            | Self::Store(_)
+            | Self::Changed { .. }
+            | Self::Older { .. }
+            | Self::Head(_) => false,
         }
     }
 }
@@ -209,13 +227,25 @@ fn derive(files: &TileFiles, size: u64, root: Hash, store: &impl Store) -> Resul
     if fits { Ok(edge) } else { Err(LogError::Changed { size }) }
 }
 
-/// Keeps the log until the node stops. Returns why when it cannot be kept.
-pub async fn keep<S: Store + 'static>(owner: Owner<S>, mut keeper: Keeper, tick_secs: u32) -> String {
+/// Keeps the log until the node stops. Returns why when it cannot be kept. Signs nothing until witnesses have said that
+/// this node remembers all it signed.
+pub async fn keep<S: Store + 'static>(
+    owner: Owner<S>,
+    mut keeper: Keeper,
+    tick_secs: u32,
+    memory: watch::Receiver<Memory>,
+) -> String {
     let tick = if tick_secs == 0 { TICK_DEFAULT } else { Duration::from_secs(tick_secs.into()) };
     let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let told = *memory.borrow();
+        match told {
+            Memory::Whole => {}
+            Memory::Unasked => continue,
+            Memory::Older { signed } => return LogError::Older { signed, here: keeper.size() }.to_string(),
+        }
         let (commitments, generation) = match unsigned(&owner, keeper.size()).await {
             Ok(Ok(found)) => found,
             // The owner says why; here nothing is signed until it is mended.

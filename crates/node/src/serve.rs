@@ -37,7 +37,7 @@ use crate::log::herald::Herald;
 use crate::log::prover::Prover;
 use crate::log::teller::Teller;
 use crate::log::view::View;
-use crate::log::witnesses::Round;
+use crate::log::witnesses::{Memory, Round};
 use crate::log::{self, Keeper};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
@@ -194,6 +194,8 @@ pub async fn run(
     });
     let log_dir = config.data.join(files::LOG);
     let (cosigned, witnessed) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(None));
+    let memory = tokio::sync::watch::Sender::new(Memory::Unasked);
+    let remembers = memory.subscribe();
     let service = service(door, pins, &limits, Arc::clone(&counters), config.reflection && training)
         .await
         .map_err(|e| ServeError::Fatal(e.to_string()))?;
@@ -232,6 +234,7 @@ pub async fn run(
         heads: keeper.watch(),
         cosigned,
         witnessed,
+        memory,
     };
     let teller = Teller { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view.clone() };
     let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };
@@ -250,7 +253,7 @@ pub async fn run(
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());
     let control = tokio::spawn(control);
-    let mut log = tokio::spawn(log::keep(owner.clone(), keeper, tick_secs));
+    let mut log = tokio::spawn(log::keep(owner.clone(), keeper, tick_secs, remembers));
     let public = tokio::spawn(listener.serve(service, stopped()));
 
     health.set(true).await;

@@ -2,7 +2,9 @@
 //! they sign, and tells when it is enough.
 //!
 //! A head without them is good evidence against this node and none for it: only somebody else's memory keeps a log from
-//! being rewritten unseen. Refuses to stop the node for what one witness says; it alarms.
+//! being rewritten unseen. After a start it also tells whether this node is the one that signed last: until enough of
+//! them have said that they know of nothing more, nothing new is signed. Refuses to stop the node for what one witness
+//! says; its own signature under a larger head stops it, whoever shows it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{Note, NoteKey};
+use clearhouse_protocol::log::quorum::tolerated;
 use clearhouse_protocol::log::tiles::Tiled;
 use clearhouse_protocol::log::tree::consistency;
 use clearhouse_protocol::log::witness::Request;
@@ -30,6 +33,34 @@ const WITNESSES_MAX: usize = 15;
 const TRIES: usize = 3;
 /// A head that is not fully cosigned is taken round again after this.
 const AGAIN: Duration = Duration::from_secs(15);
+/// The first pause while nobody has said yet that this node remembers all it signed; it doubles up to [`AGAIN`].
+const SOON: Duration = Duration::from_millis(500);
+
+/// Whether this node remembers everything it signed, as far as its witnesses can tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Memory {
+    /// Nobody has said yet. Nothing is signed meanwhile: an old disk would sign a second history.
+    Unasked,
+    /// More witnesses than may lie know of nothing more; or there is nobody to ask; or nothing was ever signed.
+    Whole,
+    /// This node signed more entries than it has: its own signature was shown.
+    Older {
+        /// How many it signed.
+        signed: u64,
+    },
+}
+
+/// What a witness answered.
+enum Word {
+    /// Its signature.
+    Signed(Note),
+    /// It does not cosign, and knows of nothing more.
+    NothingMore,
+    /// This node's own signature under a larger head.
+    More(u64),
+    /// No answer, or one that tells nothing.
+    Silent,
+}
 
 /// What the gathering stands on.
 pub struct Round<S> {
@@ -49,23 +80,30 @@ pub struct Round<S> {
     pub cosigned: watch::Sender<Option<Head>>,
     /// Where those are told that enough witnesses cosigned.
     pub witnessed: watch::Sender<Option<Head>>,
+    /// Where it is told whether this node remembers all it signed.
+    pub memory: watch::Sender<Memory>,
 }
 
 impl<S: Store + 'static> Round<S> {
     /// Goes round until the node stops.
     pub async fn run(mut self) {
-        let mut known = BTreeMap::new();
+        let (mut known, mut soon) = (BTreeMap::new(), SOON);
         loop {
             let head = self.heads.borrow_and_update().clone();
             let whole = match head {
                 Some(head) => self.go(head, &mut known).await,
-                None => true,
+                None => {
+                    self.memory.send_replace(Memory::Whole);
+                    true
+                }
             };
+            let pause = if *self.memory.borrow() == Memory::Unasked { soon } else { AGAIN };
+            soon = (soon * 2).min(AGAIN);
             let changed = self.heads.changed();
             let ended = if whole {
                 changed.await.is_err()
             } else {
-                tokio::time::timeout(AGAIN, changed).await.is_ok_and(|done| done.is_err())
+                tokio::time::timeout(pause, changed).await.is_ok_and(|done| done.is_err())
             };
             if ended {
                 return;
@@ -77,16 +115,28 @@ impl<S: Store + 'static> Round<S> {
     async fn go(&self, head: Head, known: &mut BTreeMap<NodeId, u64>) -> bool {
         let directory = self.owner.signals.directory.borrow().clone();
         let mut note = (*head.note).clone();
-        let mut whole = true;
-        for (node, key) in directory.witnesses(self.me, self.clock.now()).into_iter().take(WITNESSES_MAX) {
+        let (mut whole, mut nothing_more, mut more) = (true, 0, None);
+        let witnesses = directory.witnesses(self.me, self.clock.now());
+        let all = witnesses.len();
+        for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
             let old = known.get(&node).copied().unwrap_or(0).min(head.checkpoint.size);
-            match self.ask(&directory, node, &key, &head, old).await {
-                Some(signed) => {
+            let word = self.ask(&directory, node, &key, &head, old).await.unwrap_or(Word::Silent);
+            whole &= matches!(word, Word::Signed(_));
+            match word {
+                Word::Signed(signed) => {
+                    nothing_more += 1;
                     known.insert(node, head.checkpoint.size);
                     note.gather(&signed);
                 }
-                None => whole = false,
+                Word::NothingMore => nothing_more += 1,
+                Word::More(signed) => more = more.max(Some(signed)),
+                Word::Silent => {}
             }
+        }
+        match more {
+            Some(signed) => drop(self.memory.send_replace(Memory::Older { signed })),
+            None if all == 0 || nothing_more > tolerated(all) => drop(self.memory.send_replace(Memory::Whole)),
+            None => {}
         }
         if note != *head.note {
             let head = Head { checkpoint: head.checkpoint, note: Arc::new(note) };
@@ -104,22 +154,28 @@ impl<S: Store + 'static> Round<S> {
         signed.and_then(standing).is_some_and(|standing| standing.reached)
     }
 
-    /// One witness's signature under this head.
-    async fn ask(&self, directory: &Directory, node: NodeId, key: &NoteKey, head: &Head, mut old: u64) -> Option<Note> {
+    /// One witness's signature under this head, or what else it says.
+    async fn ask(&self, directory: &Directory, node: NodeId, key: &NoteKey, head: &Head, mut old: u64) -> Option<Word> {
         let client = self.pool.client(&Address::of(directory, node)?).await.ok()?;
         for _ in 0..TRIES {
             let request = self.request(head, old).await?;
             let reply = client.add_checkpoint(request.to_string().into_bytes()).await.ok()?;
             match reply.status {
-                200 => return signature(&reply.note, key, &head.checkpoint),
+                200 => return signature(&reply.note, key, &head.checkpoint).map(Word::Signed),
                 409 if reply.size > head.checkpoint.size => {
-                    tracing::error!(
-                        witness = %node, theirs = reply.size, ours = head.checkpoint.size,
-                        "a witness has seen more of this node's log than is here: an old copy was put back, or the \
-                         witness lies. Tell a coordinator"
-                    );
-                    return None;
+                    let own = directory.log_key(self.me).and_then(|key| SignedCheckpoint::open(&reply.note, &key).ok());
+                    let signed = own.map(|own| own.checkpoint().size).filter(|size| *size > head.checkpoint.size);
+                    if signed.is_none() {
+                        tracing::error!(
+                            witness = %node, theirs = reply.size, ours = head.checkpoint.size,
+                            "a witness says that it has seen more of this node's log than is here, and does not show it. \
+                             Tell a coordinator"
+                        );
+                    }
+                    return signed.map(Word::More);
                 }
+                // It does not know this node yet, so it cannot have seen more.
+                403 => return Some(Word::NothingMore),
                 409 if reply.size != old => old = reply.size,
                 status => {
                     tracing::warn!(witness = %node, status, "a witness does not cosign");

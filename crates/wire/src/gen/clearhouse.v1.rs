@@ -1070,9 +1070,11 @@ pub struct AddCheckpointReply {
     /// 200, or the status of tlog-witness: 400, 403, 409, 422
     #[prost(uint32, tag = "1")]
     pub status: u32,
-    /// with 200: the checkpoint's text with the witness's signature alone
+    /// with 200: the checkpoint's text with the witness's signature alone; with 409: the head this node
     #[prost(bytes = "vec", tag = "2")]
     pub note: ::prost::alloc::vec::Vec<u8>,
+    /// has of the log, as the log signed it
+    ///
     /// with 409: the size this node has of the log
     #[prost(uint64, tag = "3")]
     pub size: u64,
