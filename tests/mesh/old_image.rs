@@ -84,7 +84,7 @@ fn attack_31_a_node_put_back_from_an_old_image_signs_nothing_and_stops() {
         }
         let said = std::fs::read_to_string(folder.join("serve.log")).unwrap();
         assert!(said.contains("this folder is an old copy"), "{said}");
-        assert_eq!(std::fs::read(folder.join("log/checkpoint")).unwrap(), before, "it signed");
+        assert!(std::fs::read(folder.join("log/checkpoint")).unwrap() == before, "it signed");
 
         // The newest folder goes on where it was, and nobody holds anything against it.
         region.origin.kill();
