@@ -45,9 +45,15 @@ fn attack_22_two_faces_shown_to_one_witness_are_known_to_every_node_and_a_false_
         // The destination's node does not run: this is what a thief of its keys, or a liar, sends.
         let client = line(&known, &region.destination, &region.coordinator).await.unwrap();
         assert!(client.tell_equivocation(b"they lie".to_vec()).await.is_err());
-        assert_eq!(client.add_checkpoint(head(&region.destination, 0, 1)).await.unwrap().status, 200);
+        assert_eq!(
+            client.add_checkpoint(head(&region.destination, 0, 1), Default::default()).await.unwrap().status,
+            200
+        );
         assert_eq!(found_there(&region.coordinator).await, 0);
-        assert_eq!(client.add_checkpoint(head(&region.destination, 2, 2)).await.unwrap().status, 409);
+        assert_eq!(
+            client.add_checkpoint(head(&region.destination, 2, 2), Default::default()).await.unwrap().status,
+            409
+        );
         assert_eq!(found_there(&region.coordinator).await, 1);
         let began = Instant::now();
         while found_there(&region.origin).await == 0 {
@@ -55,7 +61,10 @@ fn attack_22_two_faces_shown_to_one_witness_are_known_to_every_node_and_a_false_
             tokio::time::sleep(LOOK_EVERY).await;
         }
         // Told again, also by the one whom it is about: nothing changes.
-        assert_eq!(client.add_checkpoint(head(&region.destination, 2, 2)).await.unwrap().status, 409);
+        assert_eq!(
+            client.add_checkpoint(head(&region.destination, 2, 2), Default::default()).await.unwrap().status,
+            409
+        );
         tokio::time::sleep(LOOK_EVERY * 10).await;
         assert_eq!((found_there(&region.coordinator).await, found_there(&region.origin).await), (1, 1));
     });

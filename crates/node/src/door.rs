@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use clearhouse_casework::office::hearing::{Page, page_key};
 use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_protocol::envelope::Outside;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
@@ -10,6 +11,7 @@ use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 use clearhouse_protocol::log::witness::{Request, WitnessFault};
 use clearhouse_protocol::mail::DepositFault;
+use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -18,6 +20,9 @@ use crate::clock::Clock;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::server::Door;
 use crate::rpc::status::Refused;
+
+/// Bytes of commitments from which on one answer about a log has enough: a page more stays below what a caller reads.
+const OWN_LOG_BYTES_MAX: usize = 28 << 10;
 
 /// The node's own door.
 pub struct FrontDoor<S> {
@@ -96,7 +101,11 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         Ok(self.owner.signals.directory.borrow().bundle(org.unwrap_or(self.org)))
     }
 
-    async fn add_checkpoint(&self, from: NodeId, request: Vec<u8>) -> Result<wire::AddCheckpointReply, Refused> {
+    async fn add_checkpoint(
+        &self,
+        from: NodeId,
+        asked: wire::AddCheckpointRequest,
+    ) -> Result<wire::AddCheckpointReply, Refused> {
         self.still_accredited(from)?;
         let no = |fault: WitnessFault, held: Option<SignedCheckpoint>| {
             let size = if let WitnessFault::Conflict(size) = fault { size } else { 0 };
@@ -104,13 +113,19 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             let note = held.filter(|_| size > 0).map(|held| held.note().to_string().into_bytes()).unwrap_or_default();
             wire::AddCheckpointReply { status: fault.status().into(), note, size }
         };
-        let request = match Request::parse(&request) {
+        let request = match Request::parse(&asked.request) {
             Ok(request) => request,
             Err(fault) => return Ok(no(fault, None)),
         };
         let decided = self.owner.decide(move |world, now| {
-            let (step, decided) = world.office.cosign(from, &request, now);
-            let held = world.office.directory().log_key(from).and_then(|key| world.office.head_held(&key));
+            let (mut step, decided) = world.office.cosign(from, &request, now);
+            let key = world.office.directory().log_key(from);
+            let held = key.as_ref().and_then(|key| world.office.head_held(key));
+            let head = key.and_then(|key| SignedCheckpoint::of(request.note.clone(), &key).ok());
+            if let (Ok(_), Some(head), (leaves, [])) = (&decided, head, asked.leaves.as_chunks()) {
+                let head = head.checkpoint();
+                step.rows.extend(world.office.mirror(from, asked.first, leaves, (head.size, head.root)));
+            }
             (step, decided.map_err(|fault| (fault, held)))
         });
         let decided = decided.await;
@@ -129,6 +144,31 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
             Err(NotTaken::Bug) => Err(Refused::Broken),
         }
+    }
+
+    async fn own_log(&self, from: NodeId, first: u64) -> Result<wire::OwnLogReply, Refused> {
+        self.still_accredited(from)?;
+        let shown = self.owner.look(move |world| {
+            let heard = world.office.heard().find(|(node, _)| *node == from).map(|(_, heard)| heard)?;
+            let held = world.office.head_held(&world.office.directory().log_key(from)?)?;
+            let head = held.note().to_string().into_bytes();
+            let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
+            let mut next = first;
+            while next < heard.size && reply.commitments.len() < OWN_LOG_BYTES_MAX {
+                let page = world.ledger.read(Table::Account, &page_key(&heard.origin, next)).ok().flatten()?;
+                let page = Page::decode(page.as_slice()).ok().filter(|page| !page.entries.is_empty())?;
+                next += page.entries.len() as u64;
+                reply.commitments.extend(page.entries.iter().flat_map(|kept| kept.commitment.iter()));
+            }
+            reply.next = next;
+            // What lies beyond the pages fits into an answer with less than a whole row of them.
+            if next == heard.size && reply.commitments.len() < OWN_LOG_BYTES_MAX {
+                reply.commitments.extend(&heard.tail);
+                reply.next = 0;
+            }
+            Some(reply)
+        });
+        Ok(shown.await.map_err(|_| Refused::Unavailable)?.unwrap_or_default())
     }
 
     async fn tell_equivocation(&self, from: NodeId, proof: Vec<u8>) -> Result<(), Refused> {

@@ -8,6 +8,7 @@
 pub mod folder;
 pub mod herald;
 pub mod prover;
+pub mod resume;
 pub mod teller;
 pub mod view;
 pub mod witnesses;
@@ -73,6 +74,9 @@ pub enum LogError {
         /// Entries under the newest head that it knows.
         here: u64,
     },
+    /// What is missing of the log came back from a mirror and cannot be written.
+    #[error("what is missing of the log cannot be taken back: {0}")]
+    NotTakenBack(String),
     /// The last signed head cannot be read, or the log's name is no name.
     #[error("the last signed head is not one of this log: {0}")]
     Head(#[from] NoteFault),
@@ -90,6 +94,7 @@ impl LogError {
             | Self::Store(_)
             | Self::Changed { .. }
             | Self::Older { .. }
+            | Self::NotTakenBack(_)
             | Self::Head(_) => false,
         }
     }

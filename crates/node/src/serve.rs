@@ -35,9 +35,10 @@ use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
 use crate::log::herald::Herald;
 use crate::log::prover::Prover;
+use crate::log::resume::resume;
 use crate::log::teller::Teller;
 use crate::log::view::View;
-use crate::log::witnesses::{Memory, Round};
+use crate::log::witnesses::{Line, Round};
 use crate::log::{self, Keeper};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
@@ -160,7 +161,7 @@ pub async fn run(
         prekeys.unlock(content);
     }
     let office = Office::new(me.clone(), directory);
-    let (world, loaded) =
+    let (mut world, loaded) =
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
     let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     for (table, count) in &loaded.damaged {
@@ -173,6 +174,19 @@ pub async fn run(
     let keeper = open_log(&config.data, &me, keys.service(), world.ledger.store())?;
     let sign = SigningKey::from_seed(keys.service().node_seed.expose());
     let tls = Identity::from_seed(&Zeroizing::new(*keys.service().tls_seed.expose()))?;
+    let log_dir = config.data.join(files::LOG);
+    let pool = Arc::new(Pool::new(tls.clone(), config.limits.clone()));
+    let line = Line { pool: Arc::clone(&pool), me: me.node, files: TileFiles::new(&log_dir) };
+    let newest = keeper.watch().borrow().clone();
+    let resumed = resume(&line, &mut world, newest, &sign, clock.now()).await;
+    let resumed = resumed.map_err(|error| ServeError::Store(error.to_string()))?;
+    if resumed.taken_back > 0 {
+        told.push(format!(
+            "this folder was an old copy: {} entries of its log came back from a coordinator without what they say, and \
+             cases and messages of that time did not; ask your partners what they sent since",
+            resumed.taken_back
+        ));
+    }
     let (owner, ended) = Owner::start(world, sign, Arc::clone(&clock));
 
     let pins = {
@@ -184,7 +198,6 @@ pub async fn run(
     let listener =
         Listener::bind(config.listen, &tls, Arc::clone(&pins) as _, limits.clone(), Arc::clone(&counters)).await?;
     let socket = ControlSocket::bind(&config.control_socket)?;
-    let pool = Arc::new(Pool::new(tls, limits.clone()));
     let door = Arc::new(FrontDoor {
         owner: owner.clone(),
         mailboxes: me.mailboxes.clone(),
@@ -192,9 +205,8 @@ pub async fn run(
         clock: Arc::clone(&clock),
         witness: (clearhouse_protocol::audit::witness_name(me.net, me.org, me.node), witness),
     });
-    let log_dir = config.data.join(files::LOG);
     let (cosigned, witnessed) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(None));
-    let memory = tokio::sync::watch::Sender::new(Memory::Unasked);
+    let memory = tokio::sync::watch::Sender::new(resumed.memory);
     let remembers = memory.subscribe();
     let service = service(door, pins, &limits, Arc::clone(&counters), config.reflection && training)
         .await
@@ -227,10 +239,9 @@ pub async fn run(
     let opener = Opener { owner: owner.clone(), prekeys, me: (me.org, me.node), clock: Arc::clone(&clock) };
     let witnesses = Round {
         owner: owner.clone(),
-        pool: Arc::clone(&pool),
         clock: Arc::clone(&clock),
-        me: me.node,
-        files: TileFiles::new(&log_dir),
+        line,
+        resumed: if resumed.taken_back > 0 { resumed.up_to } else { 0 },
         heads: keeper.watch(),
         cosigned,
         witnessed,

@@ -10,8 +10,9 @@ use clearhouse_protocol::account::{self, Account};
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{NodeId, OrgId};
-use clearhouse_protocol::log::leaf_hash;
+use clearhouse_protocol::limits::TAIL_MAX;
 use clearhouse_protocol::log::tree::Edge;
+use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1::{RefusalCode, Stage};
@@ -53,6 +54,10 @@ pub struct Heard {
     /// What entries below this say is deleted: it was settled long ago. Always the first entry of a page.
     #[prost(uint64, tag = "10")]
     pub first: u64,
+    /// Commitments beyond the entries heard, up to the newest head cosigned here: 32 bytes each. With them its node can
+    /// take its log back whole.
+    #[prost(bytes = "vec", tag = "11")]
+    pub tail: Vec<u8>,
 }
 
 /// A stretch of another log as it was heard.
@@ -110,6 +115,19 @@ impl Office {
     /// The logs this coordinator's node heard of.
     pub fn heard(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
         self.hearing.0.iter().map(|(node, heard)| (*node, heard))
+    }
+
+    /// The row that keeps the commitments of a log up to a head that is being cosigned, `leaves` from entry `first` on.
+    /// `None` for a log not heard of, for leaves that do not follow what was heard, and for such as do not make the head.
+    #[must_use]
+    pub fn mirror(&self, node: NodeId, first: u64, leaves: &[Hash], (size, root): (u64, Hash)) -> Option<Row> {
+        let heard = self.hearing.0.get(&node)?;
+        let known = usize::try_from(heard.size.checked_sub(first)?).ok()?;
+        let tail = leaves.get(known..).filter(|tail| tail.len() <= TAIL_MAX)?;
+        let mut edge = Edge::kept(heard.size, &heard.edge)?;
+        tail.iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
+        let fits = edge.size() == size && edge.root() == root;
+        fits.then(|| heard_row(node, &Heard { tail: tail.concat(), ..heard.clone() }))
     }
 
     /// Deletes what the entries of these pages say, the next ones of a log that are not deleted yet; their commitments
@@ -176,7 +194,8 @@ impl Office {
         let at = standing.as_ref().and_then(|standing| standing.time).unwrap_or(0);
         let seen = standing.filter(|standing| standing.reached).map(|standing| standing.seen).unwrap_or_default();
         let seen = seen.into_iter().map(|seen| seen.at).collect();
-        let mut heard = Heard { size: edge.size(), edge: edge.roots(), ..old.clone() };
+        let tail = old.tail.get(fresh.len() * size_of::<Hash>()..).unwrap_or_default().to_vec();
+        let mut heard = Heard { size: edge.size(), edge: edge.roots(), tail, ..old.clone() };
         if edge.size() >= head.size && head.size >= old.head_size {
             let first_seen = if head.size == old.head_size && old.head_at > 0 { old.head_at } else { at };
             heard.head = account.head().note().to_string().into_bytes();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::audit::{AuditEvent, Erasure, Happening, record_erasure};
 use clearhouse_protocol::ids::StaffId;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::rows::{Row, Table, Under};
@@ -248,6 +248,16 @@ impl Office {
         let mut step = Step::default();
         self.record(&mut step, happening, now);
         step
+    }
+
+    /// Records that entries of this node's own log, first and last, came back from a mirror without what they say.
+    /// `None` when the range is none.
+    #[must_use]
+    pub fn restored<R: CryptoRng>(&self, range: (u64, u64), now: &mut Now<'_, R>) -> Option<Step> {
+        let (happening, erasure) = (Happening::of(AuditEvent::Restore), Erasure { ranges: &[range], rule: "" });
+        let index = self.next_event;
+        let event = record_erasure(&happening, erasure, self.me.net, &self.origin, index, now.time, now.rng)?;
+        Some(Step { events: vec![event], ..Step::default() })
     }
 
     fn staff_step<R: CryptoRng>(&self, id: StaffId, member: &Member, now: &mut Now<'_, R>) -> Step {

@@ -16,7 +16,9 @@ use clearhouse_protocol::keys::{SigningKey, VerifyKey};
 use clearhouse_protocol::limits::MAILBOX_ITEMS_MAX;
 use clearhouse_protocol::receipt::{check_storage, storage_batch};
 use clearhouse_protocol::rows::{Row, Table, Under};
-use clearhouse_wire::v1::{AddCheckpointReply, DepositReply, OutcomeReply, RecordBundle};
+use clearhouse_wire::v1::{
+    AddCheckpointReply, AddCheckpointRequest, DepositReply, OutcomeReply, OwnLogReply, RecordBundle,
+};
 use tokio::runtime::Runtime;
 
 use crate::measure::{Outcome, Run, during, load};
@@ -48,7 +50,11 @@ impl Door for NullDoor {
         Err(Refused::NotOffered)
     }
 
-    async fn add_checkpoint(&self, _: NodeId, _: Vec<u8>) -> Result<AddCheckpointReply, Refused> {
+    async fn add_checkpoint(&self, _: NodeId, _: AddCheckpointRequest) -> Result<AddCheckpointReply, Refused> {
+        Err(Refused::NotOffered)
+    }
+
+    async fn own_log(&self, _: NodeId, _: u64) -> Result<OwnLogReply, Refused> {
         Err(Refused::NotOffered)
     }
 

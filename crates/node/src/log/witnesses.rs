@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::limits::TAIL_MAX;
+use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{Note, NoteKey};
 use clearhouse_protocol::log::quorum::tolerated;
@@ -28,7 +30,7 @@ use crate::owner::Owner;
 use crate::rpc::client::{Address, Pool};
 
 /// Witnesses asked at most.
-const WITNESSES_MAX: usize = 15;
+pub(super) const WITNESSES_MAX: usize = 15;
 /// A witness that has another size says which; it is asked again at most so often.
 const TRIES: usize = 3;
 /// A head that is not fully cosigned is taken round again after this.
@@ -51,7 +53,7 @@ pub enum Memory {
 }
 
 /// What a witness answered.
-enum Word {
+pub(super) enum Word {
     /// Its signature.
     Signed(Note),
     /// It does not cosign, and knows of nothing more.
@@ -62,18 +64,31 @@ enum Word {
     Silent,
 }
 
-/// What the gathering stands on.
-pub struct Round<S> {
-    /// The way to the owner, for its directory.
-    pub owner: Owner<S>,
+/// The first entry that a coordinator's node was not told of, and commitments from there to the end of a head.
+pub(super) type Tail = (u64, Vec<u8>);
+
+/// The way from this node's log to a witness.
+#[derive(Clone)]
+pub struct Line {
     /// Lines to other nodes.
     pub pool: Arc<Pool>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
     /// This node.
     pub me: NodeId,
     /// The log's tiles.
     pub files: TileFiles,
+}
+
+/// What the gathering stands on.
+pub struct Round<S> {
+    /// The way to the owner, for its directory.
+    pub owner: Owner<S>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to witnesses.
+    pub line: Line,
+    /// The log goes on from a head of this size that witnesses hold, though no head of that size is signed here yet: it
+    /// was taken back from a mirror. 0 when it was not.
+    pub resumed: u64,
     /// Heads as they are signed.
     pub heads: watch::Receiver<Option<Head>>,
     /// Where cosigned ones are told.
@@ -116,11 +131,12 @@ impl<S: Store + 'static> Round<S> {
         let directory = self.owner.signals.directory.borrow().clone();
         let mut note = (*head.note).clone();
         let (mut whole, mut nothing_more, mut more) = (true, 0, None);
-        let witnesses = directory.witnesses(self.me, self.clock.now());
+        let witnesses = directory.witnesses(self.line.me, self.clock.now());
         let all = witnesses.len();
         for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
             let old = known.get(&node).copied().unwrap_or(0).min(head.checkpoint.size);
-            let word = self.ask(&directory, node, &key, &head, old).await.unwrap_or(Word::Silent);
+            let tail = self.tail(&directory, node, head.checkpoint.size).await;
+            let word = self.line.ask(&directory, (node, &key), &head, old, &tail).await.unwrap_or(Word::Silent);
             whole &= matches!(word, Word::Signed(_));
             match word {
                 Word::Signed(signed) => {
@@ -129,6 +145,7 @@ impl<S: Store + 'static> Round<S> {
                     note.gather(&signed);
                 }
                 Word::NothingMore => nothing_more += 1,
+                Word::More(signed) if signed <= self.resumed => nothing_more += 1,
                 Word::More(signed) => more = more.max(Some(signed)),
                 Word::Silent => {}
             }
@@ -148,18 +165,51 @@ impl<S: Store + 'static> Round<S> {
         whole
     }
 
-    fn is_enough(&self, directory: &Directory, head: &Head) -> bool {
-        let signed = directory.log_key(self.me).and_then(|key| SignedCheckpoint::of((*head.note).clone(), &key).ok());
-        let standing = |head| directory.quorum(self.me, self.clock.now()).standing(&head).ok();
-        signed.and_then(standing).is_some_and(|standing| standing.reached)
+    /// For a coordinator's node: the commitments that it has not taken with an account yet, so that it mirrors the log up
+    /// to what it cosigns.
+    async fn tail(&self, directory: &Directory, node: NodeId, size: u64) -> Tail {
+        if !directory.org_of(node).is_some_and(|org| directory.is_coordinator(org)) {
+            return Tail::default();
+        }
+        let tail = self.owner.look(move |world| {
+            let first = world.office.told().iter().find(|told| told.node == node)?.took;
+            let count = usize::try_from(size.checked_sub(first)?).ok().filter(|count| *count <= TAIL_MAX)?;
+            let mut leaves = Vec::with_capacity(count * size_of::<Hash>());
+            while leaves.len() < count * size_of::<Hash>() {
+                let had = leaves.len() / size_of::<Hash>();
+                let page = world.ledger.store().events(first + had as u64, count - had).ok()?;
+                if page.is_empty() {
+                    return None;
+                }
+                leaves.extend(page.iter().flat_map(|leaf| leaf.commitment));
+            }
+            Some((first, leaves))
+        });
+        tail.await.ok().flatten().unwrap_or_default()
     }
 
+    fn is_enough(&self, directory: &Directory, head: &Head) -> bool {
+        let signed =
+            directory.log_key(self.line.me).and_then(|key| SignedCheckpoint::of((*head.note).clone(), &key).ok());
+        let standing = |head| directory.quorum(self.line.me, self.clock.now()).standing(&head).ok();
+        signed.and_then(standing).is_some_and(|standing| standing.reached)
+    }
+}
+
+impl Line {
     /// One witness's signature under this head, or what else it says.
-    async fn ask(&self, directory: &Directory, node: NodeId, key: &NoteKey, head: &Head, mut old: u64) -> Option<Word> {
+    pub(super) async fn ask(
+        &self,
+        directory: &Directory,
+        (node, key): (NodeId, &NoteKey),
+        head: &Head,
+        mut old: u64,
+        tail: &Tail,
+    ) -> Option<Word> {
         let client = self.pool.client(&Address::of(directory, node)?).await.ok()?;
         for _ in 0..TRIES {
             let request = self.request(head, old).await?;
-            let reply = client.add_checkpoint(request.to_string().into_bytes()).await.ok()?;
+            let reply = client.add_checkpoint(request.to_string().into_bytes(), tail.clone()).await.ok()?;
             match reply.status {
                 200 => return signature(&reply.note, key, &head.checkpoint).map(Word::Signed),
                 409 if reply.size > head.checkpoint.size => {

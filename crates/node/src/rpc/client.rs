@@ -14,8 +14,8 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::FRAME_MAX;
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle,
-    RecordsRequest, TellEquivocationRequest,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, OwnLogReply,
+    OwnLogRequest, RecordBundle, RecordsRequest, TellEquivocationRequest,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -101,13 +101,17 @@ impl Client {
         self.call(self.limits.call, bundle::ask(channel, request)).await
     }
 
-    /// Asks the node to cosign a head of our log. Nothing of the answer is verified yet.
+    /// Asks the node to cosign a head of our log; commitments `leaves` from entry `first` on go along for a mirror. Nothing of the answer is verified yet.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn add_checkpoint(&self, request: Vec<u8>) -> Result<AddCheckpointReply, PeerError> {
+    pub async fn add_checkpoint(
+        &self,
+        request: Vec<u8>,
+        (first, leaves): (u64, Vec<u8>),
+    ) -> Result<AddCheckpointReply, PeerError> {
         let mut stub = self.stub();
-        let request = AddCheckpointRequest { request };
+        let request = AddCheckpointRequest { request, first, leaves };
         self.call(self.limits.call, async move { stub.add_checkpoint(request).await }).await
     }
 
@@ -119,6 +123,15 @@ impl Client {
         let mut stub = self.stub();
         let request = TellEquivocationRequest { proof };
         self.call(self.limits.call, async move { stub.tell_equivocation(request).await }).await.map(drop)
+    }
+
+    /// Asks a coordinator's node for its mirror of our own log, from an entry on. Nothing of the answer is verified yet.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn own_log(&self, first: u64) -> Result<OwnLogReply, PeerError> {
+        let mut stub = self.stub();
+        self.call(self.limits.call, async move { stub.own_log(OwnLogRequest { first }).await }).await
     }
 
     /// Whether new calls should be made on this line: nothing broke it, and it is young enough for a long deposit.

@@ -11,12 +11,13 @@ use crate::limits::{Counters, Limits, Meter, NoRoom, Room, Taken};
 use crate::listener::Caller;
 use crate::tls::Pins;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
+use clearhouse_protocol::limits::TAIL_MAX;
 use clearhouse_protocol::limits::{ENVELOPE_MAX, FRAME_MAX, UNARY_MAX};
 use clearhouse_protocol::log::equivocation::EQUIVOCATION_MAX;
 use clearhouse_protocol::log::witness::REQUEST_MAX as CHECKPOINT_MAX;
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, RecordBundle,
-    RecordsRequest, TellEquivocationReply, TellEquivocationRequest,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, OwnLogReply,
+    OwnLogRequest, RecordBundle, RecordsRequest, TellEquivocationReply, TellEquivocationRequest,
 };
 use prost::Message;
 use std::future::Future;
@@ -70,7 +71,7 @@ pub trait Door: Send + Sync + 'static {
     fn add_checkpoint(
         &self,
         from: NodeId,
-        request: Vec<u8>,
+        asked: AddCheckpointRequest,
     ) -> impl Future<Output = Result<AddCheckpointReply, Refused>> + Send;
 
     /// Takes a proof that some log showed two histories. An answer means that it holds and is durable here. At most
@@ -79,6 +80,12 @@ pub trait Door: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`]; [`Refused::Malformed`] for one that shows nothing.
     fn tell_equivocation(&self, from: NodeId, proof: Vec<u8>) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// What is mirrored here of `from`'s own log, from an entry on. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn own_log(&self, from: NodeId, first: u64) -> impl Future<Output = Result<OwnLogReply, Refused>> + Send;
 }
 
 /// A door with its bell and doorman, ready to be served by a [`Listener`](crate::listener::Listener).
@@ -215,11 +222,11 @@ impl<D: Door> Doorman<D> {
 
     async fn cosign(&self, request: Request<AddCheckpointRequest>) -> Result<AddCheckpointReply, Refused> {
         let from = self.admit(&request, &self.checkpoints)?;
-        let body = request.into_inner().request;
-        if body.len() > CHECKPOINT_MAX {
+        let asked = request.into_inner();
+        if asked.request.len() > CHECKPOINT_MAX || asked.leaves.len() > TAIL_MAX * size_of::<[u8; 32]>() {
             return Err(Refused::TooLarge);
         }
-        self.door.add_checkpoint(from, body).await
+        self.door.add_checkpoint(from, asked).await
     }
 
     async fn be_told(&self, request: Request<TellEquivocationRequest>) -> Result<TellEquivocationReply, Refused> {
@@ -230,6 +237,11 @@ impl<D: Door> Doorman<D> {
         }
         self.door.tell_equivocation(from, proof).await?;
         Ok(TellEquivocationReply {})
+    }
+
+    async fn show_own(&self, request: Request<OwnLogRequest>) -> Result<OwnLogReply, Refused> {
+        let from = self.admit(&request, &self.checkpoints)?;
+        self.door.own_log(from, request.into_inner().first).await
     }
 
     fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
@@ -275,6 +287,10 @@ impl<D: Door> Exchange for Doorman<D> {
         request: Request<TellEquivocationRequest>,
     ) -> Result<Response<TellEquivocationReply>, Status> {
         self.answer(self.be_told(request).await)
+    }
+
+    async fn own_log(&self, request: Request<OwnLogRequest>) -> Result<Response<OwnLogReply>, Status> {
+        self.answer(self.show_own(request).await)
     }
 }
 

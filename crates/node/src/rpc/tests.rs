@@ -10,7 +10,8 @@ use crate::tls::tests::{identity, pins};
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{ENVELOPE_MAX, ERROR_TEXT_MAX, FRAME_MAX};
 use clearhouse_wire::v1::{
-    AddCheckpointReply, DepositFrame, DepositReply, MailboxState, OutcomeReply, RecordBundle, Signed,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, MailboxState, OutcomeReply, OwnLogReply,
+    RecordBundle, Signed,
 };
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -73,8 +74,12 @@ impl Door for Shelf {
         Ok(RecordBundle { records: vec![record], prekeys: vec![] })
     }
 
-    async fn add_checkpoint(&self, _from: NodeId, request: Vec<u8>) -> Result<AddCheckpointReply, Refused> {
-        Ok(AddCheckpointReply { status: 200, note: request, size: 0 })
+    async fn add_checkpoint(&self, _from: NodeId, asked: AddCheckpointRequest) -> Result<AddCheckpointReply, Refused> {
+        Ok(AddCheckpointReply { status: 200, note: asked.request, size: asked.first })
+    }
+
+    async fn own_log(&self, _from: NodeId, first: u64) -> Result<OwnLogReply, Refused> {
+        Ok(OwnLogReply { next: first + 1, ..OwnLogReply::default() })
     }
 
     async fn tell_equivocation(&self, _from: NodeId, proof: Vec<u8>) -> Result<(), Refused> {

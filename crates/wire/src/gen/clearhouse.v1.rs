@@ -1063,6 +1063,12 @@ pub struct AddCheckpointRequest {
     /// the body of C2SP tlog-witness, at most 32 KiB
     #[prost(bytes = "vec", tag = "1")]
     pub request: ::prost::alloc::vec::Vec<u8>,
+    /// to a coordinator's node: the first entry that it has no commitment of yet
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    /// commitments from there to the end of the head, 32 bytes each, at most 1024, or none
+    #[prost(bytes = "vec", tag = "3")]
+    pub leaves: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1089,6 +1095,26 @@ pub struct TellEquivocationRequest {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct TellEquivocationReply {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OwnLogRequest {
+    /// 0, or `next` of the answer before
+    #[prost(uint64, tag = "1")]
+    pub first: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OwnLogReply {
+    /// signed note of the newest head that the mirrored entries reach
+    #[prost(bytes = "vec", tag = "1")]
+    pub head: ::prost::alloc::vec::Vec<u8>,
+    /// 32 bytes each, from `first` on, at most 1024
+    #[prost(bytes = "vec", tag = "2")]
+    pub commitments: ::prost::alloc::vec::Vec<u8>,
+    /// the first entry of the next answer; 0 when this is the last
+    #[prost(uint64, tag = "3")]
+    pub next: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct RecordsRequest {

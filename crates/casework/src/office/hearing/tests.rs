@@ -5,7 +5,7 @@ use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::{Outside, Reader, open};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::Digest;
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, TAIL_MAX};
 use clearhouse_protocol::log::checkpoint::Checkpoint;
 use clearhouse_protocol::log::note::Note;
 use clearhouse_protocol::log::{Hash, leaf_hash};
@@ -208,6 +208,46 @@ fn what_ended_without_an_answer_is_told_again_after_the_pause_and_a_quiet_log_on
     let again = one.office.to_tell(NOW + 1);
     assert_eq!(again.iter().map(|t| (t.first, t.anyway)).collect::<Vec<_>>(), [(0, false)]);
     assert!(one.office.to_tell(NOW + DAY)[0].anyway);
+}
+
+#[test]
+fn a_mirror_reaches_the_head_that_is_cosigned_and_takes_nothing_that_does_not_make_it() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let leaves = |node: &Node, from: usize| node.events[from..].iter().map(|row| row.commitment).collect::<Vec<_>>();
+    let head = |node: &Node| (node.events.len() as u64, merkle::root(&node.leaves()));
+    let node = region.members[1].node;
+    assert!(coordinator.office.mirror(node, 0, &leaves(&one, 0), head(&one)).is_none(), "it was never heard of");
+    let tell = one.office.to_tell(NOW)[0];
+    let note = one.head(&region, &[0, 2]);
+    let sent = one.tell(&region, tell, &note, NOW);
+    let receipts = coordinator.take(&region, sent, NOW);
+    one.take(&region, receipts, NOW);
+    one.send(&region, 2, 2);
+    let (heard, all) = (coordinator.heard().unwrap().size, head(&one));
+    assert!(all.0 > heard + 1);
+    let mirror = |first: usize, leaves: &[Hash], head| coordinator.office.mirror(node, first as u64, leaves, head);
+    let at = heard as usize;
+    assert!(mirror(at, &leaves(&one, at + 1), all).is_none(), "one is left out");
+    assert!(mirror(at + 1, &leaves(&one, at + 1), all).is_none(), "a gap");
+    assert!(mirror(at, &leaves(&one, at), (all.0, [7; 32])).is_none(), "another root");
+    assert!(mirror(at, &leaves(&one, at), (all.0 - 1, all.1)).is_none(), "another size");
+    assert!(mirror(at, &vec![[1; 32]; TAIL_MAX + 1], all).is_none(), "too many");
+    for first in [0, at] {
+        let row = mirror(first, &leaves(&one, first), all).unwrap();
+        let kept = Heard::decode(row.value.as_deref().unwrap()).unwrap();
+        assert_eq!((kept.size, kept.tail), (heard, leaves(&one, at).concat()));
+    }
+    // The next account takes over from the tail what it brings.
+    let row = mirror(at, &leaves(&one, at), all).unwrap();
+    coordinator.office.apply([&row]);
+    let tell = one.office.to_tell(NOW + 2)[0];
+    let note = one.head(&region, &[0, 2]);
+    let beyond = one.events.len();
+    let sent = one.tell(&region, tell, &note, NOW + 2);
+    coordinator.take(&region, sent, NOW + 2);
+    let after = coordinator.heard().unwrap();
+    assert_eq!((after.size, after.tail.len()), (beyond as u64, 0));
 }
 
 #[test]

@@ -219,6 +219,33 @@ pub mod exchange_client {
                 .insert(GrpcMethod::new("clearhouse.v1.Exchange", "TellEquivocation"));
             self.inner.unary(req, path, codec).await
         }
+        /// What this coordinator's node mirrors of the caller's own log, for a caller whose disk is older than what it signed:
+        /// commitments and the head over them, never what entries say. To anybody else, and where nothing was heard, an empty
+        /// answer.
+        pub async fn own_log(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::OwnLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::OwnLogReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Exchange/OwnLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Exchange", "OwnLog"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -285,6 +312,16 @@ pub mod exchange_server {
             request: tonic::Request<::clearhouse_wire::v1::TellEquivocationRequest>,
         ) -> std::result::Result<
             tonic::Response<::clearhouse_wire::v1::TellEquivocationReply>,
+            tonic::Status,
+        >;
+        /// What this coordinator's node mirrors of the caller's own log, for a caller whose disk is older than what it signed:
+        /// commitments and the head over them, never what entries say. To anybody else, and where nothing was heard, an empty
+        /// answer.
+        async fn own_log(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::OwnLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::OwnLogReply>,
             tonic::Status,
         >;
     }
@@ -587,6 +624,51 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TellEquivocationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Exchange/OwnLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct OwnLogSvc<T: Exchange>(pub Arc<T>);
+                    impl<
+                        T: Exchange,
+                    > tonic::server::UnaryService<::clearhouse_wire::v1::OwnLogRequest>
+                    for OwnLogSvc<T> {
+                        type Response = ::clearhouse_wire::v1::OwnLogReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<::clearhouse_wire::v1::OwnLogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Exchange>::own_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OwnLogSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,0 +1,188 @@
+//! Before the doors open: does anybody hold this node's signature under a larger head than is here? Then the folder is an
+//! old copy, and what is missing of the log is taken back from a coordinator's mirror (protocol section 7.6, step 6).
+//!
+//! What comes back are commitments: that something happened, and not what. A RESTORE entry says so. Cases and messages
+//! that came since the copy do not come back this way. Refuses a mirror that does not begin with what is here, or that
+//! does not reach what witnesses know: then the node does not start, because it would sign a second history.
+
+use std::time::Duration;
+
+use clearhouse_casework::office::Now;
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use clearhouse_protocol::log::quorum::{enough, tolerated};
+use clearhouse_protocol::log::tree::Edge;
+use clearhouse_protocol::log::{Hash, leaf_hash};
+use clearhouse_store::{Changes, EventLeaf, Store, StoreError};
+use tokio::time::Instant;
+
+use super::witnesses::{Line, Memory, Tail, WITNESSES_MAX, Word};
+use super::{Head, LogError};
+use crate::clock::chance;
+use crate::owner::World;
+use crate::rpc::client::Address;
+
+/// How long one witness is waited for, and all of them together: a start must not hang on those that are away.
+const ASK_ONE: Duration = Duration::from_secs(2);
+const ASK_ALL: Duration = Duration::from_secs(5);
+/// Entries written in one commit, and read in one look.
+const BATCH: usize = 1000;
+/// Answers read from one mirror at most: more entries than that are a mirror that does not end.
+const ANSWERS_MAX: usize = 1 << 20;
+
+/// What asking before the doors open came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resumed {
+    /// What is known of this node's memory now.
+    pub memory: Memory,
+    /// Entries that were taken back from a mirror; 0 when none were missing.
+    pub taken_back: u64,
+    /// Up to here the log is known to go on from what witnesses hold.
+    pub up_to: u64,
+}
+
+/// Asks the witnesses, and takes back what is missing.
+///
+/// # Errors
+/// [`LogError::Older`] when something is missing and does not come back; [`LogError::Store`]. The node must not start.
+pub async fn resume<S: Store>(
+    line: &Line,
+    world: &mut World<S>,
+    head: Option<Head>,
+    key: &SigningKey,
+    now: u64,
+) -> Result<Resumed, LogError> {
+    let (count, nothing) = (world.ledger.store().event_count(), Memory::Unasked);
+    let Some(head) = head else { return Ok(Resumed { memory: Memory::Whole, taken_back: 0, up_to: count }) };
+    let directory = world.office.directory().clone();
+    let asked = ask_all(line, &directory, &head, now).await;
+    let Some(signed) = asked.more else {
+        let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
+        return Ok(Resumed { memory: if whole { Memory::Whole } else { nothing }, taken_back: 0, up_to: 0 });
+    };
+    tracing::error!(
+        signed,
+        here = head.checkpoint.size,
+        "this folder is an old copy: the log is taken back from a mirror"
+    );
+    let older = LogError::Older { signed, here: head.checkpoint.size };
+    // Whoever did not answer may know of still more, unless no quorum is possible among them.
+    if asked.answered + enough(asked.all) <= asked.all {
+        return Err(older);
+    }
+    for (_, node) in directory.coordinators(line.me, now) {
+        let Some(mirror) = mirror(line, &directory, node, signed).await else { continue };
+        if let Some(taken_back) = adopt(world, &mirror, key, now)? {
+            return Ok(Resumed { memory: Memory::Whole, taken_back, up_to: mirror.len() as u64 });
+        }
+    }
+    Err(older)
+}
+
+/// What the witnesses said.
+#[derive(Default)]
+struct Asked {
+    all: usize,
+    answered: usize,
+    nothing_more: usize,
+    more: Option<u64>,
+}
+
+async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> Asked {
+    let witnesses = directory.witnesses(line.me, now);
+    let (mut asked, until) = (Asked { all: witnesses.len(), ..Asked::default() }, Instant::now() + ASK_ALL);
+    for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
+        if Instant::now() >= until {
+            break;
+        }
+        let word = tokio::time::timeout(ASK_ONE, line.ask(directory, (node, &key), head, 0, &Tail::default())).await;
+        match word.ok().flatten().unwrap_or(Word::Silent) {
+            Word::Signed(_) | Word::NothingMore => asked.nothing_more += 1,
+            Word::More(signed) => asked.more = asked.more.max(Some(signed)),
+            Word::Silent => continue,
+        }
+        asked.answered += 1;
+    }
+    asked
+}
+
+/// The commitments that a coordinator's node mirrors, if they make up a head of this node's own that covers `signed`.
+async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -> Option<Vec<Hash>> {
+    let own = directory.log_key(line.me)?;
+    let client = line.pool.client(&Address::of(directory, node)?).await.ok()?;
+    let (mut commitments, mut newest, mut next) = (Vec::new(), None::<Checkpoint>, 0);
+    for _ in 0..ANSWERS_MAX {
+        let reply = client.own_log(next).await.ok()?;
+        let (page, rest) = reply.commitments.as_chunks::<32>();
+        if !rest.is_empty() || page.is_empty() {
+            break;
+        }
+        commitments.extend_from_slice(page);
+        newest = SignedCheckpoint::open(&reply.head, &own).ok().map(|head| head.checkpoint().clone()).or(newest);
+        if reply.next != commitments.len() as u64 {
+            break;
+        }
+        next = reply.next;
+    }
+    let head = newest.filter(|head| head.size >= signed)?;
+    commitments.truncate(usize::try_from(head.size).ok()?);
+    let mut edge = Edge::default();
+    commitments.iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
+    (edge.size() == head.size && edge.root() == head.root).then_some(commitments)
+}
+
+/// Takes back what is missing, and records that. `None` when the mirror does not begin with what is here.
+fn adopt<S: Store>(world: &mut World<S>, mirror: &[Hash], key: &SigningKey, now: u64) -> Result<Option<u64>, LogError> {
+    let Some(closed_from) = begins_with_ours(world.ledger.store(), mirror)? else { return Ok(None) };
+    let count = usize::try_from(world.ledger.store().event_count()).unwrap_or(usize::MAX);
+    for (nth, batch) in mirror[count..].chunks(BATCH).enumerate() {
+        let first = count + nth * BATCH;
+        let leaf = |(place, commitment): (usize, &Hash)| EventLeaf {
+            index: (first + place) as u64,
+            commitment: *commitment,
+            sealed: Vec::new(),
+        };
+        let events = batch.iter().enumerate().map(leaf).collect();
+        let generation = world.ledger.store().generation();
+        let commit = world.ledger.store_mut().commit(&Changes { generation, events, ..Changes::default() });
+        commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
+    }
+    world.office.recorded(world.ledger.store().event_count());
+    let mut rng = chance();
+    let last = mirror.len() as u64 - 1;
+    let step = world.office.restored((closed_from, last), &mut Now { time: now, rng: &mut rng, key });
+    let step = step.ok_or_else(|| LogError::NotTakenBack("the entry that says so cannot be made".to_owned()))?;
+    let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
+    commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
+    world.office.take(&step);
+    Ok(Some((mirror.len() - count) as u64))
+}
+
+/// Whether a mirror begins with every entry that is here, and has more. From which entry on those at the end are closed:
+/// an earlier attempt that was cut short took them back without saying so.
+fn begins_with_ours(store: &impl Store, mirror: &[Hash]) -> Result<Option<u64>, StoreError> {
+    let (count, mut closed_from) = (store.event_count(), 0);
+    if count >= mirror.len() as u64 {
+        return Ok(None);
+    }
+    let mut next = 0;
+    while next < count {
+        let page = store.events(next, BATCH)?;
+        for leaf in &page {
+            let place = usize::try_from(leaf.index).unwrap_or(usize::MAX);
+            if mirror.get(place) != Some(&leaf.commitment) {
+                return Ok(None);
+            }
+            if !leaf.sealed.is_empty() {
+                closed_from = leaf.index + 1;
+            }
+        }
+        if page.is_empty() {
+            return Ok(None);
+        }
+        next += page.len() as u64;
+    }
+    Ok(Some(closed_from))
+}
