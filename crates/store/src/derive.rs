@@ -147,6 +147,7 @@ pub(crate) fn replay(
         edits.events(first.index, &record.events.iter().map(place).collect::<Vec<_>>());
         after.events = first.index.saturating_add(record.events.len() as u64);
     }
+    edits.close(&record.closes);
     index.apply(placed.seq, edits)?;
     Ok(after)
 }

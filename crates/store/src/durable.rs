@@ -248,6 +248,7 @@ impl DurableStore {
             leaf_place(&bytes, within(at))
         });
         edits.events(before.events, &leaves.collect::<Vec<_>>());
+        edits.close(&changes.closes);
         let seq = self.journal.end().seq;
         let view = self.view.get_mut();
         view.totals = staged.after;

@@ -105,13 +105,15 @@ struct Parts {
 
 /// Cuts the tail, checks that bodies and archives are there, cleans up, and opens the journal for appending.
 fn finish(folder: Folder, through: Through, parts: Parts) -> Result<Opened, OpenError> {
-    let Parts { snapshot, walked, index, totals, closed, mut findings } = parts;
+    let Parts { snapshot, walked, index, totals, mut closed, mut findings } = parts;
     let dir = &folder.dir;
     if let Some(tail) = &walked.tail {
         findings.push(cut(dir, tail, walked.end.seq + 1)?);
     }
     let mut bodies = Bodies::open(dir).map_err(failed("opening", dir))?;
     let count = index.count().map_err(|IndexFailed(file)| StoreError::Damaged { file, offset: 0 })?;
+    // A commit that is damaged now was read when the index took it in.
+    closed.extend(&count.closed);
     findings.extend(missing_bodies(&snapshot, &index, &bodies, &count)?);
     bodies.set_live(count.bodies.iter().map(|(hash, (rows, _))| (*hash, *rows)).collect());
     findings.extend(missing_archives(dir, &snapshot));
@@ -146,7 +148,7 @@ struct KeptIndex {
     applied: Option<u64>,
     /// Whether its folder may be used again: not while a sled that failed is still about in it.
     at_rest: bool,
-    /// Events closed since the snapshot. The index does not hold them; the journal is read to its end anyway.
+    /// Events closed since the snapshot, by the journal.
     closed: BTreeSet<u64>,
 }
 
