@@ -47,11 +47,13 @@ pub enum Table {
     Account = 18,
     /// Proofs owed to the other sides of messages; small, loaded at start.
     Proving = 19,
+    /// Cases that are being erased, and what of that is left to do; small, loaded at start.
+    Erasing = 20,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -71,6 +73,7 @@ impl Table {
         Self::Heard,
         Self::Account,
         Self::Proving,
+        Self::Erasing,
     ];
 }
 

@@ -109,6 +109,8 @@ impl Office {
             let Some(told) = self.telling.0.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
             let anyway = now >= told.at.saturating_add(QUIET_SECS);
             let rested = now >= told.at.saturating_add(pause);
+            // What a case waits for before it may go does not wait for the pause.
+            let urgent = self.erasing.is_urgent(told.up_to, told.at, told.refused);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
                 Some(Delivery::Queued | Delivery::Stored) => None,
@@ -116,7 +118,7 @@ impl Office {
                 Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
                     rested.then_some(ToTell { to, first: told.confirmed, anyway })
                 }
-                None if !told.more && !rested => None,
+                None if !told.more && !rested && !urgent => None,
                 None => Some(ToTell { to, first: told.up_to, anyway }),
             }
         };

@@ -47,7 +47,7 @@ impl Office {
         }
         step.rows.extend(self.mail.forget(now.time));
         if let Some(cases) = &self.cases {
-            for case in cases.iter() {
+            for case in cases.iter().filter(|case| !self.is_hidden(case.id())) {
                 self.watch_case(case, &mut step, now);
             }
         }
@@ -65,7 +65,7 @@ impl Office {
         for fact in case.fires(&self.deadlines, now.time) {
             step.rows.push(facts.row(&fact));
             let due_day = if let Fact::TimerFired(fired) = &fact { fired.due / DAY } else { 0 };
-            self.record(step, &Happening { due_day, ..Happening::of(AuditEvent::Unanswered) }, now);
+            self.log(&Happening { due_day, ..Happening::of(AuditEvent::Unanswered) }, &mut facts, step, now);
         }
         // What may no longer leave is taken back, if it certainly has not left.
         for msg_id in case.to_recall(now.time).into_iter().filter(|id| self.mail.can_recall(*id)) {

@@ -61,7 +61,8 @@ impl Mailroom {
             | Table::Told
             | Table::Heard
             | Table::Account
-            | Table::Proving => {}
+            | Table::Proving
+            | Table::Erasing => {}
         }
     }
 

@@ -229,6 +229,8 @@ impl Join {
             | AuditEvent::SignIn
             | AuditEvent::EquivocationFound
             | AuditEvent::FindingsMade
+            | AuditEvent::ErasureDecided
+            | AuditEvent::ErasureCalledOff
             | AuditEvent::Locked
             | AuditEvent::Unlocked
             | AuditEvent::StaffChanged

@@ -802,6 +802,10 @@ pub enum AuditEvent {
     EquivocationFound = 35,
     /// a coordinator held logs against each other; the digest is that of its signed findings
     FindingsMade = 36,
+    /// a person decided that a case is erased; CASE_ERASED follows once a coordinator has its entries
+    ErasureDecided = 37,
+    /// nothing was erased: a message came, or somebody changed the decision
+    ErasureCalledOff = 38,
 }
 impl AuditEvent {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -847,6 +851,8 @@ impl AuditEvent {
             Self::NotOpened => "NOT_OPENED",
             Self::EquivocationFound => "EQUIVOCATION_FOUND",
             Self::FindingsMade => "FINDINGS_MADE",
+            Self::ErasureDecided => "ERASURE_DECIDED",
+            Self::ErasureCalledOff => "ERASURE_CALLED_OFF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -889,6 +895,8 @@ impl AuditEvent {
             "NOT_OPENED" => Some(Self::NotOpened),
             "EQUIVOCATION_FOUND" => Some(Self::EquivocationFound),
             "FINDINGS_MADE" => Some(Self::FindingsMade),
+            "ERASURE_DECIDED" => Some(Self::ErasureDecided),
+            "ERASURE_CALLED_OFF" => Some(Self::ErasureCalledOff),
             _ => None,
         }
     }
