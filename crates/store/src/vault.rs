@@ -124,6 +124,12 @@ impl Vault {
         self.deks().content.is_none()
     }
 
+    /// The epoch of the wrapping keys.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.deks().epoch
+    }
+
     /// The blind key under which a row stands.
     #[must_use]
     pub fn blind(&self, table: Table, key: &[u8]) -> Key {

@@ -293,7 +293,7 @@ impl Office {
     pub fn to_erase(&self, now: u64) -> Vec<CaseId> {
         let ready = |(id, decision): (&CaseId, &Decision)| {
             let case = self.cases.as_ref()?.case(*id)?;
-            let told = !decision.is_whole() || self.heard_by_others(decision.event);
+            let told = !decision.is_whole() || self.is_heard(decision.event);
             (told && self.may_go(case, decision, now).is_ok()).then_some(*id)
         };
         self.erasing.decisions.iter().filter_map(ready).collect()
@@ -363,7 +363,7 @@ impl Office {
         let decision = self.being_erased(id).ok_or(Refusal::NotBeingErased)?;
         self.may_go(case, decision, now.time)?;
         let last = trail.entries().last().unwrap_or(0).max(decision.event);
-        if decision.is_whole() && !self.heard_by_others(last) {
+        if decision.is_whole() && !self.is_heard(last) {
             return Err(Refusal::BeingErased.into());
         }
         let mut step = Step::default();
@@ -441,7 +441,8 @@ impl Office {
     }
 
     /// Whether somebody else keeps account of this entry: a coordinator's node, where there is another one.
-    fn heard_by_others(&self, event: u64) -> bool {
+    #[must_use]
+    pub fn is_heard(&self, event: u64) -> bool {
         let another = |org: OrgId| org != self.me.org && self.directory.is_coordinator(org);
         if !self.directory.orgs().any(|(org, _)| another(org)) {
             return true;

@@ -1,0 +1,1 @@
+//! Erasing on a real disk, cut short at every commit.
