@@ -248,8 +248,10 @@ impl<S: Store> World<S> {
     /// [`Unfinished`].
     pub fn turn_keys(&mut self, keys: &mut Opened) -> Result<(), Unfinished> {
         let Some(epoch) = self.office.turn_due() else { return Ok(()) };
-        // Keys of a later epoch than the erasure's: they turned, and only this was not written down any more.
-        if keys.epoch() <= epoch {
+        if keys.epoch() > epoch {
+            // They turned, and what follows was cut short.
+            self.ledger.clear_old_wraps()?;
+        } else {
             if keys.content().is_none() || self.ledger.vault().is_locked() {
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::contract::{CommitError, Store, StoreError};
-use crate::erasure::{Erased, ErasureError, finalise};
+use crate::erasure::{Erased, ErasureError, finalise, remove_old};
 use crate::keyfile::Opened;
 use crate::vault::{Batch, Vault, VaultError};
 
@@ -150,6 +150,14 @@ impl<S: Store> Ledger<S> {
         // The wraps of what is erased went with the commits that erased it. Naming it again would also take what was
         // begun under the same name since.
         finalise(&mut self.store, &self.vault, keys, &[], rng)
+    }
+
+    /// Removes what an erasure left behind that was cut short once it was final.
+    ///
+    /// # Errors
+    /// [`ErasureError`].
+    pub fn clear_old_wraps(&mut self) -> Result<(), ErasureError> {
+        remove_old(&mut self.store, &self.vault)
     }
 
     /// Seals and commits rows and events at once. When this returns, they are durable.
