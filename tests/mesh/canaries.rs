@@ -124,12 +124,12 @@ async fn until(member: &Member, case: &str, done: impl Fn(&Value) -> bool) -> Va
     }
 }
 
-async fn ask(member: &Member, call: Call) -> Value {
+pub(super) async fn ask(member: &Member, call: Call) -> Value {
     member.ask(call).await.unwrap_or_else(|f| panic!("{} {}", f.code, f.text))
 }
 
 /// The whole journey; the receiver's node is locked in the middle and its sender sees that.
-async fn journey(region: &mut Region) -> String {
+pub(super) async fn journey(region: &mut Region) -> String {
     let records = region.records.clone();
     for member in region.members() {
         member.start().await.unwrap();
@@ -226,7 +226,7 @@ fn search(folder: &Path, forms: &[(String, Vec<u8>)], bytes: &mut u64, found: &m
     }
 }
 
-fn forms() -> Vec<(String, Vec<u8>)> {
+pub(super) fn forms() -> Vec<(String, Vec<u8>)> {
     use base64::Engine as _;
     let mut forms = Vec::new();
     for canary in canaries() {

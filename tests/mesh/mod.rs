@@ -8,6 +8,7 @@ mod region;
 mod account;
 mod bad_input;
 mod canaries;
+mod erasure;
 mod fulldisk;
 mod histories;
 mod kill;
