@@ -217,6 +217,9 @@ async fn both_ends(region: &mut Region) {
             assert!(named.is_none() || remembered.contains(&row.table), "a row of {:?} names a message", row.table);
         }
         assert!(!rows.iter().any(|row| [Table::Fact, Table::Document, Table::Erasing].contains(&row.table)));
+        // And with the keys of the new epoch the node serves on.
+        member.start().await.unwrap();
+        assert_eq!(ask(member, Call::Status).await["cases"], "open");
     }
 }
 

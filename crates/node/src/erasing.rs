@@ -27,6 +27,8 @@ use crate::owner::{NotTaken, Owner, World};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After an error, before it is tried again: turning the keys rewrites the whole store.
 const AGAIN_AFTER_SECS: u64 = 300;
+/// When something of a case came between, before its entries are looked for again: that reads the whole log.
+const LOOK_AGAIN_SECS: u64 = 30;
 /// Entries of the log looked through at once.
 const PAGE: u64 = 1000;
 
@@ -77,7 +79,8 @@ impl<S: Store + 'static> Eraser<S> {
                 continue;
             }
             match self.beat().await {
-                Ok(Ok(())) => {}
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => not_before = self.clock.now() + LOOK_AGAIN_SECS,
                 Ok(Err(error)) => {
                     tracing::error!(%error, "an erasure is not finished; it is tried again");
                     not_before = self.clock.now() + AGAIN_AFTER_SECS;
@@ -88,12 +91,13 @@ impl<S: Store + 'static> Eraser<S> {
         }
     }
 
-    /// Looks once, and does everything that can be done.
+    /// Looks once, and does everything that can be done. `false` when something that looked ready has to wait.
     ///
     /// # Errors
     /// [`NotTaken`] by the owner; inside, [`Unfinished`].
-    pub async fn beat(&self) -> Result<Result<(), Unfinished>, NotTaken> {
+    pub async fn beat(&self) -> Result<Result<bool, Unfinished>, NotTaken> {
         let now = self.clock.now();
+        let mut whole = true;
         for case in self.owner.look(move |world| world.office.to_erase(now)).await? {
             let (trail, seen) = match self.trail(case).await? {
                 Ok(Some(found)) => found,
@@ -101,8 +105,9 @@ impl<S: Store + 'static> Eraser<S> {
                 Err(error) => return Ok(Err(error.into())),
             };
             let planned = self.alone(move |world, now| world.plan_erasure(case, trail, seen, now)).await?;
-            if let Err(error) = planned {
-                return Ok(Err(error));
+            match planned {
+                Ok(planned) => whole &= planned,
+                Err(error) => return Ok(Err(error)),
             }
         }
         let due =
@@ -114,17 +119,18 @@ impl<S: Store + 'static> Eraser<S> {
         }
         if due.0 || due.1 {
             let keys = Arc::clone(&self.keys);
-            return self
-                .alone(move |world, _| world.turn_keys(&mut keys.lock().unwrap_or_else(PoisonError::into_inner)))
-                .await;
+            let turn = move |world: &mut World<S>, _: &mut Now<'_, Chance>| {
+                world.turn_keys(&mut keys.lock().unwrap_or_else(PoisonError::into_inner))
+            };
+            return Ok(self.alone(turn).await?.map(|()| whole));
         }
-        Ok(Ok(()))
+        Ok(Ok(whole))
     }
 
-    async fn alone(
+    async fn alone<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut World<S>, &mut Now<'_, Chance>) -> Result<(), Unfinished> + Send + 'static,
-    ) -> Result<Result<(), Unfinished>, NotTaken> {
+        act: impl FnOnce(&mut World<S>, &mut Now<'_, Chance>) -> Result<T, Unfinished> + Send + 'static,
+    ) -> Result<Result<T, Unfinished>, NotTaken> {
         let done = self.owner.alone(move |world, now| {
             let done = act(world, now);
             let fatal = done.as_ref().err().filter(|error| error.is_fatal()).map(ToString::to_string);
@@ -172,8 +178,8 @@ impl<S: Store> World<S> {
         Ok(openings.filter(|opening: &wire::Opening| trail.see(opening)).count())
     }
 
-    /// Commits the plan of an erasure that can become final. When something of the case happened since the trail was
-    /// looked for, nothing is done: the next beat looks again.
+    /// Commits the plan of an erasure that can become final. `false`, and nothing is done, when something of the case
+    /// happened since the trail was looked for, or no coordinator's node has the latest of it yet.
     ///
     /// # Errors
     /// [`Unfinished`].
@@ -183,10 +189,10 @@ impl<S: Store> World<S> {
         mut trail: Trail,
         seen: u64,
         now: &mut Now<'_, Chance>,
-    ) -> Result<(), Unfinished> {
+    ) -> Result<bool, Unfinished> {
         let fresh = self.follow(&mut trail, seen, self.ledger.store().event_count())?;
         if fresh > 0 {
-            return Ok(());
+            return Ok(false);
         }
         let found = self.found(case, &self.office.places(case, &trail));
         match self.office.plan(case, &trail, found, now) {
@@ -194,10 +200,13 @@ impl<S: Store> World<S> {
                 self.ledger.commit(&step.rows, &step.events, now.rng)?;
                 self.office.take(&step);
                 tracing::info!("an erasure is final: it is being carried out");
+                Ok(true)
             }
-            Err(stop) => tracing::debug!(?stop, "an erasure waits"),
+            Err(stop) => {
+                tracing::debug!(?stop, "an erasure waits");
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     /// Of the places where rows of a case may stand, those where some do.

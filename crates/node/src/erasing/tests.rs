@@ -297,10 +297,24 @@ fn a_message_that_comes_between_the_look_and_the_plan_is_never_left_out() {
     node.world.follow(&mut trail, 0, top).unwrap();
     let entries: Vec<u64> = trail.entries().collect();
     assert_eq!(entries, [0, 1]);
-    // Something of the case is recorded meanwhile: here by naming an entry as the case's own.
+    // Her word comes and calls it off, which the trail does not know; then it is decided again.
+    let ana = actor(Role::Caseworker);
+    node.act(|office, now| office.stay(gone, &ana, now).unwrap());
+    node.decide(gone);
+    let mut late = node.world.office.trail(gone).unwrap();
+    let mut rng = chance();
+    let mut now = Now { time: NOW, rng: &mut rng, key: &node.region.members[0].sign };
+    assert!(!node.world.plan_erasure(gone, late.clone(), top, &mut now).unwrap(), "an entry came that nobody had seen");
+    let top = node.world.ledger.store().event_count();
+    node.world.follow(&mut late, 0, top).unwrap();
+    assert_eq!(late.entries().collect::<Vec<_>>(), [0, 1, 4]);
+    let trail = late;
     node.act(|office, now| (office.note(AuditEvent::SignIn, None, now), ()));
     let mut rng = chance();
     let mut now = Now { time: NOW, rng: &mut rng, key: &node.region.members[0].sign };
-    node.world.plan_erasure(gone, trail.clone(), top, &mut now).unwrap();
-    assert_eq!(node.world.office.plans(), [gone], "what is not of the case keeps nobody waiting");
+    assert!(
+        node.world.plan_erasure(gone, trail, top, &mut now).unwrap(),
+        "what is not of the case keeps nobody waiting"
+    );
+    assert_eq!(node.world.office.plans(), [gone]);
 }
