@@ -379,3 +379,29 @@ fn a_plan_larger_than_a_commit_is_carried_out_in_parts() {
     node.office.take(&node.office.turned());
     assert_eq!(node.office.turn_due(), None);
 }
+
+#[test]
+fn nobody_is_owed_a_proof_of_what_is_erased() {
+    let region = Region::new(3, 2);
+    let (mut one, mut two) = (Node::new(&region, 0), Node::new(&region, 1));
+    declined(&region, &mut one, &mut two);
+    read_all(&region, &mut one, &mut two);
+    let (up_to, events) = (one.events.len() as u64, one.events.clone());
+    one.act(&region, LATER, |office, _| (office.owe(up_to, &events), ()));
+    assert!(!one.office.owed().is_empty(), "the test has nothing to test");
+    decide(&region, &mut one, LATER).unwrap();
+    carry_out(&region, &mut one, LATER).unwrap();
+    assert!(one.office.owed().is_empty(), "it would stand before every later proof for ever");
+}
+
+#[test]
+fn time_does_nothing_to_a_case_that_is_being_erased() {
+    let (region, _, mut sender, _) = over();
+    // Her consent asks to be renewed then.
+    let late = NOW + 80 * DAY;
+    let (step, ()) = sender.act(&region, LATER, |office, now| (office.tick(now), ()));
+    assert!(step.rows.iter().any(|row| row.table == Table::Fact), "clocks ran out");
+    decide(&region, &mut sender, LATER).unwrap();
+    let (step, ()) = sender.act(&region, late, |office, now| (office.tick(now), ()));
+    assert!(step.rows.iter().all(|row| row.table != Table::Fact) && step.events.is_empty());
+}
