@@ -283,3 +283,54 @@ fn no_session_can_be_read(office: &Office<'_>) {
         assert_eq!(mode & 0o777, 0o600);
     }
 }
+
+#[test]
+fn a_case_is_erased_by_a_managers_command_and_only_told_as_being_erased_before() {
+    let desk = Desk::new();
+    desk.network();
+    let here = Office::open(&desk, "porto", "IT", "Destination");
+    let there = desk.node("nova", "MD", "Origin", &free_address());
+    desk.accredit(&there);
+    here.import("porto.record");
+    here.import("nova.record");
+    here.employ("chiara", "Chiara B.", "Caseworker");
+    here.employ("mira", "Mira M.", "Manager");
+    let case = here.run("chiara", &["case", "open", "--to", "nova"]).exits(0).out.trim().to_owned();
+    let stays = here.run("chiara", &["case", "open", "--to", "nova"]).exits(0).out.trim().to_owned();
+    let mut consent = vec!["consent", "record", &case];
+    let form = here.form("consent");
+    consent.extend(["--from", &form]);
+    here.run("chiara", &consent).exits(0);
+
+    // Who may not, and what is no reason, are told what to do.
+    let erase = ["case", "erase", &case, "--reason", "EnteredInError", "--yes"];
+    let refused = here.run("chiara", &erase).exits(5);
+    assert!(refused.err.contains("erasing are a manager's") && refused.err.contains("CH-C0102"), "{}", refused.err);
+    let no_reason = here.run("mira", &["case", "erase", &case, "--reason", "Tidying", "--yes"]).exits(2);
+    assert!(no_reason.err.contains("RetentionEnded") && no_reason.err.contains("CH-U0109"), "{}", no_reason.err);
+    here.run("mira", &["case", "erase", &case, "--reason", "PersonAsked", "--class", "Health", "--yes"]).exits(5);
+    let kept = here.run("mira", &["case", "keep", &case]).exits(5);
+    assert!(kept.err.contains("CH-C0708"), "{}", kept.err);
+
+    // Told by role and reason, in words and as one line of JSON; gone soon after.
+    let told = here.run("mira", &erase).exits(0).out;
+    assert!(told.contains(&format!("{case} is being erased.")) && told.contains("EnteredInError"), "{told}");
+    let began = Instant::now();
+    loop {
+        let cases = here.run("mira", &["case", "list"]).exits(0).out;
+        assert!(cases.contains(&stays), "{cases}");
+        if !cases.contains(&case) {
+            break;
+        }
+        assert!(cases.contains("being erased"), "{cases}");
+        assert!(began.elapsed() < HANGS, "it does not go: {cases}");
+        pause(Duration::from_millis(100));
+    }
+    here.run("mira", &["case", "show", &case]).exits(4);
+    let log = here.as_root(&["audit", "list"]).exits(0).out;
+    assert!(log.contains("erasure decided") && log.contains("case erased"), "{log}");
+    assert!(here.node.run(["doctor"]).out.lines().all(|line| !line.contains("damaged")));
+    // A second one, as a script does it.
+    let json = here.run("mira", &["case", "erase", &stays, "--reason", "RetentionEnded", "--yes", "--json"]);
+    assert_eq!(json.exits(0).json()["case"], stays.as_str());
+}

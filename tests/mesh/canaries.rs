@@ -176,7 +176,7 @@ pub(super) async fn accepted(region: &mut Region) -> String {
 }
 
 /// The whole journey; the receiver's node is locked in the middle and its sender sees that.
-async fn journey(region: &mut Region) -> String {
+pub(super) async fn journey(region: &mut Region) -> String {
     let case = accepted(region).await;
     let (d, o) = (&region.destination, &region.origin);
     ask(o, Call::Lock).await;
@@ -232,7 +232,7 @@ fn search(folder: &Path, forms: &[(String, Vec<u8>)], bytes: &mut u64, found: &m
     }
 }
 
-fn forms() -> Vec<(String, Vec<u8>)> {
+pub(super) fn forms() -> Vec<(String, Vec<u8>)> {
     use base64::Engine as _;
     let mut forms = Vec::new();
     for canary in canaries() {

@@ -9,6 +9,7 @@ mod account;
 mod alarm;
 mod bad_input;
 mod canaries;
+mod erasure;
 mod fulldisk;
 mod histories;
 mod kill;

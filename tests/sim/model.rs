@@ -171,6 +171,8 @@ fn read_fact(case: CaseId, fact: &Fact, notes: &mut Vec<Note>) -> Result<(), Vio
         | Fact::Expired(_)
         | Fact::Recalled(_)
         | Fact::Gap(_)
+        | Fact::Logged(_)
+        | Fact::PartsErased(_)
         | Fact::TimerFired(_) => {}
     }
     Ok(())

@@ -313,7 +313,8 @@ impl CheckedBody {
             | ActKind::WithdrawConsent
             | ActKind::Stay
             | ActKind::Recall
-            | ActKind::OpenMessage => false,
+            | ActKind::OpenMessage
+            | ActKind::Erase => false,
         };
         if replies {
             id16(&body.in_reply_to, "in_reply_to")?;

@@ -11,10 +11,11 @@
 
 use std::collections::BTreeMap;
 
-use clearhouse_protocol::ids::{CaseId, ConversationId, MsgId, NodeId, OrgId};
+use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
 
 pub mod act;
 pub mod child;
+pub mod erase;
 pub mod fact;
 pub mod letter;
 pub mod timers;
@@ -34,7 +35,7 @@ pub use view::{View, Waiting};
 
 use crate::body::Kind;
 use crate::body::codes::codes;
-use crate::consent::Ledger;
+use crate::consent::{DataClass, Ledger};
 use crate::deadlines::Rule;
 
 /// Most messages of one case, both directions. A withdrawal is taken beyond it.
@@ -187,6 +188,10 @@ pub struct Case {
     gaps: Vec<(u64, u64)>,
     fired: Vec<Fired>,
     stayed_here: Option<u64>,
+    came_in: Vec<Digest>,
+    logged: Vec<u64>,
+    /// Classes of the profile erased here, each with how many messages there were then.
+    erased_parts: Vec<(DataClass, usize)>,
     child: bool,
     unreadable: u32,
     state: State,
@@ -227,6 +232,9 @@ impl Case {
             gaps: Vec::new(),
             fired: Vec::new(),
             stayed_here: None,
+            came_in: Vec::new(),
+            logged: Vec::new(),
+            erased_parts: Vec::new(),
             child: false,
             unreadable: 0,
             state: State::Draft,

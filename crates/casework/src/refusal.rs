@@ -92,7 +92,7 @@ refusals! {
         "Ask a caseworker of your office; a withdrawal or 'she stays' is taken by any of them at once.";
     RoleMayNot = "CH-C0102", NotAllowed,
         "This step belongs to another role in the office.",
-        "Ask a colleague whose role covers it: answers are a manager's, consent and profile a caseworker's.";
+        "Ask a colleague whose role covers it: answers and erasing are a manager's, consent and profile a caseworker's.";
     ChildOfficerOnly = "CH-C0103", NotAllowed,
         "This is a child's case, and this step is a child officer's.",
         "Hand the case to a child officer of the office.";
@@ -202,6 +202,39 @@ refusals! {
     ChildPlace = "CH-C0411", ChildPath,
         "A child was accepted without saying that there is a place for a child.",
         "Accept only if there is one, and say so; otherwise decline with 'not for children'.";
+
+    // 07: erasing.
+    ErasureUnopened = "CH-C0701", NotAllowed,
+        "A message of {peer} in this case has been opened by nobody here, and what nobody read is not erased.",
+        "Open it first: `clearhouse inbox` names it.";
+    ErasureCannotRead = "CH-C0702", NotAllowed,
+        "A message of {peer} in this case is kept sealed, because this version cannot read it yet.",
+        "Ask your system administrator for the newer version, open the message, then erase.";
+    ErasureUnderWay = "CH-C0703", NotAllowed,
+        "A message of this case, or the receipt of one, is still on its way to {peer}.",
+        "Wait until it is there, or recall what has not left. `clearhouse outbox` shows it.";
+    ErasureAnswerDue = "CH-C0704", NotAllowed,
+        "The notice of this case has not been answered.",
+        "Answer it, or wait for the answer. If it must go all the same, say so with --although-open: coordinators see it.";
+    ErasureArrivalDue = "CH-C0705", NotAllowed,
+        "She left, and nobody has said whether she arrived.",
+        "Find out first. If it must go all the same, say so with --although-open: coordinators see it.";
+    ErasureLettersWait = "CH-C0706", NotAllowed,
+        "Sealed letters wait to be opened by this node, and one may belong to this case.",
+        "Try again in a moment.";
+    BeingErased = "CH-C0707", NotAllowed,
+        "The case is being erased.",
+        "If it must stay, `clearhouse case keep` calls the erasure off for as long as it is not final.";
+    NotBeingErased = "CH-C0708", NotAllowed,
+        "Nothing of this case is being erased, or it is erased already.",
+        "Look at the list of cases.";
+    NothingToErase = "CH-C0709", NotAllowed,
+        "No part of that class is in this case.",
+        "Look at the profile, and name the classes as it shows them.";
+
+    ErasureNeverOpened = "CH-C0710", NotAllowed,
+        "A message of {peer} in this case was opened by nobody here, and her word or a date now keeps it closed.",
+        "If it must go unread, say so with --although-open: coordinators see that nobody opened it.";
 
     // 06: single messages.
     NoSuchMessage = "CH-C0601", OutOfOrder,

@@ -99,11 +99,13 @@ pub enum ActKind {
     Recall,
     /// Open a message.
     OpenMessage,
+    /// Erase the case, or parts of its profile.
+    Erase,
 }
 
 impl ActKind {
     /// Every act.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RecordConsent,
         Self::SendNotice,
         Self::SupersedeNotice,
@@ -117,6 +119,7 @@ impl ActKind {
         Self::Stay,
         Self::Recall,
         Self::OpenMessage,
+        Self::Erase,
     ];
 }
 
@@ -148,7 +151,8 @@ pub fn may(role: Role, act: ActKind, stakes: Stakes) -> Result<(), Refusal> {
         A::Depart | A::ConfirmArrival | A::Recall | A::OpenMessage => (true, true, true),
         // A manager reads consent and profile and writes neither (d.1).
         A::RecordConsent | A::SendProfile => (true, true, false),
-        A::Answer => (false, stakes.child, true),
+        // What cannot be undone is decided by whoever answers for the team, for a child also by a child officer.
+        A::Answer | A::Erase => (false, stakes.child, true),
     };
     let spoken_for = matches!(act, A::SendNotice | A::SupersedeNotice | A::Acknowledge | A::AskInfo | A::Answer);
     if stakes.child && spoken_for {
@@ -174,7 +178,7 @@ mod tests {
     use super::*;
 
     /// One row per act: who may, for an adult's ordinary case, in the order caseworker, child officer, manager.
-    const ADULT: [(ActKind, [bool; 3]); 13] = [
+    const ADULT: [(ActKind, [bool; 3]); 14] = [
         (ActKind::RecordConsent, [true, true, false]),
         (ActKind::SendNotice, [true, true, true]),
         (ActKind::SupersedeNotice, [true, true, true]),
@@ -188,6 +192,7 @@ mod tests {
         (ActKind::Stay, [true, true, true]),
         (ActKind::Recall, [true, true, true]),
         (ActKind::OpenMessage, [true, true, true]),
+        (ActKind::Erase, [false, false, true]),
     ];
     const CASE_ROLES: [Role; 3] = [Role::Caseworker, Role::ChildOfficer, Role::Manager];
 
@@ -214,6 +219,14 @@ mod tests {
     }
 
     #[test]
+    fn a_case_is_erased_by_a_manager_and_a_childs_also_by_a_child_officer() {
+        let child = Stakes { child: true, high_risk: false };
+        assert_eq!(may(Role::Manager, ActKind::Erase, child), Ok(()));
+        assert_eq!(may(Role::ChildOfficer, ActKind::Erase, child), Ok(()));
+        assert_eq!(may(Role::Caseworker, ActKind::Erase, child), Err(Refusal::RoleMayNot));
+    }
+
+    #[test]
     fn a_high_risk_notice_is_a_managers() {
         let high = Stakes { child: false, high_risk: true };
         for act in [ActKind::SendNotice, ActKind::SupersedeNotice] {
@@ -236,6 +249,7 @@ mod tests {
         }
         assert_eq!(may(Role::Administrator, ActKind::OpenMessage, Stakes::default()), Err(Refusal::NoContentRole));
         assert_eq!(may(Role::Auditor, ActKind::Stay, Stakes::default()), Err(Refusal::NoContentRole));
+        assert_eq!(may(Role::Administrator, ActKind::Erase, Stakes::default()), Err(Refusal::NoContentRole));
     }
 
     #[test]

@@ -85,6 +85,11 @@ pub enum Call {
     Stay { case: String },
     /// Takes back a message that has not left.
     Recall { case: String, message: String },
+    /// Has a case erased, or classes of its profile alone, by a rule of the closed list. A manager; for a child also a
+    /// child officer. Final once a coordinator's node has the case's entries. Answers `ch.erasing/1`.
+    CaseErase { case: String, rule: String, classes: Vec<String>, although_open: bool },
+    /// Calls an erasure off that is not final yet. The same people.
+    CaseKeep { case: String },
     /// Messages under way. Answers `ch.outbox/1`.
     Outbox,
     /// Tries everything under way now.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod courier;
 pub mod door;
+pub mod erasing;
 pub mod handle;
 pub mod limits;
 pub mod listener;

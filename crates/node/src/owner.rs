@@ -28,7 +28,7 @@ const BATCH_BYTES_MAX: usize = 48 << 20;
 /// Inputs that may wait for the owner; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 1024;
 /// Tables held in memory whether cases are open or not, in the order they are read.
-pub const SERVICE_TABLES: [Table; 12] = [
+pub const SERVICE_TABLES: [Table; 13] = [
     Table::Directory,
     Table::Mailbox,
     Table::Outbox,
@@ -40,6 +40,7 @@ pub const SERVICE_TABLES: [Table; 12] = [
     Table::Told,
     Table::Heard,
     Table::Proving,
+    Table::Erasing,
     Table::Alarm,
 ];
 /// Tables of cases, held in memory while content is open.
@@ -64,12 +65,15 @@ type Decide<S> = Box<dyn FnOnce(&World<S>, &mut Now<'_, Chance>) -> (Step, Then<
 /// Who waits for the answer to a deposit.
 type Depositor = oneshot::Sender<Result<(Deposited, bool), NotTaken>>;
 type Look<S> = Box<dyn FnOnce(&mut World<S>) + Send>;
+type Alone<S> = Box<dyn FnOnce(&mut World<S>, &mut Now<'_, Chance>) -> Option<String> + Send>;
 
 enum Ask<S> {
     Deposit(Deposit, Depositor),
     Decide(Decide<S>),
     /// Sees, and may lock or unlock, what is committed; runs after the batch it came in.
     Look(Look<S>),
+    /// Runs between two batches and commits what it wants by itself. Says why the process has to stop, if it has to.
+    Alone(Alone<S>),
 }
 
 /// What the owner owns.
@@ -215,6 +219,27 @@ impl<S: Store + 'static> Owner<S> {
     }
 }
 
+impl<S: Store + 'static> Owner<S> {
+    /// Acts between two batches, with nothing staged: for what takes more than one commit, or the store itself. Whoever
+    /// acts keeps memory and store together. A reason in the answer stops the process.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub async fn alone<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut World<S>, &mut Now<'_, Chance>) -> (T, Option<String>) + Send + 'static,
+    ) -> Result<T, NotTaken> {
+        let (reply, answer) = oneshot::channel();
+        let ask: Alone<S> = Box::new(move |world, now| {
+            let (value, fatal) = act(world, now);
+            let _ = reply.send(value);
+            fatal
+        });
+        self.asks.send(Ask::Alone(ask)).await.map_err(|_| NotTaken::Stopping)?;
+        answer.await.map_err(|_| NotTaken::Bug)
+    }
+}
+
 struct Desk<S> {
     world: World<S>,
     key: SigningKey,
@@ -236,15 +261,19 @@ impl<S: Store> Desk<S> {
     /// Runs until every way to the owner is gone (`None`) or the store can no longer be trusted (why).
     fn run(mut self, mut inbox: mpsc::Receiver<Ask<S>>) -> Option<String> {
         while let Some(first) = inbox.blocking_recv() {
-            let staged = self.decide_batch(first, &mut inbox);
+            let (staged, alone) = self.decide_batch(first, &mut inbox);
             if let Err(fatal) = self.commit_batch(staged) {
+                return Some(fatal);
+            }
+            if let Some(fatal) = alone.and_then(|alone| self.act_alone(alone)) {
                 return Some(fatal);
             }
         }
         None
     }
 
-    fn decide_batch(&mut self, first: Ask<S>, inbox: &mut mpsc::Receiver<Ask<S>>) -> Staged<S> {
+    /// Gathers a batch, and what is to run alone after it, which ends it.
+    fn decide_batch(&mut self, first: Ask<S>, inbox: &mut mpsc::Receiver<Ask<S>>) -> (Staged<S>, Option<Alone<S>>) {
         let mut staged = Staged {
             step: Step::default(),
             deposits: vec![],
@@ -253,7 +282,7 @@ impl<S: Store> Desk<S> {
             thens: vec![],
             looks: vec![],
         };
-        let (mut count, mut bytes, mut next) = (0, 0, Some(first));
+        let (mut count, mut bytes, mut next, mut alone) = (0, 0, Some(first), None);
         while let Some(ask) = next {
             match ask {
                 Ask::Deposit(deposit, reply) => {
@@ -266,14 +295,29 @@ impl<S: Store> Desk<S> {
                     self.decide_one(decide, &mut staged);
                 }
                 Ask::Look(look) => staged.looks.push(look),
+                Ask::Alone(act) => alone = Some(act),
             }
             count += 1;
             // A look may lock or unlock: nothing is decided between it and its batch's commit.
-            let full = count >= BATCH_MAX || bytes >= BATCH_BYTES_MAX || !staged.looks.is_empty();
+            let full = count >= BATCH_MAX || bytes >= BATCH_BYTES_MAX || !staged.looks.is_empty() || alone.is_some();
             next = if full { None } else { inbox.try_recv().ok() };
         }
         self.decide_deposits(&mut staged);
-        staged
+        (staged, alone)
+    }
+
+    /// Runs what runs alone. A bug in it may have left memory behind the store: memory is then read again.
+    fn act_alone(&mut self, alone: Alone<S>) -> Option<String> {
+        let mut rng = chance();
+        let mut now = Now { time: self.clock.now(), rng: &mut rng, key: &self.key };
+        let world = &mut self.world;
+        match catch_unwind(AssertUnwindSafe(|| alone(world, &mut now))) {
+            Ok(fatal) => fatal,
+            Err(_) => {
+                tracing::error!("an act ended by a bug; memory is read again");
+                self.reload().err()
+            }
+        }
     }
 
     fn decide_deposits(&mut self, staged: &mut Staged<S>) {

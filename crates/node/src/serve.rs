@@ -30,6 +30,7 @@ use crate::config::{Config, ConfigError, Unattended};
 use crate::control::{ControlError, ControlRequest, ControlSocket};
 use crate::courier::Courier;
 use crate::door::FrontDoor;
+use crate::erasing::Eraser;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
@@ -163,6 +164,8 @@ pub async fn run(
     let office = Office::new(me.clone(), directory);
     let (mut world, loaded) =
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
+    // What is being erased and has no way back is gone before anything new comes.
+    world.finish_plans().map_err(|e| ServeError::Store(e.to_string()))?;
     let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     for (table, count) in &loaded.damaged {
         tracing::warn!(?table, count, "values that do not open");
@@ -249,6 +252,7 @@ pub async fn run(
     };
     let teller = Teller { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view.clone() };
     let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };
+    let eraser = Eraser { owner: owner.clone(), clock: Arc::clone(&clock), keys: handle.keys() };
     let herald = Herald { owner: owner.clone(), pool: Arc::clone(&pool), me: me.node };
     let watch = Watch { owner: owner.clone(), clock: Arc::clone(&clock) };
     let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
@@ -260,6 +264,7 @@ pub async fn run(
     tasks.spawn(prover.run());
     tasks.spawn(herald.run());
     tasks.spawn(watch.run());
+    tasks.spawn(eraser.run());
     tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());

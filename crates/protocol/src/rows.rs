@@ -47,13 +47,15 @@ pub enum Table {
     Account = 18,
     /// Proofs owed to the other sides of messages; small, loaded at start.
     Proving = 19,
+    /// Cases that are being erased, and what of that is left to do; small, loaded at start.
+    Erasing = 20,
     /// Alarms: at a coordinator those it raised, at an end of a message those it heard; small, loaded at start.
     Alarm = 22,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -73,6 +75,7 @@ impl Table {
         Self::Heard,
         Self::Account,
         Self::Proving,
+        Self::Erasing,
         Self::Alarm,
     ];
 }

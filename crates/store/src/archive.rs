@@ -1,10 +1,12 @@
 //! Event leaves up to the snapshot: files that are written once, named in the snapshot with their digest, never changed.
 //!
 //! Events are never removed, so a snapshot must not rewrite them all. A compaction writes the new ones; only while the
-//! last archive is still small is it joined with them, so that files do not multiply.
+//! last archive is still small is it joined with them, so that files do not multiply. An archive in which events were
+//! closed is written anew under another name: until the new snapshot names it, the old one stands.
 //!
 //! ```text
-//! archive = "charch01" | store id | first u64 | last u64 | check | leaves as in the journal
+//! archive  = "charch01" | store id | first u64 | last u64 | check | leaves as in the journal
+//! in lists = first u64 | last u64 | length of the file u48 | times written anew u16 | sha-256
 //! ```
 //! Refuses to return a leaf of a file whose digest is not the one the snapshot names.
 
@@ -22,6 +24,8 @@ use crate::record::{decode_leaf, encode_leaf};
 pub(crate) const ARCHIVE_BYTES: usize = 4 << 20;
 const HEADING_LEN: usize = 8 + 16 + 8 + 8 + 32;
 const ENCODED_LEN: usize = 8 + 8 + 8 + 32;
+/// Bits of a length in a list of archives; the rest says how often the file was written anew.
+const LEN_BITS: u32 = 48;
 
 /// One archive, as a snapshot names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,12 +38,14 @@ pub(crate) struct ArchiveInfo {
     pub(crate) len: u64,
     /// Digest of the file.
     pub(crate) hash: Hash,
+    /// How often it was written anew. Part of its name.
+    pub(crate) anew: u16,
 }
 
 impl ArchiveInfo {
     /// Its file, relative to the store's folder.
     pub(crate) fn file(&self) -> String {
-        archive_name(self.first, self.last)
+        archive_name(self.first, self.last, self.anew)
     }
 
     /// Appends a list of them.
@@ -48,7 +54,7 @@ impl ArchiveInfo {
         for one in all {
             out.extend_from_slice(&one.first.to_le_bytes());
             out.extend_from_slice(&one.last.to_le_bytes());
-            out.extend_from_slice(&one.len.to_le_bytes());
+            out.extend_from_slice(&(one.len | u64::from(one.anew) << LEN_BITS).to_le_bytes());
             out.extend_from_slice(&one.hash);
         }
     }
@@ -59,7 +65,9 @@ impl ArchiveInfo {
         let mut next = 0;
         (0..count)
             .map(|_| {
-                let one = Self { first: cursor.u64()?, last: cursor.u64()?, len: cursor.u64()?, hash: cursor.array()? };
+                let (first, last, len) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
+                let anew = u16::try_from(len >> LEN_BITS).ok()?;
+                let one = Self { first, last, len: len & ((1 << LEN_BITS) - 1), hash: cursor.array()?, anew };
                 let follows = one.first == next && one.last >= one.first;
                 next = one.last.checked_add(1)?;
                 follows.then_some(one)
@@ -109,12 +117,23 @@ pub(crate) fn write(dir: &Path, id: &StoreId, events: &[EventLeaf]) -> io::Resul
         }
         let (now, later) = rest.split_at(taken);
         rest = later;
-        written.push(write_one(dir, id, now, bytes)?);
+        written.push(write_one(dir, id, now, bytes, 0)?);
     }
     Ok(written)
 }
 
-fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>) -> io::Result<ArchiveInfo> {
+/// Writes all events of an archive anew, beside it. The caller syncs the folder.
+///
+/// # Errors
+/// Of the system; then the old one stands.
+pub(crate) fn rewrite(dir: &Path, id: &StoreId, old: &ArchiveInfo, events: &[EventLeaf]) -> io::Result<ArchiveInfo> {
+    let mut bytes = vec![0; HEADING_LEN];
+    events.iter().for_each(|event| encode_leaf(&mut bytes, event));
+    // A case has to be erased 65,535 times in the reach of one archive before a name comes again.
+    write_one(dir, id, events, bytes, old.anew.checked_add(1).unwrap_or(1))
+}
+
+fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>, anew: u16) -> io::Result<ArchiveInfo> {
     let (first, last) = (events.first().map_or(0, |event| event.index), events.last().map_or(0, |event| event.index));
     let mut heading = Vec::with_capacity(HEADING_LEN);
     heading.extend_from_slice(ARCHIVE_MAGIC);
@@ -124,7 +143,7 @@ fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>)
     let check = labelled(Label::Archive, &[&heading]);
     heading.extend_from_slice(&check);
     bytes[..HEADING_LEN].copy_from_slice(&heading);
-    let info = ArchiveInfo { first, last, len: bytes.len() as u64, hash: digest(&bytes) };
+    let info = ArchiveInfo { first, last, len: bytes.len() as u64, hash: digest(&bytes), anew };
     write_then_rename(&dir.join(info.file()), |out| out.write_all(&bytes))?;
     Ok(info)
 }
@@ -183,8 +202,24 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_written_anew_stands_beside_the_old_one_and_is_told_from_it_in_a_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut all = events(0..5, 300);
+        let old = write(dir.path(), &[1; 16], &all).unwrap().remove(0);
+        let before = old.read(dir.path()).unwrap();
+        all[2].sealed.clear();
+        let new = rewrite(dir.path(), &[1; 16], &old, &all).unwrap();
+        let newer = rewrite(dir.path(), &[1; 16], &new, &all).unwrap();
+        assert!(old.read(dir.path()).unwrap() == before && new.read(dir.path()).unwrap() == all);
+        assert_eq!((old.anew, new.anew, newer.anew), (0, 1, 2));
+        let mut bytes = Vec::new();
+        ArchiveInfo::encode_all(std::slice::from_ref(&newer), &mut bytes);
+        assert_eq!(ArchiveInfo::decode_all(&mut Cursor::new(&bytes)), Some(vec![newer]));
+    }
+
+    #[test]
     fn a_list_of_archives_with_a_hole_is_refused() {
-        let one = |first, last| ArchiveInfo { first, last, len: 1, hash: [0; 32] };
+        let one = |first, last| ArchiveInfo { first, last, len: 1, hash: [0; 32], anew: 0 };
         let listed = |all: &[ArchiveInfo]| {
             let mut bytes = Vec::new();
             ArchiveInfo::encode_all(all, &mut bytes);

@@ -1,4 +1,5 @@
-//! What one commit carries: rows to write and remove, expectations, event leaves; and the hard limits of a batch.
+//! What one commit carries: rows to write and remove, expectations, event leaves, openings to close; and the hard
+//! limits of a batch.
 //!
 //! Refuses to know what a value means. Every value arrives sealed and every key arrives blinded (the vault sees to
 //! both), so nothing in this room can print, log or name a person.
@@ -20,6 +21,8 @@ pub const EVENT_MAX: usize = 4 << 10;
 pub const ROWS_MAX: usize = 8192;
 /// Event leaves in one batch.
 pub const EVENTS_MAX: usize = 8192;
+/// Events closed in one batch.
+pub const CLOSES_MAX: usize = 8192;
 /// Bytes of one batch that enter the journal; [`Changes::weight`] says how many a batch has.
 pub const WEIGHT_MAX: usize = 32 << 20;
 /// Bytes of one batch that go to files of their own.
@@ -29,6 +32,8 @@ pub const BODIES_MAX: usize = 128 << 20;
 const ROW_OVERHEAD: usize = 1 + 32 + 1 + 40;
 /// Bytes an event costs in the journal besides its opening.
 const EVENT_OVERHEAD: usize = 8 + 32 + 4;
+/// Bytes a closed event costs in the journal.
+const CLOSE_WEIGHT: usize = 8;
 
 /// One atomic batch. Either all of it is durable when `commit` returns, or nothing changed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -43,6 +48,9 @@ pub struct Changes {
     pub dels: Vec<(u8, Key)>,
     /// Event leaves, numbered on from the store's `event_count` without a gap.
     pub events: Vec<EventLeaf>,
+    /// Events of earlier batches that are closed: the commitment stays, what was sealed with it goes. Closing what is
+    /// closed is no error.
+    pub closes: Vec<u64>,
 }
 
 /// One row to write.
@@ -56,14 +64,14 @@ pub struct Put {
     pub value: Vec<u8>,
 }
 
-/// One line of the node's record of its own acts. Never rewritten and never removed.
+/// One line of the node's record of its own acts. Never removed; closed once, if ever.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EventLeaf {
     /// Gap-free position, from 0.
     pub index: u64,
     /// The future leaf of the audit log.
     pub commitment: [u8; 32],
-    /// Salt and opening, sealed.
+    /// Salt and opening, sealed; empty when the event was closed.
     pub sealed: Vec<u8>,
 }
 
@@ -94,13 +102,13 @@ impl Changes {
     pub fn weight(&self) -> usize {
         let puts: usize = self.puts.iter().map(|put| ROW_OVERHEAD + inline_len(put.value.len())).sum();
         let events: usize = self.events.iter().map(|event| EVENT_OVERHEAD + event.sealed.len()).sum();
-        puts + events + self.dels.len() * ROW_OVERHEAD
+        puts + events + self.dels.len() * ROW_OVERHEAD + self.closes.len() * CLOSE_WEIGHT
     }
 
     /// Whether the batch says nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.dels.is_empty() && self.events.is_empty()
+        self.puts.is_empty() && self.dels.is_empty() && self.events.is_empty() && self.closes.is_empty()
     }
 
     /// Holds the batch against every limit that does not depend on what is stored.
@@ -112,6 +120,7 @@ impl Changes {
         at_most("rows to remove", self.dels.len(), ROWS_MAX)?;
         at_most("rows expected to be new", self.must_be_new.len(), ROWS_MAX)?;
         at_most("events", self.events.len(), EVENTS_MAX)?;
+        at_most("events to close", self.closes.len(), CLOSES_MAX)?;
         for put in &self.puts {
             at_most("bytes of a value", put.value.len(), VALUE_MAX)?;
         }
@@ -195,6 +204,8 @@ mod tests {
         assert!(refused(Changes { dels: vec![(1, [0; 32]); ROWS_MAX + 1], ..Changes::default() }));
         assert!(refused(Changes { must_be_new: vec![(1, [0; 32]); ROWS_MAX + 1], ..Changes::default() }));
         assert!(refused(Changes { events: vec![event(0); EVENTS_MAX + 1], ..Changes::default() }));
+        assert!(refused(Changes { closes: vec![0; CLOSES_MAX + 1], ..Changes::default() }));
+        assert!(!refused(Changes { closes: vec![0; CLOSES_MAX], ..Changes::default() }));
     }
 
     #[test]

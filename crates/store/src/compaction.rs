@@ -1,7 +1,8 @@
 //! Writing what is live anew, and removing everything older.
 //!
 //! ```text
-//! 1 archives of the events since the last snapshot     unnamed by any snapshot until 4
+//! 1 archives of the events since the last snapshot,
+//!   and anew those in which events were closed         unnamed by any snapshot until 4
 //! 2 a new, empty segment                               continues the old ones as well as the new snapshot
 //! 3 the new index, unfinished                          believed only where the snapshot of its number is the newest
 //! 4 the snapshot: written, synced, renamed, folder synced          <- from here on the new store is the store
@@ -18,7 +19,7 @@ use crate::census::Census;
 use crate::changes::{EventLeaf, Key, TABLE_MAX, TABLE_MIN};
 use crate::contract::{CommitError, PAGE_ROWS_MAX, StoreError};
 use crate::derive::{Loss, derive};
-use crate::durable::{DurableStore, View};
+use crate::durable::{DurableStore, View, close};
 use crate::entry::{Entry, Place};
 use crate::files::{failed, short_name, sync_folder, write_then_rename};
 use crate::folder::remove_index;
@@ -82,17 +83,20 @@ fn recount(store: &DurableStore) -> Result<(), StoreError> {
     store.mend("it does not hold the rows it should".to_owned())
 }
 
-/// Writes the events since the last snapshot; joins them to the last archive while that is small.
+/// Writes the events since the last snapshot, joined to the last archive while that is small, and anew every archive in
+/// which an event was closed.
 fn write_archives(store: &DurableStore, loss: Loss) -> Result<Vec<ArchiveInfo>, StoreError> {
     let dir = &store.folder.dir;
     let mut archives = store.snapshot.archives.clone();
     let end = store.totals().events;
     let mut next = store.snapshot.totals.events;
-    if next == end {
-        return Ok(archives);
-    }
-    if let Some(small) = archives.pop_if(|archive| archive.len < ARCHIVE_BYTES as u64) {
+    if next != end
+        && let Some(small) = archives.pop_if(|archive| archive.len < ARCHIVE_BYTES as u64)
+    {
         next = small.first;
+    }
+    for archive in &mut archives {
+        rewrite_closed(dir, store, archive, loss)?;
     }
     let mut events: Vec<EventLeaf> = Vec::new();
     while next < end {
@@ -119,6 +123,23 @@ fn write_archives(store: &DurableStore, loss: Loss) -> Result<Vec<ArchiveInfo>, 
     }
     archives.extend(written(dir, store, &events)?);
     Ok(archives)
+}
+
+/// Writes an archive anew without what was closed in it, beside the one the last snapshot names.
+fn rewrite_closed(dir: &Path, store: &DurableStore, archive: &mut ArchiveInfo, loss: Loss) -> Result<(), StoreError> {
+    if store.closed.range(archive.first..=archive.last).next().is_none() {
+        return Ok(());
+    }
+    let mut events = match archive.read(dir) {
+        Ok(events) => events,
+        // What cannot be read is in no file that a loss was not accepted for.
+        Err(StoreError::Damaged { .. }) if loss == Loss::Accept => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    close(&mut events, &store.closed);
+    *archive =
+        archive::rewrite(dir, &store.folder.id, archive, &events).map_err(failed("writing archives anew in", dir))?;
+    Ok(())
 }
 
 fn written(dir: &Path, store: &DurableStore, events: &[EventLeaf]) -> Result<Vec<ArchiveInfo>, StoreError> {
@@ -240,6 +261,7 @@ fn switch(store: &mut DurableStore, new: Snapshot, index: Option<Index>) -> Resu
     });
     let totals = new.totals;
     store.snapshot = new;
+    store.closed.clear();
     store.last.close();
     match finished {
         Ok(index) => store.view.replace(View { index, totals, failed: None }),
@@ -267,6 +289,7 @@ fn refused(error: CommitError, dir: &Path) -> StoreError {
         CommitError::Conflict { .. }
         | CommitError::WrongGeneration { .. }
         | CommitError::EventGap { .. }
+        | CommitError::NoSuchEvent(_)
         | CommitError::Refused(_)
         | CommitError::Unreadable(_)
         | CommitError::Fatal { .. } => StoreError::Stopped,

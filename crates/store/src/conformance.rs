@@ -30,7 +30,7 @@ type Check = fn(&mut dyn Bench) -> Checked;
 
 /// Runs every check. Returns those that failed.
 pub fn run(bench: &mut dyn Bench) -> Vec<Broken> {
-    let checks: [(&'static str, Check); 14] = [
+    let checks: [(&'static str, Check); 16] = [
         ("a new store is empty", new_is_empty),
         ("a commit is there at once and after a restart", commits_stay),
         ("values of every size come back as they were", sizes),
@@ -40,6 +40,8 @@ pub fn run(bench: &mut dyn Bench) -> Vec<Broken> {
         ("a row that had to be new and is not changes nothing", must_be_new),
         ("event numbers have no gap", event_gaps),
         ("events come back in order and in pages", events),
+        ("a closed event keeps its place and its commitment alone", closing),
+        ("an event that is not there cannot be closed", closing_nothing),
         ("pages are in key order and complete", pages),
         ("pages of large rows are short and complete", large_pages),
         ("a batch over a limit changes nothing", limits),
@@ -281,6 +283,55 @@ fn events(bench: &mut dyn Bench) -> Checked {
     Ok(())
 }
 
+fn closing(bench: &mut dyn Bench) -> Checked {
+    let mut store = bench.fresh();
+    let batch = |generation, events: std::ops::Range<u64>, closes: &[u64]| Changes {
+        events: events.map(leaf).collect(),
+        closes: closes.to_vec(),
+        ..puts(generation, vec![])
+    };
+    committed(&mut *store, &batch(0, 0..20, &[]))?;
+    let mut expected: Vec<EventLeaf> = (0..20).map(leaf).collect();
+    let close = |expected: &mut Vec<EventLeaf>, closed: &[u64]| {
+        closed.iter().for_each(|index| expected[*index as usize].sealed.clear());
+    };
+    // Before a compaction, across one, and in what an earlier one already put away; the last one twice.
+    for (round, closed) in [[3, 4, 17], [0, 19, 5], [1, 2, 5]].into_iter().enumerate() {
+        let next = 20 + round as u64;
+        committed(&mut *store, &batch(next - 19, next..next + 1, &closed))?;
+        expected.push(leaf(next));
+        close(&mut expected, &closed);
+        for step in ["at once", "after a restart", "after a compaction", "after a compaction and a restart"] {
+            match step {
+                "after a compaction" => store.compact().map_err(|error| format!("compaction failed: {error}"))?,
+                "at once" => {}
+                _ => store = bench.restart(store),
+            }
+            ensure!(
+                all_events(&*store, 7)? == expected,
+                "round {round}, {step}: other events are closed than should be"
+            );
+            let findings = store.scrub().map_err(|error| format!("scrub failed: {error}"))?;
+            ensure!(findings.is_empty(), "round {round}, {step}: a closed event is a finding: {findings:?}");
+        }
+    }
+    Ok(())
+}
+
+fn closing_nothing(bench: &mut dyn Bench) -> Checked {
+    let mut store = bench.fresh();
+    committed(&mut *store, &Changes { events: vec![leaf(0), leaf(1)], ..puts(0, vec![]) })?;
+    // The batch's own events are not there before it either.
+    for wrong in [vec![2], vec![0, 3], vec![u64::MAX]] {
+        let changes = Changes { events: vec![leaf(2)], closes: wrong.clone(), ..puts(1, vec![put(1, 1, vec![1])]) };
+        let refused = matches!(store.commit(&changes), Err(CommitError::NoSuchEvent(_)));
+        ensure!(refused, "{wrong:?} of two events were closed");
+    }
+    let same = all_events(&*store, 9)? == [leaf(0), leaf(1)] && got(&*store, 1, 1)?.is_none();
+    ensure!(same && store.generation() == 1, "a refused batch left something");
+    Ok(())
+}
+
 fn pages(bench: &mut dyn Bench) -> Checked {
     let mut store = bench.fresh();
     let rows: Vec<Put> = (0..50).map(|n| put(5, n, filled(n, 20))).chain((0..9).map(|n| put(6, n, vec![6]))).collect();
@@ -385,6 +436,7 @@ fn random_batch(dice: &mut Dice, generation: u64, events: u64) -> Changes {
         }
     }
     changes.events = (events..events + dice.roll(4)).map(leaf).collect();
+    changes.closes = (0..dice.roll(3).min(events)).map(|_| dice.roll(events + 1)).collect();
     changes
 }
 
@@ -400,7 +452,8 @@ fn random_history(bench: &mut dyn Bench) -> Checked {
                     let (done, modelled) = (store.commit(&changes), model.commit(&changes));
                     let alike = match (&done, &modelled) {
                         (Ok(new), Ok(expected)) => new == expected,
-                        (Err(CommitError::Conflict { .. }), Err(CommitError::Conflict { .. })) => true,
+                        (Err(CommitError::Conflict { .. }), Err(CommitError::Conflict { .. }))
+                        | (Err(CommitError::NoSuchEvent(_)), Err(CommitError::NoSuchEvent(_))) => true,
                         _ => false,
                     };
                     ensure!(alike, "seed {seed} step {step}: {done:?} where the model says {modelled:?}");

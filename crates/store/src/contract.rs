@@ -10,12 +10,14 @@
 //!   event leaves together.
 //! * **Durable on return.** `commit` returns `Ok` only after the batch would survive a power cut, on a disk that
 //!   honours a flush.
-//! * **Expected.** Generation, `must_be_new` and the next event number are checked before the first byte is written.
+//! * **Expected.** Generation, `must_be_new`, the next event number and the events to close are checked before the first
+//!   byte is written.
 //! * **Ordered.** Generations count commits from 0 (empty) without a gap.
 //! * **Chained and checked.** What is stored is covered by digests from the commit on. A damaged row is an error with
 //!   a name when it is read, and a [`Finding`] of the next scrub. It is never an absent row and never a wrong value.
 //! * **Erasable.** After [`Store::compact`] returns, no file of the store holds bytes of a row that was overwritten or
-//!   removed before. (The medium may; that is why values are sealed under keys that are destroyed.)
+//!   removed before, nor what was sealed in an event that was closed before. (The medium may; that is why values are
+//!   sealed under keys that are destroyed.)
 //!
 //! # What is not promised
 //! A store does not seal, does not know what a row means, and does not notice that its whole folder was replaced by
@@ -62,7 +64,7 @@ pub trait Store: Send {
     fn event_count(&self) -> u64;
 
     /// Event leaves from index `from` on, in order and without a gap; empty when there are none from there on. At most
-    /// `limit`, and never more than [`PAGE_ROWS_MAX`].
+    /// `limit`, and never more than [`PAGE_ROWS_MAX`]. A closed one has its commitment and nothing sealed.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the leaf at `from` is damaged; a page ends before a damaged leaf.
@@ -152,6 +154,9 @@ pub enum CommitError {
         /// The number that came.
         found: u64,
     },
+    /// An event that is to be closed does not exist before this batch.
+    #[error("event {0} is to be closed and does not exist; nothing was changed")]
+    NoSuchEvent(u64),
     /// The batch breaks a limit, and always will.
     #[error("the batch was refused: {0}")]
     Refused(#[from] Refusal),

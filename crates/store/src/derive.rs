@@ -5,6 +5,7 @@
 //!
 //! Refuses to skip what it cannot read, unless it is told in so many words that loss is accepted.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::bodies::Bodies;
@@ -37,6 +38,8 @@ pub(crate) struct Derived {
     /// What it amounts to.
     pub(crate) totals: Totals,
     pub(crate) walked: Walked,
+    /// Events closed since the snapshot.
+    pub(crate) closed: BTreeSet<u64>,
     pub(crate) findings: Vec<Finding>,
     /// Rows and commits that were left out.
     pub(crate) given_up: (u64, u64),
@@ -53,7 +56,7 @@ pub(crate) fn derive(dir: &Path, id: &StoreId, snapshot: &Snapshot, loss: Loss) 
     if snapshot.point.seq > 0 {
         given_up.0 = load_snapshot(dir, id, snapshot, loss, &mut index, &mut totals)?;
     }
-    let mut disagreed = None;
+    let (mut disagreed, mut closed) = (None, BTreeSet::new());
     let walked = walk(dir, id, snapshot.point, &mut |seen| match seen {
         Seen::Damage { first, last } if loss == Loss::Refuse && first <= last => {
             Err(StoreError::Damaged { file: segment_name(first), offset: 0 })
@@ -67,12 +70,13 @@ pub(crate) fn derive(dir: &Path, id: &StoreId, snapshot: &Snapshot, loss: Loss) 
             let after = replay(&mut index, &totals, &placed, &record).map_err(|failed| memory_failed(&failed))?;
             disagreed = (after.census != record.after.census).then_some((record.after.census.rows, after.census.rows));
             totals = after;
+            closed.extend(record.closes);
             Ok(())
         }
     })?;
     let disagree = |(expected, found)| Finding::RowsDisagree { expected, found };
     let findings = disagreed.map(disagree).into_iter().collect();
-    Ok(Derived { index, totals, walked, findings, given_up })
+    Ok(Derived { index, totals, walked, closed, findings, given_up })
 }
 
 /// Reads the snapshot's rows into an index. Returns how many had to be left out.
@@ -143,6 +147,7 @@ pub(crate) fn replay(
         edits.events(first.index, &record.events.iter().map(place).collect::<Vec<_>>());
         after.events = first.index.saturating_add(record.events.len() as u64);
     }
+    edits.close(&record.closes);
     index.apply(placed.seq, edits)?;
     Ok(after)
 }

@@ -36,6 +36,8 @@ pub struct DurableStore {
     pub(crate) journal: Journal,
     pub(crate) bodies: Bodies,
     pub(crate) last: LastFile,
+    /// Events closed since the snapshot. In the files they still lie as they were written, until the next compaction.
+    pub(crate) closed: BTreeSet<u64>,
     /// In a cell because a read may find that the index failed, and mends it. One thread, no borrow outlives a call.
     pub(crate) view: RefCell<View>,
 }
@@ -141,9 +143,9 @@ impl DurableStore {
     }
 
     pub(crate) fn in_service(opened: Opened) -> (Self, Vec<Finding>) {
-        let Opened { folder, snapshot, journal, index, bodies, totals, findings } = opened;
+        let Opened { folder, snapshot, journal, index, bodies, totals, closed, findings } = opened;
         let view = RefCell::new(View { index, totals, failed: None });
-        (Self { folder, snapshot, journal, bodies, last: LastFile::default(), view }, findings)
+        (Self { folder, snapshot, journal, bodies, last: LastFile::default(), closed, view }, findings)
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -188,6 +190,10 @@ impl DurableStore {
             if event.index != expected {
                 return Err(CommitError::EventGap { expected, found: event.index });
             }
+        }
+        let events = self.totals().events;
+        if let Some(index) = changes.closes.iter().find(|index| **index >= events) {
+            return Err(CommitError::NoSuchEvent(*index));
         }
         for (table, key) in &changes.must_be_new {
             if self.row(*table, key)?.is_some() {
@@ -242,6 +248,7 @@ impl DurableStore {
             leaf_place(&bytes, within(at))
         });
         edits.events(before.events, &leaves.collect::<Vec<_>>());
+        edits.close(&changes.closes);
         let seq = self.journal.end().seq;
         let view = self.view.get_mut();
         view.totals = staged.after;
@@ -254,6 +261,13 @@ impl DurableStore {
     /// Up to `limit` events from `from` on that lie in one place: one archive, or one entry of the index. Empty when
     /// `from` is lost, though it is below the count.
     pub(crate) fn some_events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
+        let mut events = self.written_events(from, limit)?;
+        close(&mut events, &self.closed);
+        Ok(events)
+    }
+
+    /// [`DurableStore::some_events`] as they were written, what was closed since included.
+    fn written_events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
         if let Some(archive) = self.archive_of(from) {
             let all = archive.read(&self.folder.dir)?;
             let skip = usize::try_from(from - archive.first).unwrap_or(usize::MAX);
@@ -274,6 +288,11 @@ impl DurableStore {
         let at = self.snapshot.archives.partition_point(|archive| archive.last < event);
         self.snapshot.archives.get(at)
     }
+}
+
+/// Drops what was sealed in those of `events` that are closed.
+pub(crate) fn close(events: &mut [EventLeaf], closed: &BTreeSet<u64>) {
+    events.iter_mut().filter(|event| closed.contains(&event.index)).for_each(|event| event.sealed = Vec::new());
 }
 
 fn entry_of(hash: Hash, value: &[u8], spot: Spot) -> Entry {
@@ -309,6 +328,7 @@ impl Store for DurableStore {
             let source = std::io::Error::other(error);
             return Err(CommitError::Fatal { doing: "reading back a commit", source });
         }
+        self.closed.extend(&changes.closes);
         self.bodies.settle(&staged.added, &staged.dropped);
         Ok(self.generation())
     }

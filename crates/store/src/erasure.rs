@@ -121,7 +121,11 @@ fn wrap_all(
     Ok(survivors)
 }
 
-fn remove_old(store: &mut (impl Store + ?Sized), vault: &Vault) -> Result<(), ErasureError> {
+/// Removes wraps that no key opens any more: what an erasure that was cut short after its end left behind.
+///
+/// # Errors
+/// See [`ErasureError`]; nothing that opens is touched.
+pub fn remove_old(store: &mut (impl Store + ?Sized), vault: &Vault) -> Result<(), ErasureError> {
     for page in pages(store)? {
         let dels = vault.unusable_wraps(&page.rows)?;
         if !dels.is_empty() {

@@ -53,11 +53,17 @@ pub enum Lie {
     MixesTables,
     /// Forgets a row while it compacts.
     LosesRowsInCompaction,
+    /// Says that events are closed and keeps what was sealed in them.
+    ForgetsToClose,
+    /// Closes the event behind the one that was named.
+    ClosesAnother,
+    /// Takes closes of events that do not exist.
+    ClosesWhatIsNotThere,
 }
 
 impl Lie {
     /// Every lie.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::ForgetsBatches,
         Self::ForgetsARow,
         Self::ForgetsRemovals,
@@ -70,6 +76,9 @@ impl Lie {
         Self::SkipsRows,
         Self::MixesTables,
         Self::LosesRowsInCompaction,
+        Self::ForgetsToClose,
+        Self::ClosesAnother,
+        Self::ClosesWhatIsNotThere,
     ];
 }
 
@@ -116,7 +125,22 @@ impl<S: Store> Faulty<S> {
                 told.events.iter_mut().zip(numbers).for_each(|(event, number)| event.index = number);
             }
             Some(Lie::MixesTables) => told.puts.iter_mut().for_each(|put| put.table = 1),
-            Some(Lie::WritesBeforeChecking | Lie::ReturnsOtherBytes | Lie::SkipsRows | Lie::LosesRowsInCompaction)
+            Some(Lie::ForgetsToClose) if changes.closes.iter().all(|index| *index < self.inner.event_count()) => {
+                told.closes.clear();
+            }
+            Some(Lie::ClosesAnother) => {
+                let last = self.inner.event_count().saturating_sub(1);
+                let closes = told.closes.iter_mut().filter(|index| **index < last);
+                closes.for_each(|index| *index += 1);
+            }
+            Some(Lie::ClosesWhatIsNotThere) => told.closes.retain(|index| *index < self.inner.event_count()),
+            Some(
+                Lie::ForgetsToClose
+                | Lie::WritesBeforeChecking
+                | Lie::ReturnsOtherBytes
+                | Lie::SkipsRows
+                | Lie::LosesRowsInCompaction,
+            )
             | None => {}
         }
         told

@@ -6,7 +6,7 @@
 //! DIR/BALLAST                     space given back when the disk is full at start
 //! DIR/journal-<first commit>.log  the truth since the snapshot
 //! DIR/snapshot-<commit>.snap      the truth up to there
-//! DIR/events-<first>-<last>.arc   event leaves up to the snapshot
+//! DIR/events-<first>-<last>.arc   event leaves up to the snapshot; `-<n>` before the ending when written anew n times
 //! DIR/bodies/<sha-256>            large values
 //! DIR/index-<commit>/             sled, derived from the above
 //! DIR/cut-<commit>-<offset>.bin   bytes cut off a torn journal, until the next compaction
@@ -120,9 +120,10 @@ pub(crate) fn index_name(base: u64) -> String {
     numbered("index-", base, "")
 }
 
-/// Name of the archive of events `first` to `last`.
-pub(crate) fn archive_name(first: u64, last: u64) -> String {
-    format!("events-{first:020}-{last:020}.arc")
+/// Name of the archive of events `first` to `last`, written anew so many times.
+pub(crate) fn archive_name(first: u64, last: u64, anew: u16) -> String {
+    let anew = if anew == 0 { String::new() } else { format!("-{anew}") };
+    format!("events-{first:020}-{last:020}{anew}.arc")
 }
 
 /// A reader of bytes that someone else may have changed: every step checks what is left.

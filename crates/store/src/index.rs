@@ -8,12 +8,13 @@
 //!
 //! ```text
 //! 0            store id | last commit
+//! 0 | index    sha-256 of the key: this event was closed since the snapshot
 //! table | key  entry (see `entry.rs`)
 //! 255 | index  up to 64 events from that index on, big endian: { sha-256 | segment | offset | length }
 //! ```
 //! Refuses to sync: the journal did, before anything came here.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 use std::path::Path;
 
@@ -65,6 +66,15 @@ impl Edits {
         }
     }
 
+    /// Events that are closed.
+    pub(crate) fn close(&mut self, events: &[u64]) {
+        for index in events {
+            let key = closed_key(*index);
+            let value = digest(&key).to_vec();
+            self.0.push((key, Some(value)));
+        }
+    }
+
     fn applied(&mut self, id: &StoreId, seq: u64) {
         self.0.push((APPLIED.to_vec(), Some([id.as_slice(), &seq.to_le_bytes()].concat())));
     }
@@ -78,6 +88,8 @@ pub(crate) struct Count {
     pub(crate) bodies: BTreeMap<Hash, (u32, u64)>,
     /// Stretches of events the index holds, each from its first up to, not including, its end.
     pub(crate) events: Vec<(u64, u64)>,
+    /// Events closed since the snapshot. The journal says the same, but for a commit of it that is damaged.
+    pub(crate) closed: BTreeSet<u64>,
     present: Present,
 }
 
@@ -246,6 +258,13 @@ impl Count {
         if key.first() == Some(&EVENTS) {
             return self.add_events(event_of(key)?, decode_run(bytes)?.len() as u64);
         }
+        if let Some(index) = closed_of(key) {
+            if digest(key) != bytes {
+                return Err(unreadable());
+            }
+            self.closed.insert(index);
+            return Ok(());
+        }
         if !is_row(key) {
             return Ok(());
         }
@@ -318,6 +337,14 @@ fn row_key(table: u8, key: &Key) -> Vec<u8> {
 fn row_of(key: &[u8]) -> Indexed<(u8, Key)> {
     let (table, key) = key.split_first().ok_or_else(unreadable)?;
     Ok((*table, key.try_into().map_err(|_| unreadable())?))
+}
+
+fn closed_key(index: u64) -> Vec<u8> {
+    [APPLIED, &index.to_be_bytes()].concat()
+}
+
+fn closed_of(key: &[u8]) -> Option<u64> {
+    key.strip_prefix(APPLIED)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 fn event_key(index: u64) -> Vec<u8> {
@@ -405,6 +432,20 @@ mod tests {
         edits.del(1, &[4; 32]);
         index.apply(2, edits).unwrap();
         assert_eq!(index.row(1, &[4; 32]).unwrap(), None, "removed, not lost");
+    }
+
+    #[test]
+    fn closed_events_are_counted_and_hide_neither_rows_nor_events() {
+        let mut index = with_events(&[(10, 80)]);
+        let mut edits = Edits::default();
+        edits.close(&[12, u64::MAX, 12]);
+        index.apply(2, edits).unwrap();
+        let count = index.count().unwrap();
+        assert_eq!((count.closed, count.events, count.census.rows), ([12, u64::MAX].into(), vec![(10, 80)], 0));
+        assert_eq!(index.events(13).unwrap().first(), Some(&leaf(13)));
+        assert_eq!(index.applied().unwrap(), Some(2));
+        index.shelf.apply(vec![(closed_key(13), Some(digest(&closed_key(14)).to_vec()))]).unwrap();
+        assert!(index.count().is_err(), "a mark that is not of its event is damage, and closes nothing");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::contract::{CommitError, Store, StoreError};
+use crate::erasure::{Erased, ErasureError, finalise, remove_old};
+use crate::keyfile::Opened;
 use crate::vault::{Batch, Vault, VaultError};
 
 /// Rows read from the store in one page.
@@ -49,6 +51,15 @@ pub struct Loaded {
     pub locked: usize,
     /// Tables and counts of values that do not open: damage that must be shown, never skipped in silence.
     pub damaged: Vec<(Table, usize)>,
+}
+
+/// What a commit takes away for good, beside the rows it removes.
+#[derive(Clone, Copy, Default)]
+pub struct Gone<'a> {
+    /// Whose data keys go, as in [`Batch::erase`].
+    pub keys: &'a [Under],
+    /// Earlier events that are closed.
+    pub events: &'a [u64],
 }
 
 /// A store behind its vault.
@@ -131,12 +142,47 @@ impl<S: Store> Ledger<S> {
         }
     }
 
+    /// Makes what was taken away before final; see [`finalise`](crate::erasure::finalise), whose errors say what to do.
+    ///
+    /// # Errors
+    /// [`ErasureError`].
+    pub fn finalise_erasure(&mut self, keys: &mut Opened, rng: &mut impl CryptoRng) -> Result<Erased, ErasureError> {
+        // The wraps of what is erased went with the commits that erased it. Naming it again would also take what was
+        // begun under the same name since.
+        finalise(&mut self.store, &self.vault, keys, &[], rng)
+    }
+
+    /// Removes what an erasure left behind that was cut short once it was final.
+    ///
+    /// # Errors
+    /// [`ErasureError`].
+    pub fn clear_old_wraps(&mut self) -> Result<(), ErasureError> {
+        remove_old(&mut self.store, &self.vault)
+    }
+
     /// Seals and commits rows and events at once. When this returns, they are durable.
     ///
     /// # Errors
     /// [`LedgerError`]: nothing was taken, unless the commit error is fatal.
     pub fn commit(&mut self, rows: &[Row], events: &[EventRow], rng: &mut impl CryptoRng) -> Result<u64, LedgerError> {
-        let batch = Batch { generation: self.store.generation(), rows, events, erase: &[] };
+        self.commit_erasing(rows, events, Gone::default(), rng)
+    }
+
+    /// [`Ledger::commit`] of what also takes something away for good. No other commit may be under way with values
+    /// under a key that goes. The keys are out of the store with this commit and out of the world with the next
+    /// [`finalise`](crate::erasure::finalise).
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing was taken, unless the commit error is fatal.
+    pub fn commit_erasing(
+        &mut self,
+        rows: &[Row],
+        events: &[EventRow],
+        gone: Gone<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<u64, LedgerError> {
+        let generation = self.store.generation();
+        let batch = Batch { generation, rows, events, erase: gone.keys, close: gone.events };
         let (changes, ticket) = self.vault.seal(batch, &self.store, rng)?;
         match self.store.commit(&changes) {
             Ok(generation) => {

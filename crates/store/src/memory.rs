@@ -39,6 +39,9 @@ impl MemoryStore {
                 return Err(CommitError::EventGap { expected, found: event.index });
             }
         }
+        if let Some(index) = changes.closes.iter().find(|index| **index >= self.event_count()) {
+            return Err(CommitError::NoSuchEvent(*index));
+        }
         let taken = changes.must_be_new.iter().find(|row| self.rows.contains_key(*row));
         taken.map_or(Ok(()), |(table, key)| Err(CommitError::Conflict { table: *table, key: *key }))
     }
@@ -68,6 +71,11 @@ impl Store for MemoryStore {
             self.remove(put.table, &put.key);
             self.census.add(put.table, &put.key, counted(&put.value));
             self.rows.insert((put.table, put.key), put.value.as_slice().into());
+        }
+        for index in &changes.closes {
+            if let Some(event) = usize::try_from(*index).ok().and_then(|at| self.events.get_mut(at)) {
+                *event = Arc::new(EventLeaf { sealed: Vec::new(), ..EventLeaf::clone(event) });
+            }
         }
         self.events.extend(changes.events.iter().cloned().map(Arc::new));
         self.generation += 1;

@@ -37,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) index: Index,
     pub(crate) bodies: Bodies,
     pub(crate) totals: Totals,
+    /// Events closed since the snapshot.
+    pub(crate) closed: BTreeSet<u64>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -55,6 +57,7 @@ pub(crate) fn open(folder: Folder, through: Through) -> Result<Opened, OpenError
         return Err(journal_behind(&walked, applied));
     }
     kept.settle(&snapshot, &totals);
+    let closed = std::mem::take(&mut kept.closed);
     let (index, totals) = match kept.index {
         Ok(index) => (index, totals),
         Err(why) => {
@@ -66,7 +69,7 @@ pub(crate) fn open(folder: Folder, through: Through) -> Result<Opened, OpenError
         // A new store has no index yet, which is nothing to report.
         findings.retain(|finding| !matches!(finding, Finding::IndexRebuilt { .. }));
     }
-    finish(folder, through, Parts { snapshot, walked, index, totals, findings })
+    finish(folder, through, Parts { snapshot, walked, index, totals, closed, findings })
 }
 
 /// Opens a store with an index derived anew. Also returns the rows and commits that had to be left out.
@@ -82,11 +85,11 @@ pub(crate) fn rebuild(folder: Folder, loss: Loss) -> Result<(Opened, (u64, u64))
         Journal::create_segment(&dir, &id, &derived.walked.end).map_err(failed("making a segment in", &dir))?;
         derived = derive(&dir, &id, &snapshot, loss)?;
     }
-    let Derived { index, totals, walked, findings: disagree, given_up } = derived;
+    let Derived { index, totals, walked, closed, findings: disagree, given_up } = derived;
     findings.extend(walked.findings.iter().cloned());
     findings.extend(disagree);
     let index = on_disk(&folder, &snapshot, index, ("asked for".to_owned(), true), walked.end.seq, &mut findings);
-    let opened = finish(folder, plain(), Parts { snapshot, walked, index, totals, findings })?;
+    let opened = finish(folder, plain(), Parts { snapshot, walked, index, totals, closed, findings })?;
     Ok((opened, given_up))
 }
 
@@ -96,25 +99,28 @@ struct Parts {
     walked: Walked,
     index: Index,
     totals: Totals,
+    closed: BTreeSet<u64>,
     findings: Vec<Finding>,
 }
 
 /// Cuts the tail, checks that bodies and archives are there, cleans up, and opens the journal for appending.
 fn finish(folder: Folder, through: Through, parts: Parts) -> Result<Opened, OpenError> {
-    let Parts { snapshot, walked, index, totals, mut findings } = parts;
+    let Parts { snapshot, walked, index, totals, mut closed, mut findings } = parts;
     let dir = &folder.dir;
     if let Some(tail) = &walked.tail {
         findings.push(cut(dir, tail, walked.end.seq + 1)?);
     }
     let mut bodies = Bodies::open(dir).map_err(failed("opening", dir))?;
     let count = index.count().map_err(|IndexFailed(file)| StoreError::Damaged { file, offset: 0 })?;
+    // A commit that is damaged now was read when the index took it in.
+    closed.extend(&count.closed);
     findings.extend(missing_bodies(&snapshot, &index, &bodies, &count)?);
     bodies.set_live(count.bodies.iter().map(|(hash, (rows, _))| (*hash, *rows)).collect());
     findings.extend(missing_archives(dir, &snapshot));
     let journal = Journal::resume(dir, folder.id, &walked, through)?;
     let clean = walked.tail.is_none() && findings.iter().all(|finding| finding.weight() < Weight::Loss);
     findings.extend(clean_up(dir, &snapshot, &bodies, clean).map_err(failed("cleaning up in", dir))?);
-    Ok(Opened { folder, snapshot, journal, index, bodies, totals, findings })
+    Ok(Opened { folder, snapshot, journal, index, bodies, totals, closed, findings })
 }
 
 /// The newest snapshot that can be read; the beginning of time if there is none.
@@ -142,6 +148,8 @@ struct KeptIndex {
     applied: Option<u64>,
     /// Whether its folder may be used again: not while a sled that failed is still about in it.
     at_rest: bool,
+    /// Events closed since the snapshot, by the journal.
+    closed: BTreeSet<u64>,
 }
 
 impl KeptIndex {
@@ -152,9 +160,11 @@ impl KeptIndex {
         }
         let opened = Index::open(&path, *id).and_then(|index| Ok((index.applied()?, index)));
         match opened {
-            Ok((Some(applied), index)) => Self { index: Ok(index), applied: Some(applied), at_rest: true },
+            Ok((Some(applied), index)) => {
+                Self { index: Ok(index), applied: Some(applied), at_rest: true, closed: BTreeSet::new() }
+            }
             Ok((None, index)) => {
-                let mut kept = Self { index: Ok(index), applied: None, at_rest: true };
+                let mut kept = Self { index: Ok(index), applied: None, at_rest: true, closed: BTreeSet::new() };
                 kept.fail("it was never finished or is of another store");
                 kept
             }
@@ -163,7 +173,7 @@ impl KeptIndex {
     }
 
     fn unusable(why: String) -> Self {
-        Self { index: Err(why), applied: None, at_rest: true }
+        Self { index: Err(why), applied: None, at_rest: true, closed: BTreeSet::new() }
     }
 
     fn fail(&mut self, why: impl Into<String>) {
@@ -208,6 +218,7 @@ impl KeptIndex {
             self.fail(why);
         }
         *totals = record.after;
+        self.closed.extend(record.closes);
         Ok(())
     }
 }

@@ -1,17 +1,21 @@
 //! One commit as bytes: what the journal carries, hand-written so that the place of every value in it is known.
 //!
 //! ```text
-//! payload = version 1 | totals after | puts | dels | events
+//! payload = version | totals after | puts | dels | events | closes, in version 2
 //! puts    = count u32 | { table | key | 0 | length u32 | value   or   table | key | 1 | length u64 | sha-256 }
 //! dels    = count u32 | { table | key }
 //! events  = count u32 | leaf
 //! leaf    = index u64 | commitment | length u32 | sealed
+//! closes  = count u32, not 0 | { index u64 }
 //! ```
+//! A commit that closes nothing is written in version 1, so that a store that never closed anything is read by older
+//! programs too.
 //! Refuses bytes that break a limit, name a reserved table, or go on after their end.
 
 use crate::census::Totals;
 use crate::changes::{
-    BODIES_MAX, Changes, EVENT_MAX, EVENTS_MAX, EventLeaf, INLINE_MAX, Key, ROWS_MAX, VALUE_MAX, WEIGHT_MAX, usable,
+    BODIES_MAX, CLOSES_MAX, Changes, EVENT_MAX, EVENTS_MAX, EventLeaf, INLINE_MAX, Key, ROWS_MAX, VALUE_MAX,
+    WEIGHT_MAX, usable,
 };
 use crate::format::{COUNT_MAX, Cursor, Hash, len32};
 
@@ -19,6 +23,7 @@ use crate::format::{COUNT_MAX, Cursor, Hash, len32};
 pub(crate) const PAYLOAD_MAX: usize = WEIGHT_MAX + 1024;
 
 const VERSION: u8 = 1;
+const VERSION_CLOSING: u8 = 2;
 const INLINE: u8 = 0;
 const BODY: u8 = 1;
 const LEAF_FIXED: usize = 8 + 32 + 4;
@@ -30,6 +35,7 @@ pub(crate) struct Record<'a> {
     pub(crate) puts: Vec<Wrote<'a>>,
     pub(crate) dels: Vec<(u8, Key)>,
     pub(crate) events: Vec<LeafAt<'a>>,
+    pub(crate) closes: Vec<u64>,
 }
 
 /// A row that was written.
@@ -67,7 +73,7 @@ pub(crate) struct Places {
 pub(crate) fn encode(out: &mut Vec<u8>, changes: &Changes, hashes: &[Hash], after: &Totals) -> Places {
     let base = out.len();
     let mut places = Places::default();
-    out.push(VERSION);
+    out.push(if changes.closes.is_empty() { VERSION } else { VERSION_CLOSING });
     after.encode(out);
     out.extend_from_slice(&len32(changes.puts.len()));
     for (put, hash) in changes.puts.iter().zip(hashes) {
@@ -83,6 +89,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, changes: &Changes, hashes: &[Hash], afte
     for event in &changes.events {
         places.events.push(out.len() - base);
         encode_leaf(out, event);
+    }
+    if !changes.closes.is_empty() {
+        out.extend_from_slice(&len32(changes.closes.len()));
+        changes.closes.iter().for_each(|index| out.extend_from_slice(&index.to_le_bytes()));
     }
     places
 }
@@ -107,9 +117,7 @@ fn encode_value(out: &mut Vec<u8>, value: &[u8], hash: &Hash) {
 /// Reads a payload; `None` for anything [`encode`] would not have written.
 pub(crate) fn decode(payload: &[u8]) -> Option<Record<'_>> {
     let cursor = &mut Cursor::new(payload);
-    if cursor.u8()? != VERSION {
-        return None;
-    }
+    let version = cursor.u8().filter(|version| [VERSION, VERSION_CLOSING].contains(version))?;
     let after = Totals::decode(cursor)?;
     let puts = listed(cursor, ROWS_MAX, 1 + 32 + 1 + 4, decode_put)?;
     let dels = listed(cursor, ROWS_MAX, 1 + 32, |cursor| row_head(cursor))?;
@@ -118,7 +126,13 @@ pub(crate) fn decode(payload: &[u8]) -> Option<Record<'_>> {
         let leaf = decode_leaf(cursor)?;
         Some(LeafAt { index: leaf.index, at, bytes: payload.get(at..cursor.at())? })
     })?;
-    (cursor.left() == 0).then_some(Record { after, puts, dels, events })
+    let closes = if version == VERSION_CLOSING {
+        let index = |cursor: &mut Cursor<'_>| cursor.u64().filter(|index| *index <= COUNT_MAX);
+        listed(cursor, CLOSES_MAX, 8, index).filter(|closes| !closes.is_empty())?
+    } else {
+        Vec::new()
+    };
+    (cursor.left() == 0).then_some(Record { after, puts, dels, events, closes })
 }
 
 fn listed<'a, T>(
@@ -183,6 +197,7 @@ mod tests {
             puts: vec![put(1, 1, 0), put(2, 2, INLINE_MAX), put(3, 3, INLINE_MAX + 1)],
             dels: vec![(4, [4; 32])],
             events: vec![EventLeaf { index: 5, commitment: [6; 32], sealed: vec![7; 8] }],
+            closes: vec![4, 2],
             ..Changes::default()
         };
         let hashes = changes.puts.iter().map(|put| digest(&put.value)).collect();
@@ -207,7 +222,7 @@ mod tests {
                 Value::Body { hash, len } => assert_eq!((hash, len), (digest(&put.value), put.value.len() as u64)),
             }
         }
-        assert_eq!(record.dels, changes.dels);
+        assert_eq!((record.dels, record.closes), (changes.dels.clone(), changes.closes.clone()));
         let leaf = &record.events[0];
         assert_eq!(leaf.at, places.events[0]);
         assert!(decode_leaf(&mut Cursor::new(leaf.bytes)) == Some(changes.events[0].clone()));
@@ -222,6 +237,20 @@ mod tests {
         encode(&mut payload, &changes, &hashes, &Totals::default());
         assert!((0..payload.len()).all(|len| decode(&payload[..len]).is_none()));
         payload.push(0);
+        assert!(decode(&payload).is_none());
+    }
+
+    #[test]
+    fn a_commit_that_closes_nothing_is_written_as_it_always_was() {
+        let (mut changes, hashes) = sample();
+        changes.closes.clear();
+        let mut payload = Vec::new();
+        encode(&mut payload, &changes, &hashes, &Totals::default());
+        assert_eq!(payload[0], VERSION);
+        assert!(decode(&payload).unwrap().closes.is_empty());
+        // An empty list of closes is nothing that is ever written.
+        payload[0] = VERSION_CLOSING;
+        payload.extend_from_slice(&len32(0));
         assert!(decode(&payload).is_none());
     }
 

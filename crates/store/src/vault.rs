@@ -71,6 +71,8 @@ pub struct Batch<'a> {
     /// Cases, classes and letters whose data keys go: nothing sealed under them opens again once the wrapping keys
     /// turn. Service and evidence have no data key and are passed over.
     pub erase: &'a [Under],
+    /// Earlier events whose salt and opening go.
+    pub close: &'a [u64],
 }
 
 /// Says how a sealed batch ended: give it to [`Vault::committed`] or [`Vault::abandoned`]. Forgetting it costs a wrap
@@ -122,6 +124,12 @@ impl Vault {
         self.deks().content.is_none()
     }
 
+    /// The epoch of the wrapping keys.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.deks().epoch
+    }
+
     /// The blind key under which a row stands.
     #[must_use]
     pub fn blind(&self, table: Table, key: &[u8]) -> Key {
@@ -160,6 +168,7 @@ impl Vault {
         for event in batch.events {
             changes.events.push(self.seal_event(event, rng)?);
         }
+        changes.closes = batch.close.to_vec();
         self.deks().start_erasing(&erase);
         Ok((changes, Ticket { wraps: sealed.wraps, erased: erase }))
     }
@@ -223,9 +232,13 @@ impl Vault {
     /// Opens an event leaf.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] (table 0), [`VaultError::Newer`].
+    /// [`VaultError::Erased`] for one that was closed; [`VaultError::Damaged`] (table 0), [`VaultError::Newer`].
     pub fn open_event(&self, leaf: &EventLeaf) -> Result<EventRow, VaultError> {
         let damaged = || VaultError::Damaged { table: EVENT_TABLE };
+        // A leaf lost with the journal is empty too; it has lost its commitment as well.
+        if leaf.sealed.is_empty() && leaf.commitment != [0; 32] {
+            return Err(VaultError::Erased);
+        }
         let (version, framed) = leaf.sealed.split_first().ok_or_else(damaged)?;
         if *version > value::VERSION {
             return Err(VaultError::Newer { found: *version, known: value::VERSION });

@@ -58,7 +58,7 @@ pub(super) fn side_of(act: ActKind) -> Option<Direction> {
         ActKind::Acknowledge | ActKind::AskInfo | ActKind::Answer | ActKind::ConfirmArrival => {
             Some(Direction::Received)
         }
-        ActKind::WithdrawConsent | ActKind::Stay | ActKind::Recall | ActKind::OpenMessage => None,
+        ActKind::WithdrawConsent | ActKind::Stay | ActKind::Recall | ActKind::OpenMessage | ActKind::Erase => None,
     }
 }
 
@@ -270,7 +270,7 @@ impl Case {
         }
     }
 
-    fn may_open(&self, id: MsgId, actor: &Actor, now: u64) -> Result<(), Refusal> {
+    pub(super) fn may_open(&self, id: MsgId, actor: &Actor, now: u64) -> Result<(), Refusal> {
         let letter = self.letter(id).ok_or(Refusal::NoSuchMessage)?;
         if letter.out {
             return Err(Refusal::NotForReading);

@@ -1,6 +1,6 @@
 //! How each fact changes a case. Total: nothing here fails, and a damaged fact is counted, never skipped in silence.
 
-use clearhouse_protocol::ids::{MsgId, NodeId, OrgId};
+use clearhouse_protocol::ids::{Digest, MsgId, NodeId, OrgId};
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{RefusalCode, Stage};
 
@@ -8,6 +8,7 @@ use super::fact::{self, Fact};
 use super::letter::{Letter, Light};
 use super::{Case, Fired, GAPS_MAX, NotTaken, child};
 use crate::body::{self, CheckedBody};
+use crate::consent::DataClass;
 use crate::deadlines::Rule;
 use crate::roles::is_label;
 
@@ -17,6 +18,7 @@ fn id(bytes: &[u8]) -> Option<MsgId> {
 
 impl Case {
     pub(super) fn take(&mut self, fact: &Fact) {
+        self.note_digest(fact);
         let taken = match fact {
             // A case is opened once; a second opening is damage.
             Fact::Opened(_) => None,
@@ -36,12 +38,49 @@ impl Case {
                 self.stayed_here.get_or_insert(f.at);
                 Some(())
             }
+            Fact::Logged(f) => {
+                self.logged.push(f.event);
+                Some(())
+            }
+            Fact::PartsErased(f) => self.parts_erased(f),
             Fact::RefusedHere(f) => self.note_not_taken(&f.msg_id, f.msg_type, f.seq, f.at, Some(f.code.clone())),
             Fact::HeldUnread(f) => self.note_not_taken(&f.msg_id, f.msg_type, f.seq, f.at, None),
         };
         if taken.is_none() {
             self.unreadable = self.unreadable.saturating_add(1);
         }
+    }
+
+    /// Remembers the envelope in which a message of theirs came.
+    fn note_digest(&mut self, fact: &Fact) {
+        let digest = match fact {
+            Fact::MessageIn(f) => &f.digest,
+            Fact::RefusedHere(f) => &f.digest,
+            Fact::HeldUnread(f) => &f.digest,
+            Fact::Opened(_)
+            | Fact::ConsentRecorded(_)
+            | Fact::ConsentWithdrawn(_)
+            | Fact::MessageOut(_)
+            | Fact::Stored(_)
+            | Fact::ReceiptIn(_)
+            | Fact::OpenedHere(_)
+            | Fact::SendFailed(_)
+            | Fact::Expired(_)
+            | Fact::Recalled(_)
+            | Fact::Gap(_)
+            | Fact::TimerFired(_)
+            | Fact::Stayed(_)
+            | Fact::Logged(_)
+            | Fact::PartsErased(_) => return,
+        };
+        self.came_in.extend(Digest::try_from(digest.as_slice()));
+    }
+
+    fn parts_erased(&mut self, f: &fact::PartsErased) -> Option<()> {
+        let classes: Option<Vec<DataClass>> = f.classes.iter().map(|code| DataClass::from_code(code)).collect();
+        let newest = self.letters.len();
+        self.erased_parts.extend(classes?.into_iter().map(|class| (class, newest)));
+        Some(())
     }
 
     /// The other organisation of this case; a fact about any other has no place here.

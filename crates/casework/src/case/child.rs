@@ -74,7 +74,8 @@ pub fn guard_act(act: ActKind) -> Result<(), Refusal> {
         | ActKind::WithdrawConsent
         | ActKind::Stay
         | ActKind::Recall
-        | ActKind::OpenMessage => Ok(()),
+        | ActKind::OpenMessage
+        | ActKind::Erase => Ok(()),
     }
 }
 

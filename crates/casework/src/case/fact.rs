@@ -69,13 +69,17 @@ facts! {
     RefusedHere(RefusedHere) = "15";
     /// A message of theirs is kept sealed because this version cannot read its type.
     HeldUnread(HeldUnread) = "16";
+    /// An entry of the node's log that names no message is of this case.
+    Logged(Logged) = "17";
+    /// Parts of the profile were erased here.
+    PartsErased(PartsErased) = "18";
 }
 
 /// A fact in the one field it is stored in.
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 struct Record {
-    #[prost(oneof = "Any", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "Any", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18")]
     fact: Option<Any>,
 }
 
@@ -287,6 +291,9 @@ pub struct MessageIn {
     /// The node that signed, 16 bytes.
     #[prost(bytes = "vec", tag = "9")]
     pub node: Vec<u8>,
+    /// The envelope it came in, 32 bytes; empty in facts of earlier versions.
+    #[prost(bytes = "vec", tag = "10")]
+    pub digest: Vec<u8>,
 }
 
 /// See [`Fact::OpenedHere`].
@@ -395,6 +402,9 @@ pub struct RefusedHere {
     /// The stable code, `CH-C....`.
     #[prost(string, tag = "5")]
     pub code: String,
+    /// The envelope it came in, 32 bytes; empty in facts of earlier versions.
+    #[prost(bytes = "vec", tag = "6")]
+    pub digest: Vec<u8>,
 }
 
 /// See [`Fact::HeldUnread`].
@@ -413,6 +423,36 @@ pub struct HeldUnread {
     /// Unix seconds.
     #[prost(uint64, tag = "4")]
     pub at: u64,
+    /// The envelope it came in, 32 bytes; empty in facts of earlier versions.
+    #[prost(bytes = "vec", tag = "5")]
+    pub digest: Vec<u8>,
+}
+
+/// See [`Fact::Logged`].
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct Logged {
+    /// Its position in the log.
+    #[prost(uint64, tag = "1")]
+    pub event: u64,
+}
+
+/// See [`Fact::PartsErased`].
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct PartsErased {
+    /// Codes of the classes.
+    #[prost(string, repeated, tag = "1")]
+    pub classes: Vec<String>,
+    /// The rule by which, see [`ErasureRule`](super::erase::ErasureRule).
+    #[prost(string, tag = "2")]
+    pub rule: String,
+    /// Unix seconds.
+    #[prost(uint64, tag = "3")]
+    pub at: u64,
+    /// The role of who decided it.
+    #[prost(string, tag = "4")]
+    pub role: String,
 }
 
 impl Drop for MessageOut {
@@ -460,6 +500,7 @@ mod tests {
             received_at: 0,
             org: Vec::new(),
             node: Vec::new(),
+            digest: Vec::new(),
         };
         let table = [
             (1, Fact::Opened(Opened::default())),
@@ -478,6 +519,8 @@ mod tests {
             (14, Fact::Stayed(Stayed::default())),
             (15, Fact::RefusedHere(RefusedHere::default())),
             (16, Fact::HeldUnread(HeldUnread::default())),
+            (17, Fact::Logged(Logged::default())),
+            (18, Fact::PartsErased(PartsErased::default())),
         ];
         for (number, fact) in table {
             let tag = (number << 3) | 2;

@@ -85,7 +85,9 @@ impl Case {
                 // An older part never takes the place of a newer one that may not be shown.
                 let Some(class) = class.filter(|c| !seen.contains(c)) else { continue };
                 seen.push(class);
-                if let Ok(consent) = self.consent_for(body, purpose, Some(class), now) {
+                if !self.is_erased(letter.id, class)
+                    && let Ok(consent) = self.consent_for(body, purpose, Some(class), now)
+                {
                     parts.push(VisiblePart { message: letter.id, class, consent });
                 }
             }

@@ -19,6 +19,7 @@ use crate::roles::{Actor, Role};
 
 mod both_ends;
 mod child_path;
+mod erasing;
 mod guards;
 mod peers;
 mod show;
@@ -210,6 +211,7 @@ impl Pair {
                 received_at: now,
                 org: org.to_vec(),
                 node,
+                digest: vec![id.0[0]; 32],
             }),
             Err(refusal) => Fact::RefusedHere(RefusedHere {
                 msg_id: id.to_vec(),
@@ -217,6 +219,7 @@ impl Pair {
                 seq,
                 at: now,
                 code: refusal.code().to_owned(),
+                digest: vec![id.0[0]; 32],
             }),
         };
         self.end(!to_o).note(fact);
@@ -415,6 +418,7 @@ fn damage_is_counted_and_shown_never_skipped() {
         received_at: NOW,
         org: ORG_D.to_vec(),
         node: vec![1; 16],
+        digest: vec![],
     }));
     assert_eq!(pair.o.case.unreadable(), 1);
     assert_eq!(pair.o.case.state(), State::Delivered);

@@ -44,7 +44,14 @@ impl Cases {
                 Err(_) => self.damaged += 1,
             },
             (_, Some(Err(_))) => self.damaged += 1,
-            (_, None) => drop(self.cases.remove(&id)),
+            (_, None) => self.forget(id),
+        }
+    }
+
+    /// Drops everything known of a case.
+    pub(super) fn forget(&mut self, id: CaseId) {
+        if let Some(entry) = self.cases.remove(&id) {
+            self.conversations.remove(&(entry.case.conversation(), entry.case.peer_org()));
         }
     }
 
@@ -120,6 +127,11 @@ impl FactWriter {
             must_be_new: true,
         }
     }
+}
+
+/// The case of which a row is a fact.
+pub(super) fn case_of(row: &Row) -> Option<CaseId> {
+    split_key(&row.key).map(|(case, _)| case)
 }
 
 fn split_key(key: &[u8]) -> Option<(CaseId, u64)> {

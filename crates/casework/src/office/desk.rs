@@ -21,7 +21,7 @@ use crate::body::{self, BODY_VERSION, CheckedBody, FaultKind};
 use crate::case::Case;
 use crate::case::act::Act;
 use crate::case::fact::{
-    By, ConsentRecorded, ConsentWithdrawn, Fact, Gap, HeldUnread, MessageIn, MessageOut, OpenedHere, Recalled,
+    By, ConsentRecorded, ConsentWithdrawn, Fact, Gap, HeldUnread, Logged, MessageIn, MessageOut, OpenedHere, Recalled,
     ReceiptIn, RefusedHere, Stayed,
 };
 use crate::consent::{DataClass, Purpose};
@@ -99,8 +99,9 @@ impl Office {
         now.rng.fill_bytes(&mut conversation);
         let id = CaseId(id);
         let opened = self.opening_fact(id, 1, ConversationId(conversation), peer, now.time, Some(actor));
-        let mut step = Step { rows: vec![FactWriter::new(id, 0).row(&opened)], ..Step::default() };
-        self.record(&mut step, &Happening::of(AuditEvent::LocalAct).by(actor.role.code()), now);
+        let mut facts = FactWriter::new(id, 0);
+        let mut step = Step { rows: vec![facts.row(&opened)], ..Step::default() };
+        self.log(&Happening::of(AuditEvent::LocalAct).by(actor.role.code()), &mut facts, &mut step, now);
         Ok((step, id))
     }
 
@@ -119,7 +120,7 @@ impl Office {
         case.may(&Act::RecordConsent(&consent), actor, now.time)?;
         let fact = ConsentRecorded { consent: Some(consent), at: now.time, by: Some(By::from(actor)) };
         let mut step = Step { rows: vec![facts.row(&Fact::ConsentRecorded(fact))], ..Step::default() };
-        self.record(&mut step, &Happening::of(AuditEvent::LocalAct).by(actor.role.code()), now);
+        self.log(&Happening::of(AuditEvent::LocalAct).by(actor.role.code()), &mut facts, &mut step, now);
         Ok(step)
     }
 
@@ -155,12 +156,13 @@ impl Office {
         withdrawal: Withdrawal,
         now: &mut Now<'_, R>,
     ) -> Result<(Step, Withdrawn), Stop> {
-        let (case, mut facts) = self.to_act(case)?;
+        let (case, mut facts) = self.to_hear(case)?;
         case.may(&Act::WithdrawConsent(&withdrawal), actor, now.time)?;
         let mut step = Step::default();
+        self.call_off(case.id(), actor.role.code(), &mut step, now);
         let fact = ConsentWithdrawn { withdrawal: Some(withdrawal.clone()), at: now.time, by: Some(By::from(actor)) };
         step.rows.push(facts.row(&Fact::ConsentWithdrawn(fact)));
-        self.record(&mut step, &Happening::of(AuditEvent::Withdrawn).by(actor.role.code()), now);
+        self.log(&Happening::of(AuditEvent::Withdrawn).by(actor.role.code()), &mut facts, &mut step, now);
         let recalled = self.recall_waiting(case, |body| rests_on(body, &withdrawal), &mut facts, &mut step, now);
         // Her word travels wherever a message of this case may be, even when its receiver cannot be reached today.
         let left = case.letters().iter().any(|l| !l.is_out() || (l.counts() && !recalled.contains(&l.id())));
@@ -186,12 +188,13 @@ impl Office {
         actor: &Actor,
         now: &mut Now<'_, R>,
     ) -> Result<(Step, Withdrawn), Stop> {
-        let (case, mut facts) = self.to_act(case)?;
+        let (case, mut facts) = self.to_hear(case)?;
         case.may(&Act::Stay, actor, now.time)?;
         let mut step = Step::default();
+        self.call_off(case.id(), actor.role.code(), &mut step, now);
         let stayed = Stayed { at: now.time, by: Some(By::from(actor)) };
         step.rows.push(facts.row(&Fact::Stayed(stayed)));
-        self.record(&mut step, &Happening::of(AuditEvent::LocalAct).by(actor.role.code()), now);
+        self.log(&Happening::of(AuditEvent::LocalAct).by(actor.role.code()), &mut facts, &mut step, now);
         let recalled = self.recall_waiting(case, is_not_her_word, &mut facts, &mut step, now);
         let left = case.letters().iter().any(|l| !l.is_out() || (l.counts() && !recalled.contains(&l.id())));
         let mut told = None;
@@ -274,7 +277,7 @@ impl Office {
         let body = match body::check(inner.msg_type, inner.body_version, &inner.body) {
             Ok(body) => body,
             Err(fault) if fault.kind == FaultKind::CannotRead => {
-                return (Stage::CannotRead, RefusalCode::Unspecified, self.keep_unread(opened));
+                return (Stage::CannotRead, RefusalCode::Unspecified, self.keep_unread(opened, now));
             }
             Err(fault) => return self.refuse(opened, known, Refusal::Body(fault), now),
         };
@@ -308,6 +311,8 @@ impl Office {
         if let Err(refusal) = case.accepts(&body, opened.sender.0, now.time) {
             return self.refuse(opened, known, refusal, now);
         }
+        // It was written to people, and they have to see it.
+        self.call_off(case.id(), "", &mut step, now);
         self.note_gap(opened, &mut facts, &mut step, now.time);
         step.rows.push(facts.row(&Fact::MessageIn(message_in(opened, &body, now.time))));
         // Her word counts here from this commit on, whoever heard it: nothing that rests on it leaves after it.
@@ -331,12 +336,17 @@ impl Office {
     }
 
     /// Keeps a message of a type or version this node does not read, under the case's key when there is a case.
-    pub(super) fn keep_unread(&self, opened: &Opened) -> Step {
+    pub(super) fn keep_unread<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
         let case = self.cases.as_ref().and_then(|c| c.in_conversation(opened.conversation, opened.sender.0));
         let Some(case) = case else { return Step::default() };
         let inner = opened.inner();
-        let held =
-            HeldUnread { msg_id: opened.msg_id.to_vec(), msg_type: inner.msg_type, seq: inner.seq, at: inner.created };
+        let held = HeldUnread {
+            msg_id: opened.msg_id.to_vec(),
+            msg_type: inner.msg_type,
+            seq: inner.seq,
+            at: inner.created,
+            digest: opened.digest.to_vec(),
+        };
         let (signed, sig) = opened.signed_bytes();
         let kept = [sig.as_slice(), signed].concat();
         let mut facts = FactWriter::new(case.id(), self.next_fact(case.id()));
@@ -344,7 +354,9 @@ impl Office {
             facts.row(&Fact::HeldUnread(held)),
             document_row(case.id(), opened.msg_id, Document::Unread, Some(kept)),
         ];
-        Step { rows, ..Step::default() }
+        let mut step = Step { rows, ..Step::default() };
+        self.call_off(case.id(), "", &mut step, now);
+        step
     }
 
     /// Writes a receipt into the case of the message it is about.
@@ -524,6 +536,7 @@ impl Office {
                 seq: opened.inner().seq,
                 at: now.time,
                 code: refusal.code().to_owned(),
+                digest: opened.digest.to_vec(),
             };
             step.rows.push(FactWriter::new(case.id(), self.next_fact(case.id())).row(&Fact::RefusedHere(fact)));
         }
@@ -614,10 +627,29 @@ impl Office {
         })
     }
 
-    fn to_act(&self, case: CaseId) -> Result<(&Case, FactWriter), Stop> {
+    /// A case on which somebody may act: one that is being erased is not.
+    pub(super) fn to_act(&self, case: CaseId) -> Result<(&Case, FactWriter), Stop> {
+        let found = self.to_hear(case)?;
+        if self.is_hidden(case) { Err(Refusal::BeingErased.into()) } else { Ok(found) }
+    }
+
+    /// A case in which her own word counts, whatever is being done with it.
+    fn to_hear(&self, case: CaseId) -> Result<(&Case, FactWriter), Stop> {
         let cases = self.cases.as_ref().ok_or(Stop::Locked)?;
         let found = cases.case(case).ok_or(Stop::NoSuch)?;
         Ok((found, FactWriter::new(case, cases.next_fact(case))))
+    }
+
+    /// Records an event that names no message, and in the case that it is of this case.
+    pub(super) fn log<R: CryptoRng>(
+        &self,
+        happening: &Happening,
+        facts: &mut FactWriter,
+        step: &mut Step,
+        now: &mut Now<'_, R>,
+    ) {
+        let event = self.record(step, happening, now).index;
+        step.rows.push(facts.row(&Fact::Logged(Logged { event })));
     }
 
     fn next_fact(&self, case: CaseId) -> u64 {
@@ -668,7 +700,7 @@ impl Office {
         Some(of.with(org, node).about(self.digest_of_theirs(org, id)?, class))
     }
 
-    fn digest_of_ours(&self, msg_id: MsgId) -> Option<Digest> {
+    pub(super) fn digest_of_ours(&self, msg_id: MsgId) -> Option<Digest> {
         Digest::try_from(self.mail.outgoing(msg_id)?.digest.as_slice()).ok()
     }
 
@@ -753,6 +785,7 @@ fn message_in(opened: &Opened, body: &CheckedBody, now: u64) -> MessageIn {
         received_at: now,
         org: opened.sender.0.to_vec(),
         node: opened.sender.1.to_vec(),
+        digest: opened.digest.to_vec(),
     }
 }
 

@@ -233,4 +233,4 @@ fn heard_row(node: NodeId, heard: &Heard) -> Row {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(super) mod tests;

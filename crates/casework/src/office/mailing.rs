@@ -138,7 +138,7 @@ impl Office {
                 self.answer(opened, stage, refusal, step, now)
             }
             Ok(MessageType::Unspecified) | Err(_) => {
-                let step = self.keep_unread(opened);
+                let step = self.keep_unread(opened, now);
                 self.answer(opened, Stage::CannotRead, RefusalCode::Unspecified, step, now)
             }
         }
@@ -155,8 +155,12 @@ impl Office {
     ) -> Step {
         step.rows.extend(self.mail.take(opened, stage, refusal));
         let event = if stage == Stage::Refused { AuditEvent::Rejected } else { AuditEvent::AuditReceived };
-        let happening =
-            Happening::of(event).with(opened.sender.0, opened.sender.1).about(opened.digest, opened.inner().msg_type);
+        // In another envelope than before: the first one says which message it is.
+        let first = self.mail.seen(opened.sender.1, opened.msg_id);
+        let happening = Happening {
+            answers: first.and_then(|taken| Digest::try_from(taken.digest.as_slice()).ok()),
+            ..Happening::of(event).with(opened.sender.0, opened.sender.1).about(opened.digest, opened.inner().msg_type)
+        };
         self.record(&mut step, &happening, now);
         let said = Said { digest: opened.digest, msg_id: opened.msg_id, stage, refusal, actor_label: "" };
         self.send_receipt(&said, opened.sender, opened.conversation, &mut step, now);
@@ -235,9 +239,13 @@ impl Office {
             self.note_receipt(msg_id, said, opened, &mut step);
             step.rows.extend(self.account_answered(msg_id, opened.sender.1, said));
         }
-        let happening = Happening::of(if ours.is_some() { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected })
-            .with(opened.sender.0, opened.sender.1)
-            .about(opened.digest, MessageType::Receipt as u32);
+        let event = if ours.is_some() { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected };
+        let happening = Happening {
+            answers: ours.and_then(|msg_id| self.digest_of_ours(msg_id)),
+            ..Happening::of(event)
+                .with(opened.sender.0, opened.sender.1)
+                .about(opened.digest, MessageType::Receipt as u32)
+        };
         self.record(&mut step, &happening, now);
         step
     }
@@ -302,10 +310,22 @@ pub(super) struct Said<'a> {
     pub(super) actor_label: &'a str,
 }
 
+/// Every key under which a receipt of a message may be kept.
+pub(super) fn receipt_keys(msg_id: MsgId) -> impl Iterator<Item = Vec<u8>> {
+    (0..=STAGE_LAST).map(move |stage| receipt_key(msg_id, stage))
+}
+
+/// The highest number of a stage.
+const STAGE_LAST: i32 = 16;
+
+fn receipt_key(msg_id: MsgId, stage: i32) -> Vec<u8> {
+    [msg_id.as_bytes(), &stage.to_be_bytes()].concat()
+}
+
 fn receipt_row(msg_id: MsgId, stage: i32, body: &[u8]) -> clearhouse_protocol::rows::Row {
     clearhouse_protocol::rows::Row {
         table: clearhouse_protocol::rows::Table::Receipt,
-        key: [msg_id.as_bytes(), &stage.to_be_bytes()].concat(),
+        key: receipt_key(msg_id, stage),
         value: Some(body.to_vec()),
         under: clearhouse_protocol::rows::Under::Evidence,
         must_be_new: false,

@@ -5,13 +5,14 @@
 //! starts again from its rows is the same office. No step may have its effects before its rows are durable.
 //!
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
-//! [`desk`] what persons do, [`cases`] what is known of cases while content is open, [`witness`] others' logs,
-//! [`telling`] and [`hearing`] what nodes show coordinators of their logs, [`proving`] what the ends of a message show
+//! [`desk`] what persons do, [`erasing`] how a case goes, [`cases`] what is known of cases while content is open,
+//! [`witness`] others' logs, [`telling`] and [`hearing`] what nodes show coordinators of their logs, [`proving`] what the ends of a message show
 //! each other, [`alarms`] what coordinators raise when a word is missing.
 
 pub mod alarms;
 pub mod cases;
 pub mod desk;
+pub mod erasing;
 pub mod hearing;
 pub mod mailing;
 pub mod people;
@@ -34,6 +35,7 @@ use rand_core::CryptoRng;
 use crate::deadlines::{Deadlines, Zone};
 use alarms::Alarms;
 use cases::Cases;
+use erasing::Erasing;
 use hearing::Hearing;
 use people::Staff;
 use proving::Proving;
@@ -105,6 +107,7 @@ pub struct Office {
     telling: Telling,
     hearing: Hearing,
     proving: Proving,
+    erasing: Erasing,
     alarms: Alarms,
 }
 
@@ -128,6 +131,7 @@ impl Office {
             telling: Telling::default(),
             hearing: Hearing::default(),
             proving: Proving::default(),
+            erasing: Erasing::default(),
             alarms: Alarms::default(),
         }
     }
@@ -147,8 +151,15 @@ impl Office {
                 Table::Heard => self.hearing.apply(row),
                 Table::Proving => self.proving.apply(row),
                 Table::Alarm => self.alarms.apply(row),
+                Table::Erasing => {
+                    if let (Some(case), Some(cases)) = (self.erasing.apply(row), &mut self.cases) {
+                        cases.forget(case);
+                    }
+                }
                 Table::Fact => {
-                    if let Some(cases) = &mut self.cases {
+                    if let Some(cases) = &mut self.cases
+                        && !cases::case_of(row).is_some_and(|case| self.erasing.is_gone(case))
+                    {
                         cases.apply(row);
                     }
                 }

@@ -4,11 +4,11 @@
 //! without a way to it today gets its proofs when there is one. Refuses a proof under a head without a quorum of
 //! witnesses, where there are any: a log shown to one reader alone proves nothing (protocol section 7.7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
 use clearhouse_protocol::envelope::Opened;
-use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::ids::{Digest, NodeId, OrgId};
 use clearhouse_protocol::limits::PROVED_ENTRIES_MAX;
 use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::proofs::{self, Concerns, Proved, concerns};
@@ -56,6 +56,19 @@ impl Proving {
             Some(Ok(owed)) => drop(self.owed.insert(node, owed)),
             Some(Err(_)) | None => drop(self.owed.remove(&node)),
         }
+    }
+}
+
+impl Proving {
+    /// Rows after which nobody is owed a proof of these entries: they cannot be opened any more.
+    pub(super) fn without(&self, entries: &BTreeSet<u64>) -> Vec<Row> {
+        let touched = self.owed.iter().filter(|(_, owed)| owed.entries.iter().any(|index| entries.contains(index)));
+        let row = |(node, owed): (&NodeId, &Owed)| {
+            let mut left = owed.clone();
+            left.entries.retain(|index| !entries.contains(index));
+            service_row(node.as_bytes(), (!left.entries.is_empty()).then(|| left.encode_to_vec()))
+        };
+        touched.map(row).collect()
     }
 }
 
@@ -157,7 +170,16 @@ impl Office {
 /// The key of the kept proof that an event about an envelope is in somebody's log.
 #[must_use]
 pub fn evidence_key(proved: &Proved) -> Vec<u8> {
-    [proved.digest().as_bytes(), &proved.opening().event.to_be_bytes()].concat()
+    evidence_key_of(proved.digest(), proved.opening().event)
+}
+
+/// Every key under which a proof about an envelope may be kept.
+pub(super) fn evidence_keys(digest: Digest) -> impl Iterator<Item = Vec<u8>> {
+    (1..=AuditEvent::ErasureCalledOff as i32).map(move |event| evidence_key_of(digest, event))
+}
+
+fn evidence_key_of(digest: Digest, event: i32) -> Vec<u8> {
+    [digest.as_bytes(), &event.to_be_bytes()].concat()
 }
 
 fn evidence_row(proved: &Proved) -> Row {

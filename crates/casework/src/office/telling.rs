@@ -119,8 +119,10 @@ impl Office {
             let Some(told) = self.telling.told.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
             let anyway = now >= told.at.saturating_add(QUIET_SECS);
             // One that refuses what it is told is not hurried.
-            let urgent = !told.refused && self.telling.urgent.is_some_and(|entry| entry >= told.up_to);
-            let rested = urgent || now >= told.at.saturating_add(pause);
+            let pressing = !told.refused && self.telling.urgent.is_some_and(|entry| entry >= told.up_to);
+            let rested = pressing || now >= told.at.saturating_add(pause);
+            // What a case waits for before it may go does not wait for the pause.
+            let urgent = self.erasing.is_urgent(told.up_to, told.at, told.refused);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
                 // Its answer came to somebody who does not remember it: this node, before it was put back from an image.
@@ -130,7 +132,7 @@ impl Office {
                 Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
                     rested.then_some(ToTell { to, first: told.confirmed, anyway })
                 }
-                None if !told.more && !rested => None,
+                None if !told.more && !rested && !urgent => None,
                 None => Some(ToTell { to, first: told.up_to, anyway }),
             }
         };

@@ -49,7 +49,7 @@ impl Office {
         step.rows.extend(self.mail.forget(now.time));
         step.rows.extend(self.forget_alarms(now.time));
         if let Some(cases) = &self.cases {
-            for case in cases.iter() {
+            for case in cases.iter().filter(|case| !self.is_hidden(case.id())) {
                 self.watch_case(case, &mut step, now);
             }
         }
@@ -81,8 +81,13 @@ impl Office {
         for fact in case.fires(&self.deadlines, now.time) {
             step.rows.push(facts.row(&fact));
             if let Fact::TimerFired(fired) = &fact {
-                let event = self.record(step, &self.lapse(case, fired), now).index;
-                step.rows.push(self.urgent_row(event));
+                let happening = self.lapse(case, fired);
+                if happening.digest.is_some() {
+                    let event = self.record(step, &happening, now).index;
+                    step.rows.push(self.urgent_row(event));
+                } else {
+                    self.log(&happening, &mut facts, step, now);
+                }
             }
         }
         // What may no longer leave is taken back, if it certainly has not left.

@@ -1,5 +1,5 @@
-//! `case`: opening and looking at cases, and the two ends that belong to the person: she stays, or a message that has
-//! not left is taken back.
+//! `case`: opening and looking at cases, the two ends that belong to the person (she stays, or a message that has not
+//! left is taken back), and the end of a case's life here: erasing.
 
 use clap::{Args, Subcommand};
 use clearhouse_node::calls::Call;
@@ -63,6 +63,44 @@ Examples:
         #[arg(long)]
         yes: bool,
     },
+    /// Erase a case here, or classes of its profile; cannot be taken back once
+    /// it is final
+    #[command(after_help = "\
+A case goes when a coordinator's node has its entries of the log, as a rule
+within minutes; until then 'case keep' calls it off. What the other
+organisation holds is theirs to erase.
+
+Reasons: RetentionEnded, PersonAsked, ConsentWithdrawn, EnteredInError,
+CourtOrdered.
+
+Examples:
+  clearhouse case erase T-7Q4M-2KXY --reason RetentionEnded
+  clearhouse case erase T-7Q4M-2KXY --class Health --reason PersonAsked")]
+    Erase {
+        /// The case's code, or enough of its beginning
+        code: String,
+        /// By which rule; one of the reasons below
+        #[arg(long, value_name = "RULE")]
+        reason: String,
+        /// This class of the profile alone; may be repeated
+        #[arg(long = "class", value_name = "CLASS")]
+        classes: Vec<String>,
+        /// Also while an answer or an arrival is due; coordinators see that
+        #[arg(long)]
+        although_open: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Call an erasure off that is not final yet
+    #[command(after_help = "\
+Examples:
+  clearhouse case list
+  clearhouse case keep T-7Q4M-2KXY")]
+    Keep {
+        /// The case's code, or enough of its beginning
+        code: String,
+    },
     /// Take back a message that has not left this office
     #[command(after_help = "\
 Examples:
@@ -88,6 +126,13 @@ impl Case {
                 secrets::confirm(question, "stays", yes, app.global.no_input)?;
                 Call::Stay { case: code }
             }
+            Act::Erase { code, reason, classes, although_open, yes } => {
+                let what = if classes.is_empty() { "The whole case" } else { "These parts of the profile" };
+                let question = format!("{what} will be erased here, and no backup brings it back.");
+                secrets::confirm(&question, "erase", yes, app.global.no_input)?;
+                Call::CaseErase { case: code, rule: reason, classes, although_open }
+            }
+            Act::Keep { code } => Call::CaseKeep { case: code },
             Act::Recall { code, message } => Call::Recall { case: code, message },
         };
         app.out.reply(&node.ask_as(app, call).await?)?;

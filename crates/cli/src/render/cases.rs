@@ -27,7 +27,12 @@ pub(super) fn cases(v: &Value) -> String {
             marks.push("CHILD".to_owned());
         }
         marks.extend(items(c, "waiting").first().map(super::shown));
-        let with = format!("{} {}", if text(c, "direction") == "sent" { "to" } else { "from" }, text(c, "with"));
+        let with = match text(c, "direction").as_str() {
+            // Of a case that is being erased nothing else is shown.
+            "" => String::new(),
+            "sent" => format!("to {}", text(c, "with")),
+            _ => format!("from {}", text(c, "with")),
+        };
         vec![text(c, "case"), with, text(c, "words"), text(c, "next_due"), marks.join(", ")]
     };
     let rows: Vec<_> = items(v, "cases").iter().map(row).collect();
@@ -35,6 +40,16 @@ pub(super) fn cases(v: &Value) -> String {
         return "There are no cases here.\n".to_owned();
     }
     table(&["CASE", "WITH", "STATE", "NEXT DUE", "WAITING FOR"], &rows)
+}
+
+/// A case that is being erased, or of which parts are.
+pub(super) fn erasing(v: &Value) -> String {
+    let classes: Vec<String> = items(v, "classes").iter().map(super::shown).collect();
+    let what = if classes.is_empty() { "the whole case".to_owned() } else { classes.join(", ") };
+    let lines =
+        [("what", what), ("reason", text(v, "rule")), ("since", text(v, "since")), ("waits for", text(v, "waits_for"))];
+    let keep = format!("Until it is final, `clearhouse case keep {}` calls it off.\n", text(v, "case"));
+    format!("{} is being erased.\n{}{keep}", text(v, "case"), pairs(2, &lines))
 }
 
 pub(super) fn code(v: &Value) -> String {
@@ -94,6 +109,9 @@ fn warnings(v: &Value) -> String {
         if flag(v, field) {
             lines.push(words.to_owned());
         }
+    }
+    for class in items(v, "erased_classes") {
+        lines.push(format!("{} was erased here", super::shown(class)));
     }
     if !items(v, "gaps").is_empty() {
         lines.push("messages of theirs are missing".to_owned());

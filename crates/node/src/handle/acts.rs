@@ -34,7 +34,7 @@ use crate::control::ControlFailure;
 use crate::owner::World;
 
 /// Why an act on a case failed inside the owner.
-enum Failed {
+pub(super) enum Failed {
     Stop(Stop, String),
     Form(FormFault),
     Told(ControlFailure),
@@ -42,7 +42,7 @@ enum Failed {
 
 impl<S: Store + 'static> Handle<S> {
     /// Runs one act on one case in the owner: resolves the code, decides, and words what went wrong.
-    async fn act<T: Send + 'static>(
+    pub(super) async fn act<T: Send + 'static>(
         &self,
         case: String,
         act: impl FnOnce(&World<S>, &Case, &mut Now<'_, Chance>) -> Result<(Step, T), Failed> + Send + 'static,
@@ -138,6 +138,7 @@ impl<S: Store + 'static> Handle<S> {
         self.look_at_cases(&actor, move |world| {
             let cases = world.office.cases().ok_or(Stop::Locked)?;
             let case = show::find_case(cases.iter(), &case, training).ok_or(Stop::NoSuch)?;
+            not_hidden(world, case)?;
             Ok(json!({"schema": "ch.consents/1", "consents": show::consents(world, case, now)}))
         })
         .await
@@ -343,6 +344,7 @@ impl<S: Store + 'static> Handle<S> {
     pub(super) async fn profile_show(&self, actor: Actor, case: String) -> Answer {
         let training = self.training;
         self.act(case, move |world, case, now| {
+            not_hidden(world, case).map_err(stop)?;
             // Every look at the profile is an opening by this person; the first was told to the sender.
             let profile = show::newest(case, wire::MessageType::VictimProfile);
             let mine = profile.and_then(|id| case.letter(id)).is_some_and(|l| l.is_out());
@@ -369,6 +371,7 @@ impl<S: Store + 'static> Handle<S> {
         self.look_at_cases(&actor, move |world| {
             let cases = world.office.cases().ok_or(Stop::Locked)?;
             let case = show::find_case(cases.iter(), &case, training).ok_or(Stop::NoSuch)?;
+            not_hidden(world, case)?;
             let id = MsgId::from_hex(&message).ok_or(Stop::NoSuch)?;
             let tag: [u8; 16] = unhex(&handle).and_then(|h| h.try_into().ok()).ok_or(Stop::NoSuch)?;
             let opened = case.letter(id).is_some_and(|l| l.is_out() || l.read().is_some());
@@ -415,6 +418,11 @@ impl<S: Store + 'static> Handle<S> {
     }
 }
 
+/// Of a case that is being erased nothing is shown.
+fn not_hidden<S: Store>(world: &World<S>, case: &Case) -> Result<(), Stop> {
+    if world.office.is_hidden(case.id()) { Err(Refusal::BeingErased.into()) } else { Ok(()) }
+}
+
 /// The notice an answer is about; without one there is nothing to answer.
 fn the_notice(case: &Case) -> Result<MsgId, Failed> {
     case.notice().map(clearhouse_casework::case::Letter::id).ok_or(refused(Refusal::NothingToAcknowledge))
@@ -424,7 +432,7 @@ fn refused(refusal: Refusal) -> Failed {
     stop(Stop::Refused(refusal))
 }
 
-fn stop(stop: Stop) -> Failed {
+pub(super) fn stop(stop: Stop) -> Failed {
     Failed::Stop(stop, String::new())
 }
 

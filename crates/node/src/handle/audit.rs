@@ -9,6 +9,7 @@ use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::audit::{AuditEvent, unpad};
 use clearhouse_protocol::ids::{Digest, NodeId, OrgId};
 use clearhouse_store::Store;
+use clearhouse_store::vault::VaultError;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -141,7 +142,11 @@ fn damaged(why: &str) -> ControlFailure {
 /// One entry in plain values. One whose opening does not open says so and is still an entry.
 fn entry<S: Store>(world: &World<S>, leaf: &clearhouse_store::EventLeaf, signed: u64) -> Value {
     let covered = leaf.index < signed;
-    let opened = world.ledger.vault().open_event(leaf).ok().and_then(|row| unpad(&row.opening));
+    let opened = match world.ledger.vault().open_event(leaf) {
+        // It verifies like any other, and explains nothing.
+        Err(VaultError::Erased) => return json!({"index": leaf.index, "event": "erased", "signed": covered}),
+        opened => opened.ok().and_then(|row| unpad(&row.opening)),
+    };
     let Some(opening) = opened else {
         return json!({"index": leaf.index, "event": "not readable", "signed": covered});
     };

@@ -6,6 +6,7 @@
 mod acts;
 mod alarms;
 mod audit;
+mod erasing;
 mod findings;
 mod people;
 mod records;
@@ -204,6 +205,10 @@ impl<S: Store + 'static> Handle<S> {
             Call::Arrive { case, form } => self.arrive(actor, case, form).await,
             Call::Stay { case } => self.stay(actor, case).await,
             Call::Recall { case, message } => self.recall(actor, case, message).await,
+            Call::CaseErase { case, rule, classes, although_open } => {
+                self.case_erase(actor, case, rule, classes, although_open).await
+            }
+            Call::CaseKeep { case } => self.case_keep(actor, case).await,
             Call::Outbox => self.outbox().await,
             Call::OutboxRetry => self.outbox_retry().await,
             Call::Scrub => self.scrub_for(&actor).await,
@@ -246,6 +251,12 @@ impl<S: Store + 'static> Handle<S> {
     #[must_use]
     pub fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)
+    }
+
+    /// The open key file, for what runs beside the handle.
+    #[must_use]
+    pub fn keys(&self) -> Arc<Mutex<Opened>> {
+        Arc::clone(&self.keys)
     }
 
     /// The way to the owner, for what runs beside the handle.

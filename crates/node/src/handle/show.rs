@@ -3,10 +3,11 @@
 
 use clearhouse_casework::case::timers::TimerState;
 use clearhouse_casework::case::{Case, Direction, Fate, Letter, Light};
+use clearhouse_casework::consent::DataClass;
 use clearhouse_casework::deadlines::Deadlines;
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::cases::{Document, case_code, document_key};
-use clearhouse_protocol::ids::{Digest, MsgId, NodeId, OrgId, hex};
+use clearhouse_protocol::ids::{CaseId, Digest, MsgId, NodeId, OrgId, hex};
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
@@ -74,6 +75,9 @@ fn light<S: Store>(world: &World<S>, light: Option<&Light>) -> Value {
 
 /// One line of the list of cases.
 pub(super) fn case_line<S: Store>(world: &World<S>, case: &Case, training: bool, now: u64) -> Value {
+    if world.office.is_hidden(case.id()) {
+        return erasing(world, case, training);
+    }
     let deadlines = world.office.deadlines();
     let view = case.facts_view(deadlines);
     json!({
@@ -90,6 +94,28 @@ pub(super) fn case_line<S: Store>(world: &World<S>, case: &Case, training: bool,
     })
 }
 
+/// A case that is being erased, or of which parts are: its code, by which rule, and what that waits for.
+pub(super) fn erasing<S: Store>(world: &World<S>, case: &Case, training: bool) -> Value {
+    let decision = world.office.being_erased(case.id());
+    let waits = match decision {
+        Some(decision) if decision.is_whole() && !world.office.is_heard(decision.event) => {
+            "a coordinator's node to take the case's entries"
+        }
+        Some(_) => "the next beat of this node",
+        None => "",
+    };
+    json!({
+        "schema": "ch.erasing/1",
+        "case": case_code(case.conversation(), training),
+        "state": "BEING_ERASED",
+        "words": "being erased",
+        "rule": decision.map(|decision| decision.rule.clone()),
+        "classes": decision.map(|decision| decision.classes.clone()).unwrap_or_default(),
+        "since": decision.map(|decision| show_time(decision.at)),
+        "waits_for": waits,
+    })
+}
+
 fn direction(case: &Case) -> &'static str {
     match case.direction() {
         Direction::Sent => "sent",
@@ -99,6 +125,9 @@ fn direction(case: &Case) -> &'static str {
 
 /// One case whole: five separate facts first, each with time, signing node and the person it was for.
 pub(super) fn case<S: Store>(world: &World<S>, case: &Case, training: bool, now: u64) -> Value {
+    if world.office.is_hidden(case.id()) {
+        return erasing(world, case, training);
+    }
     let deadlines = world.office.deadlines();
     let view = case.facts_view(deadlines);
     let letters: Vec<Value> = case.letters().iter().map(|l| letter(world, l)).collect();
@@ -125,6 +154,7 @@ pub(super) fn case<S: Store>(world: &World<S>, case: &Case, training: bool, now:
         "risk_annex_missing": view.risk_annex_missing,
         "unprepared": view.unprepared,
         "gaps": view.gaps,
+        "erased_classes": case.erased_classes().into_iter().map(DataClass::code).collect::<Vec<_>>(),
         "waiting": view.waiting.iter().map(|w| w.words()).collect::<Vec<_>>(),
         "alarms": alarms(world, case),
         "timers": timers(case, deadlines, now),
@@ -341,15 +371,19 @@ pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
     };
     let mail = world.office.mail();
     let open = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) != Delivery::Settled);
-    open.map(|(id, o)| {
-        let conversation = o.conversation.as_slice().try_into();
-        let code = conversation.ok().filter(|_| !o.case.is_empty()).map(|c| case_code(c, training));
-        let org = OrgId::try_from(o.peer_org.as_slice()).map(|org| org_label(world, org)).unwrap_or_default();
-        json!({
-            "message": id.to_string(), "case": code, "to": org, "type": o.msg_type, "state": word(Delivery::of(o)),
-            "locked_there": o.locked, "attempts": o.attempts, "next_try": show_time(o.next_try),
-            "expires": show_time(o.expires), "why": why(o),
+    let hidden = |o: &clearhouse_protocol::mail::Outgoing| {
+        CaseId::try_from(o.case.as_slice()).is_ok_and(|case| world.office.is_hidden(case))
+    };
+    open.filter(|(_, o)| !hidden(o))
+        .map(|(id, o)| {
+            let conversation = o.conversation.as_slice().try_into();
+            let code = conversation.ok().filter(|_| !o.case.is_empty()).map(|c| case_code(c, training));
+            let org = OrgId::try_from(o.peer_org.as_slice()).map(|org| org_label(world, org)).unwrap_or_default();
+            json!({
+                "message": id.to_string(), "case": code, "to": org, "type": o.msg_type, "state": word(Delivery::of(o)),
+                "locked_there": o.locked, "attempts": o.attempts, "next_try": show_time(o.next_try),
+                "expires": show_time(o.expires), "why": why(o),
+            })
         })
-    })
-    .collect()
+        .collect()
 }

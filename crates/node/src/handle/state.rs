@@ -109,6 +109,11 @@ impl<S: Store + 'static> Handle<S> {
                     true,
                 ));
             }
+            if office.turn_due().is_some() && !office.is_open() {
+                let text = "A case was erased, and the keys still have to turn.".to_owned();
+                let next = "Unlock cases: clearhouse unlock. The node does the rest.";
+                seen.push(finding_of("CH-D0404", text, next, true));
+            }
             if keep_open {
                 let text = "Cases stay open while the node runs, by policy.".to_owned();
                 seen.push(finding_of("CH-D0402", text, "Set keep_content_open = false if people can unlock.", false));

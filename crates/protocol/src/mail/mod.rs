@@ -63,6 +63,7 @@ impl Mailroom {
             | Table::Heard
             | Table::Account
             | Table::Proving
+            | Table::Erasing
             | Table::Alarm => {}
         }
     }

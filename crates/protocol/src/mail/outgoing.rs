@@ -103,6 +103,22 @@ impl Mailroom {
         self.outgoing.iter().map(|(id, o)| (*id, o))
     }
 
+    /// Everything that ever went out in a conversation with an organisation: messages of the case and receipts.
+    pub fn in_conversation(
+        &self,
+        conversation: ConversationId,
+        org: OrgId,
+    ) -> impl Iterator<Item = (MsgId, &Outgoing)> {
+        let of = move |o: &Outgoing| o.conversation == conversation.0 && o.peer_org == org.0;
+        self.all_outgoing().filter(move |(_, o)| of(o))
+    }
+
+    /// Whether a message has not come to its end: it may still leave, or its answer may still come.
+    #[must_use]
+    pub fn is_under_way(&self, msg_id: MsgId) -> bool {
+        self.open.contains(&msg_id)
+    }
+
     /// Whether the outbox takes one more.
     #[must_use]
     pub fn outbox_has_room(&self) -> bool {

@@ -39,6 +39,12 @@ impl Mailroom {
         self.threads.get(&(conversation, peer)).map_or(0, |t| t.received)
     }
 
+    /// The key under which the order of a conversation with a node is kept.
+    #[must_use]
+    pub fn thread_key(conversation: ConversationId, peer: NodeId) -> Vec<u8> {
+        [conversation.as_bytes(), peer.as_bytes()].concat()
+    }
+
     pub(super) fn sent(&self, conversation: ConversationId, peer: NodeId, seq: u64, body: [u8; 32]) -> Row {
         let mut thread = self.threads.get(&(conversation, peer)).cloned().unwrap_or_default();
         thread.sent = seq;
@@ -73,5 +79,5 @@ impl Mailroom {
 }
 
 fn row(conversation: ConversationId, peer: NodeId, thread: &Thread) -> Row {
-    service_row(Table::Conversation, &[conversation.as_bytes(), peer.as_bytes()].concat(), Some(thread))
+    service_row(Table::Conversation, &Mailroom::thread_key(conversation, peer), Some(thread))
 }

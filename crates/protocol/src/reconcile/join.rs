@@ -236,6 +236,8 @@ impl Join {
             | AuditEvent::SignIn
             | AuditEvent::EquivocationFound
             | AuditEvent::FindingsMade
+            | AuditEvent::ErasureDecided
+            | AuditEvent::ErasureCalledOff
             | AuditEvent::Locked
             | AuditEvent::Unlocked
             | AuditEvent::StaffChanged

@@ -137,6 +137,52 @@ fn after_a_compaction_no_file_holds_what_was_overwritten_or_removed() {
 }
 
 #[test]
+fn what_is_closed_is_in_no_file_after_a_compaction_wherever_it_was_stopped_before() {
+    for step in STEPS {
+        let root = folder();
+        let dir = root.path().join("store");
+        let mut store = opened(&dir);
+        // In an archive that is full, in one that is joined with what follows, and in the journal.
+        let big = |index: u64| EventLeaf { index, commitment: [9; 32], sealed: marked(1000 + index, 4000) };
+        for first in [0, 600] {
+            let events = (first..first + 600).map(big).collect();
+            store.commit(&Changes { generation: store.generation(), events, ..Changes::default() }).unwrap();
+        }
+        compact(&mut store, Loss::Refuse).unwrap();
+        (0..3).for_each(|n| commit(&mut store, n));
+        assert!(store.snapshot.archives.len() > 1);
+        let closes = vec![7, 1199, 1201];
+        let marks = [1007, 2199, 1].map(|n| String::from_utf8(marked(n, 17)).unwrap());
+        let before = read(&store);
+        store
+            .commit(&Changes { generation: store.generation(), closes: closes.clone(), ..Changes::default() })
+            .unwrap();
+        assert!(read(&store) != before);
+        let before = read(&store);
+        compact_until(&mut store, Loss::Refuse, step).unwrap();
+        drop(store);
+        let mut store = opened(&dir);
+        assert!(read(&store) == before, "{step:?}");
+        assert_eq!(store.scrub().unwrap(), [], "{step:?}");
+        // A commit, so that there is something to compact where the first one came to its end.
+        let changes = Changes { generation: store.generation(), ..Changes::default() };
+        store.commit(&changes).unwrap();
+        compact(&mut store, Loss::Refuse).unwrap();
+        for mark in &marks[..2] {
+            let holders = all_bytes(&dir).into_iter().filter(|(_, bytes)| holds(bytes, mark));
+            assert_eq!(holders.map(|(path, _)| path).collect::<Vec<_>>(), Vec::<PathBuf>::new(), "{step:?}");
+        }
+        // The row of the same commit has the same mark: it alone may hold it.
+        let events = all_bytes(&dir).into_iter().filter(|(path, _)| path.to_str().unwrap().contains("events-"));
+        assert!(events.clone().any(|(_, bytes)| holds(&bytes, "<commit 00001008>")), "its neighbours stay");
+        assert!(!events.clone().any(|(_, bytes)| holds(&bytes, &marks[2])), "{step:?}");
+        for index in closes {
+            assert!(store.events(index, 1).unwrap()[0].sealed.is_empty());
+        }
+    }
+}
+
+#[test]
 fn events_are_kept_in_few_files_over_many_compactions() {
     let root = folder();
     let mut store = opened(root.path());

@@ -162,6 +162,11 @@ fn a_stolen_store_shows_no_name_no_key_and_no_id() {
     }
     let opened = world.vault.open_event(&world.shelf.events[0]).ok().unwrap();
     assert!(opened == events[0]);
+    // Closed, it says so; lost altogether, it is damage.
+    let closed = EventLeaf { sealed: vec![], ..world.shelf.events[0].clone() };
+    assert!(matches!(world.vault.open_event(&closed), Err(VaultError::Erased)));
+    let lost = EventLeaf { commitment: [0; 32], ..closed };
+    assert!(matches!(world.vault.open_event(&lost), Err(VaultError::Damaged { .. })));
 }
 
 #[test]

@@ -58,6 +58,7 @@ pub(crate) fn batch(dice: &mut Dice, generation: u64, events: u64) -> Changes {
     }
     let leaf = |index| EventLeaf { index, commitment: key(index), sealed: value(index, 300) };
     changes.events = (events..events + 1 + dice.roll(2)).map(leaf).collect();
+    changes.closes = (0..dice.roll(2).min(events)).map(|_| dice.roll(events)).collect();
     changes
 }
 

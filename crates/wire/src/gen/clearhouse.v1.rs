@@ -807,6 +807,10 @@ pub enum AuditEvent {
     EquivocationFound = 35,
     /// a coordinator held logs against each other; the digest is that of its signed findings
     FindingsMade = 36,
+    /// a person decided that a case is erased; CASE_ERASED follows once a coordinator has its entries
+    ErasureDecided = 37,
+    /// nothing was erased: a message came, or somebody changed the decision
+    ErasureCalledOff = 38,
     /// the time was over in which somebody there had to take or read a message
     Unread = 40,
     /// a coordinator found that a person may be in danger now, and told both ends
@@ -860,6 +864,8 @@ impl AuditEvent {
             Self::NotOpened => "NOT_OPENED",
             Self::EquivocationFound => "EQUIVOCATION_FOUND",
             Self::FindingsMade => "FINDINGS_MADE",
+            Self::ErasureDecided => "ERASURE_DECIDED",
+            Self::ErasureCalledOff => "ERASURE_CALLED_OFF",
             Self::Unread => "UNREAD",
             Self::AlarmRaised => "ALARM_RAISED",
             Self::AlarmEnded => "ALARM_ENDED",
@@ -906,6 +912,8 @@ impl AuditEvent {
             "NOT_OPENED" => Some(Self::NotOpened),
             "EQUIVOCATION_FOUND" => Some(Self::EquivocationFound),
             "FINDINGS_MADE" => Some(Self::FindingsMade),
+            "ERASURE_DECIDED" => Some(Self::ErasureDecided),
+            "ERASURE_CALLED_OFF" => Some(Self::ErasureCalledOff),
             "UNREAD" => Some(Self::Unread),
             "ALARM_RAISED" => Some(Self::AlarmRaised),
             "ALARM_ENDED" => Some(Self::AlarmEnded),

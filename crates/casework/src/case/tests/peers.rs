@@ -403,6 +403,7 @@ fn a_case_full_of_messages_takes_no_more_but_her_word() {
             received_at: NOW,
             org: ORG_O.to_vec(),
             node: vec![1; 16],
+            digest: vec![],
         }));
     }
     assert_eq!(pair.d.case.accepts(&full, ORG_O, NOW), Err(Refusal::TooManyMessages));

@@ -127,7 +127,9 @@ fn a_gap_is_shown_until_the_missing_messages_came() {
     pair.o.note(Fact::Gap(Gap { from: 2, to: 4, at: NOW }));
     assert_eq!(view(&pair.o).gaps, [(2, 4)]);
     assert!(view(&pair.o).waiting.contains(&Waiting::Gap));
-    let held = |seq| Fact::HeldUnread(HeldUnread { msg_id: vec![seq as u8 + 100; 16], msg_type: 50, seq, at: NOW });
+    let held = |seq| {
+        Fact::HeldUnread(HeldUnread { msg_id: vec![seq as u8 + 100; 16], msg_type: 50, seq, at: NOW, digest: vec![] })
+    };
     pair.o.note(held(3));
     assert_eq!(view(&pair.o).gaps, [(2, 2), (4, 4)]);
     pair.send(true, &bodies::withdrawal(9, "Feedback", &[], NOW)).unwrap();

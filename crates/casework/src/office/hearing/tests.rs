@@ -23,17 +23,17 @@ use super::super::{Me, Now, Office, Step};
 use super::{Heard, Page, page_key};
 
 /// An office with everything it recorded.
-struct Node {
+pub(in crate::office) struct Node {
     n: usize,
-    office: Office,
-    events: Vec<EventRow>,
+    pub(in crate::office) office: Office,
+    pub(in crate::office) events: Vec<EventRow>,
     /// Every row it kept, in order.
     rows: Vec<Row>,
     rng: ChaCha20Rng,
 }
 
 impl Node {
-    fn new(region: &Region, n: usize) -> Self {
+    pub(in crate::office) fn new(region: &Region, n: usize) -> Self {
         let member = &region.members[n];
         let me = Me {
             net: region.net,
@@ -48,7 +48,7 @@ impl Node {
         Self { n, office, events: Vec::new(), rows: Vec::new(), rng: ChaCha20Rng::seed_from_u64(n as u64) }
     }
 
-    fn act<T>(
+    pub(in crate::office) fn act<T>(
         &mut self,
         region: &Region,
         at: u64,
@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// Records a message sent to another member.
-    fn send(&mut self, region: &Region, to: usize, digest: u8) {
+    pub(in crate::office) fn send(&mut self, region: &Region, to: usize, digest: u8) {
         let peer = (region.members[to].org, region.members[to].node);
         let happening = Happening::of(AuditEvent::Sent).with(peer.0, peer.1).about(Digest([digest; 32]), 2);
         self.act(region, NOW, |office, now| (office.note_happening(&happening, now), ()));
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// The head over everything so far, cosigned by these members.
-    fn head(&self, region: &Region, witnesses: &[usize]) -> Note {
+    pub(in crate::office) fn head(&self, region: &Region, witnesses: &[usize]) -> Note {
         let member = &region.members[self.n];
         let origin = clearhouse_protocol::audit::origin(region.net, member.org, member.node, 1);
         let leaves = self.leaves();
@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// Tells the coordinator everything from `tell.first` on; the sealed envelopes.
-    fn tell(&mut self, region: &Region, tell: ToTell, head: &Note, at: u64) -> Vec<Vec<u8>> {
+    pub(in crate::office) fn tell(&mut self, region: &Region, tell: ToTell, head: &Note, at: u64) -> Vec<Vec<u8>> {
         let shown: Vec<Shown> = self.events[tell.first as usize..].iter().map(|row| Shown::Open(row.clone())).collect();
         let head = head.to_string();
         let (step, ()) = self.act(region, at, |office, now| (office.tell(tell, &shown, &head, now).unwrap(), ()));
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// Takes envelopes in, and returns those that answer them.
-    fn take(&mut self, region: &Region, envelopes: Vec<Vec<u8>>, at: u64) -> Vec<Vec<u8>> {
+    pub(in crate::office) fn take(&mut self, region: &Region, envelopes: Vec<Vec<u8>>, at: u64) -> Vec<Vec<u8>> {
         let mut answers = Vec::new();
         for bytes in envelopes {
             let outside = Outside::parse(&bytes).unwrap();
@@ -117,19 +117,19 @@ impl Node {
     }
 }
 
-fn envelopes(step: &Step) -> Vec<Vec<u8>> {
+pub(in crate::office) fn envelopes(step: &Step) -> Vec<Vec<u8>> {
     let rows = step.rows.iter().filter(|row| row.table == Table::Envelope);
     rows.filter_map(|row: &Row| row.value.clone()).collect()
 }
 
 /// Envelopes that a step queued: those that are not addressed to its own node.
-fn envelopes_of(step: &Step, region: &Region, n: usize) -> Vec<Vec<u8>> {
+pub(in crate::office) fn envelopes_of(step: &Step, region: &Region, n: usize) -> Vec<Vec<u8>> {
     let own = region.members[n].mailbox;
     envelopes(step).into_iter().filter(|bytes| Outside::parse(bytes).is_ok_and(|o| o.mailbox != own)).collect()
 }
 
 /// A coordinator and two members, each with an office.
-fn region() -> (Region, Node, Node, Node) {
+pub(in crate::office) fn region() -> (Region, Node, Node, Node) {
     let region = Region::with_coordinators(1, 3, 1);
     let nodes = [0, 1, 2].map(|n| Node::new(&region, n));
     let [coordinator, one, two] = nodes;

@@ -1,0 +1,320 @@
+//! Erasing on a real disk, cut short at every commit: nobody is locked out, nobody else is lost, and it comes to its end.
+
+use std::path::{Path, PathBuf};
+
+use clearhouse_casework::case::erase::ErasureRule;
+use clearhouse_casework::deadlines::Zone;
+use clearhouse_casework::office::erasing::Order;
+use clearhouse_casework::office::{Me, Office, Step};
+use clearhouse_casework::roles::{Actor, Role};
+use clearhouse_protocol::audit::AuditEvent;
+use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::StaffId;
+use clearhouse_protocol::limits::DAY;
+use clearhouse_store::DurableStore;
+use clearhouse_store::faulty::{Fault, Faulty};
+use clearhouse_store::keyfile::{ContentKeys, DeviceSecret, KeyFile, NewSlot, Opens, ServiceKeys, SlotSecret};
+use clearhouse_store::ledger::Ledger;
+use clearhouse_store::passphrase::Credential;
+use clearhouse_store::vault::Vault;
+
+use super::*;
+
+/// A word of the erased case.
+const NAME: &str = "Ileana Canary";
+
+struct Node {
+    dir: tempfile::TempDir,
+    region: Region,
+    world: World<Faulty<DurableStore>>,
+    keys: Opened,
+}
+
+fn actor(role: Role) -> Actor {
+    Actor { staff_id: StaffId([role as u8; 16]), label: "Mira M.".into(), role }
+}
+
+fn office(region: &Region) -> Office {
+    let member = &region.members[0];
+    let me = Me {
+        net: region.net,
+        org: member.org,
+        node: member.node,
+        mailboxes: vec![member.mailbox],
+        generation: 1,
+        zone: Zone::utc(),
+    };
+    Office::new(me, region.directory.clone())
+}
+
+fn opened(dir: &Path) -> Opened {
+    let device = DeviceSecret::open(&dir.join("device")).unwrap();
+    let secret = Credential::from_file(&dir.join("credential")).unwrap();
+    KeyFile::open(&dir.join("keys")).unwrap().unlock(&SlotSecret::Credential(&secret), &device).unwrap()
+}
+
+impl Node {
+    fn new() -> Self {
+        let (dir, mut rng) = (tempfile::tempdir().unwrap(), chance());
+        let region = Region::new(1, 2);
+        let device = DeviceSecret::create(&dir.path().join("device"), &mut rng).unwrap();
+        let secret = Credential::create(&dir.path().join("credential"), &mut rng).unwrap();
+        let parts = (ServiceKeys::generate(&mut rng), ContentKeys::generate(&mut rng));
+        let slots = [NewSlot::Credential { secret: &secret, opens: Opens::Both }];
+        let whose = (region.net, region.members[0].node);
+        let keys = KeyFile::create(&dir.path().join("keys"), whose, parts, &slots, &device, &mut rng).unwrap();
+        let (world, keys) = Self::load(dir.path(), &region, keys);
+        Self { dir, region, world, keys }
+    }
+
+    fn load(dir: &Path, region: &Region, keys: Opened) -> (World<Faulty<DurableStore>>, Opened) {
+        let (store, findings) = DurableStore::open(&dir.join("store")).unwrap();
+        assert!(findings.iter().all(|f| f.weight() == clearhouse_store::Weight::Note), "{findings:?}");
+        let vault = Vault::new(keys.service(), keys.content()).unwrap();
+        let (world, loaded) = World::load(office(region), Ledger::new(Faulty::new(store), vault)).unwrap();
+        assert!(loaded.damaged.is_empty() && loaded.locked == 0);
+        (world, keys)
+    }
+
+    /// A process that died and started again.
+    fn restart(self) -> Self {
+        let Self { dir, region, world, .. } = self;
+        drop(world);
+        let keys = opened(dir.path());
+        let (mut world, keys) = Self::load(dir.path(), &region, keys);
+        world.finish_plans().unwrap();
+        Self { dir, region, world, keys }
+    }
+
+    fn act<T>(&mut self, act: impl FnOnce(&Office, &mut Now<'_, Chance>) -> (Step, T)) -> T {
+        let mut rng = chance();
+        let mut now = Now { time: NOW, rng: &mut rng, key: &self.region.members[0].sign };
+        let (step, value) = act(&self.world.office, &mut now);
+        self.world.ledger.commit(&step.rows, &step.events, &mut chance()).unwrap();
+        self.world.office.take(&step);
+        value
+    }
+
+    /// A case with a consent that carries the name where an office should write none.
+    fn case(&mut self, name: &str) -> CaseId {
+        let peer = self.region.members[1].org;
+        let ana = actor(Role::Caseworker);
+        let id = self.act(|office, now| office.open_case(&ana, peer, now).unwrap());
+        let consent = wire::Consent {
+            id: vec![7; 16],
+            purpose: "ShareNotice".into(),
+            recipient_org: peer.to_vec(),
+            given_by: "Person".into(),
+            form: "Written".into(),
+            language: "ron".into(),
+            given_at: NOW - DAY,
+            expires_at: NOW + 90 * DAY,
+            ..wire::Consent::default()
+        };
+        self.act(|office, now| (office.record_consent(id, &ana, consent, now).unwrap(), ()));
+        // Drafts are rows of a case too; here they hold what must be gone.
+        let row = clearhouse_protocol::rows::Row {
+            table: Table::Document,
+            key: document_key(id, clearhouse_protocol::ids::MsgId([9; 16]), Document::Unread).0,
+            value: Some(name.as_bytes().to_vec()),
+            under: clearhouse_protocol::rows::Under::Case(id, 0),
+            must_be_new: true,
+        };
+        self.world.ledger.commit(&[row], &[], &mut chance()).unwrap();
+        id
+    }
+
+    fn decide(&mut self, case: CaseId) {
+        let order = Order { rule: ErasureRule::PersonAsked, classes: vec![], although_open: false };
+        self.act(|office, now| (office.erase(case, &actor(Role::Manager), &order, now).unwrap(), ()));
+    }
+
+    /// What the eraser does in one beat; the first error ends it.
+    fn beat(&mut self) -> Result<(), Unfinished> {
+        let mut rng = chance();
+        for case in self.world.office.to_erase(NOW) {
+            let top = self.world.ledger.store().event_count();
+            let mut trail = self.world.office.trail(case).unwrap();
+            self.world.follow(&mut trail, 0, top)?;
+            let mut now = Now { time: NOW, rng: &mut rng, key: &self.region.members[0].sign };
+            self.world.plan_erasure(case, trail, top, &mut now)?;
+        }
+        self.world.finish_plans()?;
+        self.world.turn_keys(&mut self.keys)
+    }
+
+    fn openings(&self) -> Vec<Option<wire::Opening>> {
+        let leaves = self.world.ledger.store().events(0, 1000).unwrap();
+        let open = |leaf| unpad(&self.world.ledger.vault().open_event(leaf).ok()?.opening);
+        leaves.iter().map(open).collect()
+    }
+}
+
+/// The erased case and the one that stays, in a node in which nothing is left to do.
+fn ended(node: &Node, gone: CaseId, stays: CaseId) {
+    let office = &node.world.office;
+    assert!(office.cases().unwrap().case(gone).is_none() && office.cases().unwrap().case(stays).is_some());
+    assert_eq!(office.cases().unwrap().damaged(), 0);
+    assert!(office.plans().is_empty() && office.turn_due().is_none() && office.being_erased(gone).is_none());
+    let openings = node.openings();
+    // Two acts in each case, the decision, and the event that says that the first ones are erased.
+    let open: Vec<bool> = openings.iter().map(Option::is_some).collect();
+    assert_eq!(open, [false, false, true, true, true, true]);
+    let said = openings[5].as_ref().unwrap();
+    assert!(said.event() == AuditEvent::CaseErased);
+    assert_eq!((said.retention_rule.as_str(), said.actor_role.as_str()), ("PersonAsked", "Manager"));
+    assert_eq!(said.erased.iter().map(|r| (r.from, r.to)).collect::<Vec<_>>(), [(0, 1)]);
+    let facts = node.world.ledger.load(&[Table::Fact, Table::Erasing]).unwrap();
+    assert!(facts.damaged.is_empty(), "{:?}", facts.damaged);
+    assert!(facts.rows.iter().all(|row| row.key.starts_with(stays.as_bytes())));
+    let wraps = node.world.ledger.store().scan(Table::Wrap as u8, None, 100).unwrap();
+    assert_eq!((wraps.rows.len(), node.keys.epoch() > 1), (1, true));
+}
+
+#[test]
+fn an_erased_case_is_gone_and_the_other_one_stays() {
+    let mut node = Node::new();
+    let (gone, stays) = (node.case(NAME), node.case("Mira"));
+    let before = node.world.ledger.store().events(0, 10).unwrap();
+    node.decide(gone);
+    assert!(node.world.office.is_hidden(gone) && !node.world.office.is_hidden(stays));
+    node.beat().unwrap();
+    ended_but_document(&node, gone, stays);
+    let node = node.restart();
+    ended_but_document(&node, gone, stays);
+    // The leaves are what they were.
+    let after = node.world.ledger.store().events(0, 10).unwrap();
+    assert!(before.iter().zip(&after).all(|(b, a)| b.commitment == a.commitment));
+    assert_eq!(node.keys.epoch(), 2);
+}
+
+/// The planted document has no fact that names it: its row stays, and nothing opens it.
+fn ended_but_document(node: &Node, gone: CaseId, stays: CaseId) {
+    ended(node, gone, stays);
+    let of = |case| document_key(case, clearhouse_protocol::ids::MsgId([9; 16]), Document::Unread).0;
+    assert!(node.world.ledger.read(Table::Document, &of(gone)).is_err());
+    assert_eq!(node.world.ledger.read(Table::Document, &of(stays)).unwrap().unwrap().as_slice(), b"Mira");
+}
+
+#[test]
+fn a_crash_at_every_commit_of_an_erasure_is_mended_by_the_next_start() {
+    for fault in [Fault::FatalAndLost, Fault::FatalButSaved, Fault::NotTaken] {
+        // Decision and plan, its part, wraps for the new epoch, the old ones removed, the mark.
+        let mut cut = 0;
+        loop {
+            let mut node = Node::new();
+            let (gone, stays) = (node.case(NAME), node.case("Mira"));
+            node.decide(gone);
+            let plan = (0..cut).map(|_| None).chain([Some(fault)]);
+            node.world.ledger.store_mut().plan(plan);
+            let done = node.beat();
+            if done.is_ok() {
+                assert!(cut >= 4, "{fault:?}: only {cut} commits were cut");
+                break;
+            }
+            assert_eq!(done.unwrap_err().is_fatal(), fault != Fault::NotTaken, "{fault:?} at {cut}");
+            let mut node = if fault == Fault::NotTaken { node } else { node.restart() };
+            for _ in 0..2 {
+                node.beat().unwrap_or_else(|error| panic!("{fault:?} at {cut}: {error}"));
+            }
+            ended_but_document(&node, gone, stays);
+            let node = node.restart();
+            ended_but_document(&node, gone, stays);
+            cut += 1;
+        }
+    }
+}
+
+#[test]
+fn a_locked_node_finishes_what_has_no_way_back_and_turns_its_keys_after_the_unlock() {
+    let mut node = Node::new();
+    let (gone, stays) = (node.case(NAME), node.case("Mira"));
+    node.decide(gone);
+    // The part of the plan is lost with the power; the node starts locked.
+    node.world.ledger.store_mut().plan([None, Some(Fault::FatalAndLost)]);
+    assert!(node.beat().unwrap_err().is_fatal());
+    let Node { dir, region, world, mut keys } = node;
+    drop(world);
+    keys.lock_content();
+    let (store, _) = DurableStore::open(&dir.path().join("store")).unwrap();
+    let vault = Vault::new(keys.service(), None).unwrap();
+    let (mut world, _) = World::load(office(&region), Ledger::new(Faulty::new(store), vault)).unwrap();
+    assert_eq!(world.office.plans(), [gone]);
+    world.finish_plans().unwrap();
+    assert!(world.office.plans().is_empty());
+    world.turn_keys(&mut keys).unwrap();
+    assert_eq!((world.office.turn_due(), keys.epoch()), (Some(1), 1), "not while locked");
+    let keys = opened(dir.path());
+    world.unlock(keys.content().unwrap()).unwrap();
+    let mut node = Node { dir, region, world, keys };
+    node.beat().unwrap();
+    ended_but_document(&node, gone, stays);
+}
+
+#[test]
+fn attack_34_old_copies_of_store_and_key_file_do_not_bring_an_erased_case_back() {
+    let mut node = Node::new();
+    let (gone, stays) = (node.case(NAME), node.case("Mira"));
+    let old = tempfile::tempdir().unwrap();
+    for file in files(node.dir.path()) {
+        let to = old.path().join(file.strip_prefix(node.dir.path()).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(&file, to).unwrap();
+    }
+    node.decide(gone);
+    node.beat().unwrap();
+    let node = node.restart();
+    ended_but_document(&node, gone, stays);
+    let Node { dir, region, world, .. } = node;
+    drop(world);
+    // A backup of the key file beside the new store: the device secret has turned.
+    std::fs::copy(old.path().join("keys"), dir.path().join("keys.old")).unwrap();
+    let device = DeviceSecret::open(&dir.path().join("device")).unwrap();
+    let secret = Credential::from_file(&dir.path().join("credential")).unwrap();
+    let stolen = KeyFile::open(&dir.path().join("keys.old")).unwrap();
+    assert!(stolen.unlock(&SlotSecret::Credential(&secret), &device).is_err());
+    // A backup of the store under the keys of today: every value of a case is closed in it, the erased one for ever.
+    let keys = opened(dir.path());
+    let (store, _) = DurableStore::open(&old.path().join("store")).unwrap();
+    let vault = Vault::new(keys.service(), keys.content()).unwrap();
+    let loaded = Ledger::new(store, vault).load(&[Table::Fact]).unwrap();
+    assert!(loaded.rows.is_empty() && loaded.damaged[0].1 > 0);
+    drop(region);
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_message_that_comes_between_the_look_and_the_plan_is_never_left_out() {
+    let mut node = Node::new();
+    let gone = node.case(NAME);
+    node.decide(gone);
+    let top = node.world.ledger.store().event_count();
+    let mut trail = node.world.office.trail(gone).unwrap();
+    node.world.follow(&mut trail, 0, top).unwrap();
+    let entries: Vec<u64> = trail.entries().collect();
+    assert_eq!(entries, [0, 1]);
+    // Her word comes and calls it off, which the trail does not know; then it is decided again.
+    let ana = actor(Role::Caseworker);
+    node.act(|office, now| office.stay(gone, &ana, now).unwrap());
+    node.decide(gone);
+    let mut late = node.world.office.trail(gone).unwrap();
+    let mut rng = chance();
+    let mut now = Now { time: NOW, rng: &mut rng, key: &node.region.members[0].sign };
+    assert!(!node.world.plan_erasure(gone, late.clone(), top, &mut now).unwrap(), "an entry came that nobody had seen");
+    let top = node.world.ledger.store().event_count();
+    node.world.follow(&mut late, 0, top).unwrap();
+    assert_eq!(late.entries().collect::<Vec<_>>(), [0, 1, 4]);
+    let trail = late;
+    node.act(|office, now| (office.note(AuditEvent::SignIn, None, now), ()));
+    let mut rng = chance();
+    let mut now = Now { time: NOW, rng: &mut rng, key: &node.region.members[0].sign };
+    assert!(
+        node.world.plan_erasure(gone, trail, top, &mut now).unwrap(),
+        "what is not of the case keeps nobody waiting"
+    );
+    assert_eq!(node.world.office.plans(), [gone]);
+}
