@@ -220,14 +220,11 @@ fn the_log_is_taken_away_and_checked(desk: &Desk, office: &Office<'_>) {
     office.as_root(&["audit", "export", "--out", &log]).exits(5);
     let verify = |more: &[&str]| super::clearhouse(["audit", "verify", &log].into_iter().chain(more.iter().copied()));
     let told = verify(&["--genesis", &genesis]).exits(0).out;
-    assert!(
-        told.starts_with("Nothing was removed or changed under this checkpoint;") && told.contains("Signed by"),
-        "{told}"
-    );
+    assert!(told.starts_with("Nothing was removed or changed ") && told.contains("Signed by"), "{told}");
     assert_eq!(verify(&["--json"]).exits(0).json()["vouched"], "records");
     let older = path("log/checkpoint");
     let since = verify(&["--since", &older]).exits(0).out;
-    assert!(since.contains("since the checkpoint of") && since.contains("; no witness"), "{since}");
+    assert!(since.starts_with("Nothing was removed or changed since "), "{since}");
     super::clearhouse(["audit", "verify", &path("chiara.none")]).exits(4);
 
     let proof = office.as_root(&["audit", "prove", "3"]).exits(0).out;
@@ -248,7 +245,8 @@ fn the_log_is_taken_away_and_checked(desk: &Desk, office: &Office<'_>) {
 fn evidence_is_chosen_and_checked(desk: &Desk, here: &Office<'_>, there: &Office<'_>, case: &str) {
     let shown = here.as_root(&["audit", "show", "3"]).exits(0).out;
     assert!(shown.contains("entry") && shown.contains("under the head of"), "{shown}");
-    assert_eq!(here.as_root(&["audit", "show", "3", "--json"]).exits(0).json()["proof"], "signed");
+    let proof = here.as_root(&["audit", "show", "3", "--json"]).exits(0).json()["proof"].clone();
+    assert!(proof == "signed" || proof == "witnessed", "{proof}");
     here.as_root(&["audit", "show", "99999999"]).exits(4);
     assert!(here.run("chiara", &["audit", "show", "3"]).exits(5).err.contains("CH-R0108"));
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::entry::Entry;
 use super::{
     BundleFault, CHECKPOINT, ENTRIES, ENTRIES_MAX, FILE_MAX, File, GENESIS, KEY, MANIFEST, MANIFEST_MAX, Manifest,
-    RECORDS, SCHEMA, VERIFY, WITNESSES, entry_name, proof_name, witnesses,
+    RECORDS, SCHEMA, VERIFY, WITNESSES, entry_name, pretty, proof_name, witnesses,
 };
 use crate::log::folder::{FolderFault, Known, read, whose};
 use crate::log::vouched::{Sight, Vouched, Voucher};
@@ -78,11 +78,14 @@ fn files(dir: &Path) -> Result<(Manifest, BTreeMap<String, Vec<u8>>), BundleFaul
     if !there.contains_key(MANIFEST) {
         return Err(BundleFault::Missing(MANIFEST.to_owned()));
     }
-    let manifest: Manifest = serde_json::from_slice(&read(dir, MANIFEST, MANIFEST_MAX)?)
-        .map_err(|_| BundleFault::wrong(MANIFEST, "it is cut off, or no manifest of this version"))?;
-    if manifest.schema != SCHEMA {
-        return Err(BundleFault::wrong(MANIFEST, "it is of another version of this program"));
-    }
+    let bytes = read(dir, MANIFEST, MANIFEST_MAX)?;
+    let manifest: Option<Manifest> = serde_json::from_slice(&bytes).ok();
+    // In one writing only, so that its last byte counts too.
+    let manifest =
+        manifest.filter(|manifest| manifest.schema == SCHEMA && pretty(&serde_json::json!(manifest)) == bytes);
+    let manifest = manifest.ok_or_else(|| {
+        BundleFault::wrong(MANIFEST, "it was changed or cut off, or is of another version of this program")
+    })?;
     let named: BTreeMap<&str, &File> = manifest.files.iter().map(|file| (file.name.as_str(), file)).collect();
     if named.len() != manifest.files.len() {
         return Err(BundleFault::wrong(MANIFEST, "it names a file twice"));
