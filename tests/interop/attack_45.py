@@ -3,7 +3,6 @@
 Usage: attack_45.py CASE.json. Prints "ok", or what did not hold, and ends with 1.
 """
 
-import copy
 import json
 import sys
 from pathlib import Path
@@ -38,8 +37,8 @@ def opens(case, data):
 
 def counts(case, dsse, keys):
     try:
-        return len(Envelope.from_dict(copy.deepcopy(dsse)).verify(keys, case["k"])) == case["k"]
-    except VerificationError:
+        return len(Envelope.from_dict(json.loads(json.dumps(dsse))).verify(keys, case["k"])) == case["k"]
+    except (VerificationError, ValueError):
         return False
 
 

@@ -275,9 +275,9 @@ fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash]) -> Result<(), FolderF
 /// What the tile above says of a full tile of level 0; `None` when it cannot be read.
 fn above(tiles: &TileFiles, index: u64) -> Option<Hash> {
     let within = index % TILE_WIDTH;
-    // As wide as needed or wider: one of the names it may have.
-    let parent = |width| TileId { level: Some(1), index: index / TILE_WIDTH, width };
-    (within + 1..=TILE_WIDTH).find_map(|width| tiles.tile(parent(width)).ok()).map(|hashes| hashes[within as usize])
+    // As wide as needed; what is wider is read instead.
+    let parent = TileId { level: Some(1), index: index / TILE_WIDTH, width: within + 1 };
+    tiles.tile(parent).ok()?.get(usize::try_from(within).ok()?).copied()
 }
 
 /// The key of the log with this origin, and who vouches for it.
