@@ -18,6 +18,7 @@ use clearhouse_protocol::labels::media;
 use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 use clearhouse_protocol::proofs::concerns;
+use clearhouse_protocol::rows::EventRow;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -252,15 +253,16 @@ impl<S: Store + 'static> Handle<S> {
         let read = read.map_err(|error: clearhouse_store::StoreError| damaged(&error.to_string()))?;
         let log = self.log.clone();
         let prove = move || -> Result<Vec<Value>, clearhouse_store::tile_files::TileError> {
-            let one = |(index, commitment, row): (u64, Hash, Option<clearhouse_protocol::rows::EventRow>)| {
-                let path = log.path(index, size)?.concat();
-                Ok(json!({
-                    "index": index, "commitment": STANDARD.encode(commitment), "path": STANDARD.encode(path),
+            let read: Vec<_> = read.into_iter().flatten().collect();
+            let paths = log.paths(read.iter().map(|(index, ..)| *index), size)?;
+            let one = |((index, commitment, row), path): ((u64, Hash, Option<EventRow>), Vec<Hash>)| {
+                json!({
+                    "index": index, "commitment": STANDARD.encode(commitment), "path": STANDARD.encode(path.concat()),
                     "salt": row.as_ref().map(|row| STANDARD.encode(row.salt)),
                     "opening": row.as_ref().map(|row| STANDARD.encode(&row.opening)),
-                }))
+                })
             };
-            read.into_iter().flatten().map(one).collect()
+            Ok(read.into_iter().zip(paths).map(one).collect())
         };
         let proved = tokio::task::spawn_blocking(prove).await.map_err(|_| damaged("an error of this program"))?;
         let proved = proved.map_err(|error| damaged(&error.to_string()))?;

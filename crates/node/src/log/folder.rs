@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{NOTE_MAX, Note, NoteFault, NoteKey};
 use clearhouse_protocol::log::policy::Policy;
-use clearhouse_protocol::log::tiles::{TILE_WIDTH, TileId, Tiles, bundle, bundles_added, grow, hashes_of, read_bundle};
+use clearhouse_protocol::log::tiles::{
+    TILE_HEIGHT, TILE_WIDTH, TileId, Tiles, bundle, bundles_added, grow, hashes_of, read_bundle,
+};
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::log::{Hash, LEAF_LEN, commitment, leaf_data};
 use clearhouse_protocol::merkle;
@@ -244,22 +246,27 @@ fn entries(dir: &Path, head: &Checkpoint, older: Option<&Checkpoint>) -> Result<
             return Err(FolderFault::Entry(first + at as u64));
         }
         let hashes = hashes_of(&leaves);
-        compare(&tiles, id, &hashes)?;
-        for hash in hashes {
-            edge.push(hash);
-            before(&edge)?;
+        let whole = (id.width == TILE_WIDTH).then(|| merkle::root(&hashes));
+        compare(&tiles, id, &hashes, whole)?;
+        // A bundle at once, unless the older head ends within it.
+        let within = older.is_some_and(|older| (first + 1..first + TILE_WIDTH).contains(&older.size));
+        if !whole.is_some_and(|whole| !within && edge.push_whole(TILE_HEIGHT, whole)) {
+            for hash in hashes {
+                edge.push(hash);
+                before(&edge)?;
+            }
         }
+        before(&edge)?;
     }
     if edge.root() == head.root { Ok(()) } else { Err(FolderFault::Root(head.size)) }
 }
 
 /// Holds the hashes of a bundle against its tile, and its root against the tile above. Where they differ, the tile above
 /// says which of the two was changed.
-fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash]) -> Result<(), FolderFault> {
+fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash], whole: Option<Hash>) -> Result<(), FolderFault> {
     let below = TileId { level: Some(0), ..id };
     let tile = tiles.tile(below);
-    let above = (id.width == TILE_WIDTH).then(|| above(tiles, id.index)).flatten();
-    let fits = above.map(|above| above == merkle::root(hashes));
+    let fits = whole.and_then(|whole| Some(above(tiles, id.index)? == whole));
     let first = id.index * TILE_WIDTH;
     let differs = tile.as_ref().ok().and_then(|tile| tile.iter().zip(hashes).position(|(a, b)| a != b));
     match (tile, differs, fits) {
