@@ -175,7 +175,7 @@ impl<S: Store + 'static> Handle<S> {
     async fn choose(&self, wanted: Wanted) -> Result<Vec<u64>, ControlFailure> {
         let wanted = match wanted {
             Wanted::Range(from, to) => return Ok((from..=to).take(ENTRIES_MAX + 1).collect()),
-            wanted => std::sync::Arc::new(wanted),
+            wanted @ (Wanted::Messages(_) | Wanted::Message(_)) => std::sync::Arc::new(wanted),
         };
         let (mut entries, mut envelopes, mut from) = (Vec::new(), BTreeSet::new(), 0);
         loop {
