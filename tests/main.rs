@@ -3,6 +3,7 @@
 
 mod cmd;
 mod generated;
+mod interop;
 mod layers;
 mod mesh;
 mod sim;

@@ -186,6 +186,7 @@ fn a_return_is_carried_by_commands_and_sample_forms_alone() {
     here.run("chiara", &["case", "recall", &case, &"00".repeat(16)]).exits(5);
 
     the_log_is_taken_away_and_checked(&desk, &here);
+    evidence_is_chosen_and_checked(&desk, &here, &there, &case);
     here.run("chiara", &["lock"]).exits(0);
     here.run("chiara", &["case", "list"]).exits(7);
     here.node.run(["unlock", "--as", "chiara", "--passphrase-file", &here.pass("chiara")]).exits(0);
@@ -219,10 +220,11 @@ fn the_log_is_taken_away_and_checked(desk: &Desk, office: &Office<'_>) {
     office.as_root(&["audit", "export", "--out", &log]).exits(5);
     let verify = |more: &[&str]| super::clearhouse(["audit", "verify", &log].into_iter().chain(more.iter().copied()));
     let told = verify(&["--genesis", &genesis]).exits(0).out;
-    assert!(told.contains("Nothing was removed or changed") && told.contains("signed by"), "{told}");
+    assert!(told.starts_with("Nothing was removed or changed ") && told.contains("Signed by"), "{told}");
     assert_eq!(verify(&["--json"]).exits(0).json()["vouched"], "records");
     let older = path("log/checkpoint");
-    assert!(verify(&["--since", &older]).exits(0).out.contains("since the checkpoint"));
+    let since = verify(&["--since", &older]).exits(0).out;
+    assert!(since.starts_with("Nothing was removed or changed since "), "{since}");
     super::clearhouse(["audit", "verify", &path("chiara.none")]).exits(4);
 
     let proof = office.as_root(&["audit", "prove", "3"]).exits(0).out;
@@ -237,6 +239,69 @@ fn the_log_is_taken_away_and_checked(desk: &Desk, office: &Office<'_>) {
     fs::write(&bundle, bytes).unwrap();
     let found = verify(&[]).exits(8).err;
     assert!(found.contains("entry 5 is not the one that was logged"), "{found}");
+}
+
+/// One entry shown, some taken away as evidence; what a stranger is told of it whole and touched.
+fn evidence_is_chosen_and_checked(desk: &Desk, here: &Office<'_>, there: &Office<'_>, case: &str) {
+    let shown = here.as_root(&["audit", "show", "3"]).exits(0).out;
+    assert!(shown.contains("entry") && shown.contains("under the head of"), "{shown}");
+    let proof = here.as_root(&["audit", "show", "3", "--json"]).exits(0).json()["proof"].clone();
+    assert!(proof == "signed" || proof == "witnessed", "{proof}");
+    here.as_root(&["audit", "show", "99999999"]).exits(4);
+    assert!(here.run("chiara", &["audit", "show", "3"]).exits(5).err.contains("CH-R0108"));
+
+    let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
+    let genesis = path("ceremony/genesis.record");
+    let verify = |folder: &str, more: &[&str]| {
+        super::clearhouse(["audit", "verify", folder].into_iter().chain(more.iter().copied()))
+    };
+    // Which entries make a case is content: a manager's, not an administrator's.
+    let (of_case, of_message, some) = (path("of-case"), path("of-message"), path("some"));
+    here.as_root(&["audit", "bundle", "--out", &of_case, "--case", case]).exits(5);
+    assert!(!desk.path("of-case").exists());
+    let began = Instant::now();
+    while there.run("ion", &["audit", "bundle", "--out", &of_case, "--case", case]).code != Some(0) {
+        // The newest of its entries may be under no head yet.
+        assert!(began.elapsed() < HANGS);
+        pause(Duration::from_millis(200));
+    }
+    let told = verify(&of_case, &["--genesis", &genesis, "--json"]).exits(0).json();
+    let events: Vec<&str> = told["evidence"].as_array().unwrap().iter().filter_map(|e| e["event"].as_str()).collect();
+    for event in ["deposited", "received", "receipt sent", "opened", "accepted", "arrived"] {
+        assert!(events.contains(&event), "{event}: {events:?}");
+    }
+    assert!(!events.contains(&"sign in"), "what is not about the case stays at home: {events:?}");
+    let digest = told["evidence"][0]["envelope"].as_str().unwrap();
+    there.run("ion", &["audit", "bundle", "--out", &of_message, "--message", &digest[..20]]).exits(0);
+    let of_one = verify(&of_message, &["--json"]).exits(0).json();
+    assert!(of_one["evidence"].as_array().unwrap().iter().all(|e| e["envelope"] == digest || e["answers"] == digest));
+    there.run("ion", &["audit", "bundle", "--out", &path("none"), "--message", &"0".repeat(16)]).exits(4);
+    there.run("ion", &["audit", "bundle", "--out", &path("none"), "--message", "0000"]).exits(2);
+
+    let bundle = ["audit", "bundle", "--out", &some, "--from", "2", "--to", "5"];
+    assert!(here.as_root(&bundle).exits(0).out.contains("4 entries, each with its proof"));
+    here.as_root(&bundle).exits(5);
+    here.as_root(&["audit", "bundle", "--out", &path("none"), "--from", "5", "--to", "2"]).exits(2);
+    here.as_root(&["audit", "bundle", "--out", &path("none"), "--from", "2", "--to", "99999"]).exits(2);
+    let whole = verify(&some, &["--genesis", &genesis]).exits(0).out;
+    assert!(whole.starts_with("4 entries stand in this log as they were logged"), "{whole}");
+    verify(&some, &["--since", &path("log/checkpoint")]).exits(2);
+    let policy = desk.path("policy");
+    fs::write(&policy, "quorum none\n").unwrap();
+    verify(&some, &["--policy", policy.to_str().unwrap()]).exits(0);
+    fs::write(&policy, "quorum\n").unwrap();
+    assert!(verify(&some, &["--policy", policy.to_str().unwrap()]).exits(2).err.contains("line 1"));
+    for name in ["entries/3.json", "checkpoint", "MANIFEST.json"] {
+        let file = desk.path(&format!("some/{name}"));
+        let bytes = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert!(verify(&some, &[]).exits(8).err.contains(&format!("{name} is missing")), "{name}");
+        fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(verify(&some, &[]).exits(8).err.contains(name), "{name}");
+        fs::write(&file, bytes).unwrap();
+    }
+    fs::write(desk.path("some/more"), "").unwrap();
+    assert!(verify(&some, &[]).exits(8).err.contains("more was added"));
 }
 
 /// Waits until the case looks as `seen` says.

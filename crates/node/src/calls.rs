@@ -99,6 +99,15 @@ pub enum Call {
     AuditList { from: Option<u64>, count: Option<u64> },
     /// The proof that an entry is in the log. The same people. Answers `ch.audit-proof/1` with a C2SP tlog-proof.
     AuditProve { index: u64 },
+    /// One entry, and how well it is proved. The same people. Answers `ch.audit-entry/1`.
+    AuditShow { index: u64 },
+    /// Chooses entries for evidence: those about a case (for who may see it), about a message (16 or more digits of its
+    /// number), or from a number to a number. The same people. Answers `ch.audit-chosen/1` with their numbers, the head
+    /// and the records.
+    AuditChoose { case: Option<String>, message: Option<String>, from: Option<u64>, to: Option<u64> },
+    /// Openings and paths of at most 256 chosen entries under the head of this size. The same people. Answers
+    /// `ch.audit-evidence/1`.
+    AuditEvidence { entries: Vec<u64>, size: u64 },
     /// Commitments of the log from a number on, at most 1,000, with checkpoint, key and records, to be written to a
     /// folder. The same people. Answers `ch.audit-entries/1`.
     AuditEntries { from: u64 },

@@ -5,12 +5,16 @@
 //! it is signed. Signing is deterministic, so a crash between the two signs the same text again. Refuses to start on a
 //! store that is older than what was signed, and to go on after the file of heads failed.
 
+pub mod bundle;
+#[cfg(test)]
+mod fixture;
 pub mod folder;
 pub mod herald;
 pub mod prover;
 pub mod resume;
 pub mod teller;
 pub mod view;
+pub mod vouched;
 pub mod witnesses;
 
 use std::path::Path;

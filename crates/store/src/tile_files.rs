@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::tiles::{TILE_WIDTH, TileId, Tiles};
 
+/// How often a tile that is being replaced is looked for.
+const LOOKS: usize = 3;
+
 /// A folder of tiles.
 #[derive(Clone)]
 pub struct TileFiles {
@@ -83,6 +86,24 @@ impl TileFiles {
         }
     }
 
+    /// The full tile in a tile's place, or the narrowest that is wider than it.
+    fn wider(&self, id: TileId) -> io::Result<(Vec<u8>, u64)> {
+        // A narrower one is removed when its successor is there, which can be between the listing and the reading.
+        for _ in 0..LOOKS {
+            let full = TileId { width: TILE_WIDTH, ..id };
+            if let Some(bytes) = self.read(full)? {
+                return Ok((bytes, TILE_WIDTH));
+            }
+            let folder = self.dir.join(format!("{}.p", full.path()));
+            let names = fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+            let Some(width) = names.filter(|width| (id.width..TILE_WIDTH).contains(width)).min() else { continue };
+            if let Some(bytes) = self.read(TileId { width, ..id })? {
+                return Ok((bytes, width));
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
     fn read(&self, id: TileId) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.dir.join(id.path())) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -95,17 +116,14 @@ impl TileFiles {
 impl Tiles for TileFiles {
     type Error = TileError;
 
-    /// A tile of this width, or the beginning of a full one.
+    /// A tile of this width, or the beginning of a wider one: a proof under an older head can still be made when the log
+    /// has moved on.
     fn tile(&self, id: TileId) -> Result<Vec<Hash>, TileError> {
         let failed = |source| TileError::Io { path: id.path(), source };
         let exact = self.read(id).map_err(failed)?;
         let (bytes, width) = match exact {
             Some(bytes) => (bytes, id.width),
-            None => {
-                let full = TileId { width: TILE_WIDTH, ..id };
-                let bytes = self.read(full).map_err(failed)?;
-                (bytes.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?, TILE_WIDTH)
-            }
+            None => self.wider(id).map_err(failed)?,
         };
         let (hashes, rest) = bytes.as_chunks::<32>();
         if !rest.is_empty() || hashes.len() as u64 != width {
@@ -143,6 +161,11 @@ mod tests {
         }
         // Every earlier size can still be read out of the wider tiles.
         assert_eq!(tree::root(&Tiled::new(&files, 300), 300).unwrap(), merkle::root(&leaves[..300]));
+        // Also when only a wider one is left that is not full.
+        let narrow = TileId { level: Some(0), index: 3, width: 232 };
+        assert_eq!(files.tile(TileId { width: 100, ..narrow }).unwrap(), leaves[768..868]);
+        files.remove(narrow);
+        assert!(files.tile(TileId { width: 100, ..narrow }).is_err());
     }
 
     #[test]

@@ -1,16 +1,22 @@
 // Checks a log exported by clearhouse with golang.org/x/mod/sumdb, and with nothing of clearhouse's own.
 //
 //	golog FOLDER SIZE [OLDER-FOLDER]
+//	golog -bundle FOLDER
 //
 // The note must be signed by the key in log.vkey; the tiles must lead from the root to every entry that is asked for;
 // the root must come out of the entries; the tree of OLDER-FOLDER must be its beginning. Ends with 1 and a sentence when
-// any of it does not hold.
+// any of it does not hold. A bundle of evidence: each entry's leaf must be the HMAC of its opening under its salt, and
+// its proof must lead from that leaf to the root of the signed head.
 package main
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -44,16 +50,21 @@ func (f folder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 }
 
 func (f folder) head() (tlog.Tree, error) {
+	msg, err := os.ReadFile(filepath.Join(string(f), "checkpoint"))
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	return f.open(msg)
+}
+
+// open believes a head that the folder's key signed.
+func (f folder) open(msg []byte) (tlog.Tree, error) {
 	var tree tlog.Tree
 	key, err := os.ReadFile(filepath.Join(string(f), "log.vkey"))
 	if err != nil {
 		return tree, err
 	}
 	verifier, err := note.NewVerifier(strings.TrimSpace(string(key)))
-	if err != nil {
-		return tree, err
-	}
-	msg, err := os.ReadFile(filepath.Join(string(f), "checkpoint"))
 	if err != nil {
 		return tree, err
 	}
@@ -68,12 +79,79 @@ func (f folder) head() (tlog.Tree, error) {
 	if tree.N, err = strconv.ParseInt(lines[1], 10, 64); err != nil {
 		return tree, err
 	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
-	if err != nil || len(root) != tlog.HashSize {
-		return tree, errors.New("the checkpoint has no root")
+	tree.Hash, err = hash(lines[2])
+	return tree, err
+}
+
+func hash(text string) (tlog.Hash, error) {
+	var h tlog.Hash
+	bytes, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(bytes) != tlog.HashSize {
+		return h, fmt.Errorf("%q is no hash", text)
 	}
-	copy(tree.Hash[:], root)
-	return tree, nil
+	copy(h[:], bytes)
+	return h, nil
+}
+
+// evidence checks one entry of a bundle.
+func (f folder) evidence(path string) error {
+	var entry struct {
+		Index               int64
+		Leaf, Salt, Opening string
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &entry); err != nil {
+		return err
+	}
+	salt, _ := hex.DecodeString(entry.Salt)
+	opening, _ := hex.DecodeString(entry.Opening)
+	label := "application/vnd.clearhouse.opening.v1+pb"
+	mac := hmac.New(sha256.New, salt)
+	fmt.Fprintf(mac, "DSSEv1 %d %s %d %s", len(label), label, len(opening), opening)
+	leaf := mac.Sum([]byte{1})
+	if hex.EncodeToString(leaf) != entry.Leaf {
+		return errors.New("what the entry says is not what was logged")
+	}
+	proof, err := os.ReadFile(strings.TrimSuffix(path, "json") + "tlog-proof")
+	if err != nil {
+		return err
+	}
+	parts := strings.SplitN(string(proof), "\n\n", 2)
+	lines := strings.Split(parts[0], "\n")
+	if len(parts) != 2 || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" ||
+		lines[1] != fmt.Sprintf("index %d", entry.Index) {
+		return errors.New("no proof of this entry")
+	}
+	tree, err := f.open([]byte(parts[1]))
+	if err != nil {
+		return err
+	}
+	var way tlog.RecordProof
+	for _, line := range lines[2:] {
+		h, err := hash(line)
+		if err != nil {
+			return err
+		}
+		way = append(way, h)
+	}
+	return tlog.CheckRecord(way, tree.N, tree.Hash, entry.Index, tlog.RecordHash(leaf))
+}
+
+// bundle checks every entry of a bundle.
+func bundle(path string) error {
+	entries, err := filepath.Glob(filepath.Join(path, "entries", "*.json"))
+	if err != nil || len(entries) == 0 {
+		return errors.New("there are no entries")
+	}
+	for _, entry := range entries {
+		if err := folder(path).evidence(entry); err != nil {
+			return fmt.Errorf("%s: %v", filepath.Base(entry), err)
+		}
+	}
+	return nil
 }
 
 // entries reads every bundle.
@@ -172,9 +250,14 @@ func check(path string, size int64, older string) error {
 }
 
 func main() {
-	size, err := strconv.ParseInt(os.Args[2], 10, 64)
-	if err == nil {
-		err = check(os.Args[1], size, strings.Join(os.Args[3:], ""))
+	var err error
+	if os.Args[1] == "-bundle" {
+		err = bundle(os.Args[2])
+	} else {
+		var size int64
+		if size, err = strconv.ParseInt(os.Args[2], 10, 64); err == nil {
+			err = check(os.Args[1], size, strings.Join(os.Args[3:], ""))
+		}
 	}
 	if err != nil {
 		fmt.Println(err)

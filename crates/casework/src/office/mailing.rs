@@ -331,3 +331,7 @@ fn receipt_row(msg_id: MsgId, stage: i32, body: &[u8]) -> clearhouse_protocol::r
         must_be_new: false,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -110,6 +110,12 @@ impl Office {
         self.proving.owed.iter().filter_map(first).collect()
     }
 
+    /// Whether somebody is still owed the proof of this entry.
+    #[must_use]
+    pub fn owed_for(&self, index: u64) -> bool {
+        self.proving.owed.values().any(|owed| owed.entries.contains(&index))
+    }
+
     /// Seals and queues the proofs of these entries under a head; they are owed no more.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! First figures of the product, each beside the floor it stands on, taken in the same run:
 //!
 //! ```text
-//! cargo run --release --example figures [-- ROUNDS]
+//! cargo run --release --example figures [-- ROUNDS | log]
 //! ```
+//! With `log` alone the figures of the log only, which stand at the end of the others too.
 //! Every case once in each of five rounds, one after the other; medians, and ratios of the same round. Absolute
 //! figures are of this machine at this minute, and both ends of every line share it; the ratios are what to read.
 //! Nothing passes or fails. Writes to the temporary folder (`TMPDIR`), which must be on the disk that is meant.
@@ -11,8 +12,10 @@
 mod deposit;
 mod disk;
 mod echo;
+mod log;
 mod measure;
 mod node;
+mod reconcile;
 mod report;
 mod sealing;
 mod trip;
@@ -85,7 +88,14 @@ struct Setting {
 }
 
 fn main() -> Outcome<()> {
-    let rounds = std::env::args().nth(1).map_or(Ok(ROUNDS), |n| n.parse())?.max(1);
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [log::VERIFY, folder] => return log::verify(Path::new(folder)),
+        [log::RECONCILE] => return reconcile::million(),
+        ["log"] => return of_the_log(ROUNDS, None),
+        _ => {}
+    }
+    let rounds = args.first().map_or(Ok(ROUNDS), |n| n.parse())?.max(1);
     if cfg!(debug_assertions) {
         println!("built without --release: these figures say nothing");
     }
@@ -102,8 +112,18 @@ fn main() -> Outcome<()> {
     senders.shutdown_timeout(Duration::from_secs(2));
     [a, b, c].into_iter().for_each(Node::stop);
     let (rounds, small_body, envelopes) = measured?;
+    let deposit = measure::median(rounds.iter().map(|round| round.deposits.cpu_us()).collect());
     report::print(&rounds, &Setting { folder, small_body, envelopes, load: [before, report::load_average()] });
-    Ok(())
+    println!();
+    of_the_log(rounds.len(), Some(deposit))
+}
+
+/// The log's figures, in a folder that goes with them.
+fn of_the_log(rounds: usize, deposit: Option<f64>) -> Outcome<()> {
+    let folder = std::env::temp_dir().join(format!("clearhouse-figures-{}", std::process::id()));
+    let done = log::print(rounds, &folder, deposit);
+    let _ = std::fs::remove_dir_all(&folder);
+    done
 }
 
 type Measured = (Vec<Round>, usize, (u64, u64));

@@ -1,13 +1,18 @@
 //! `audit`: the log. Listed and proved through the node; taken away as a folder; checked by anybody, without a node.
 
+mod evidence;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
-use clearhouse_node::log::folder::{self, FolderFault, Vouched, Whole};
+use clearhouse_node::log::bundle;
+use clearhouse_node::log::folder::{self, FolderFault, Known, Whole};
+use clearhouse_node::log::vouched::{Sight, Vouched, Witness};
 use clearhouse_protocol::log::note::NoteKey;
+use clearhouse_protocol::log::policy::Policy;
 use serde_json::{Value, json};
 
 use crate::ask::Node;
@@ -20,7 +25,7 @@ use crate::trouble::{Code, Exit, Trouble, sentence};
 /// Bytes of a file given to be checked against.
 const FILE_MAX: usize = 64 << 10;
 
-/// See the log, prove an entry, take the log away, check one
+/// See the log, prove an entry, take the log or evidence away, check either
 ///
 /// The log says what was sent, received, opened, answered and left undone, and never about whom.
 #[derive(Args)]
@@ -84,6 +89,40 @@ Examples:
         /// The entry's number
         entry: u64,
     },
+    /// Show one entry: what, when, with whom, and how well it is proved
+    #[command(after_help = "\
+Examples:
+  clearhouse audit show 17
+  clearhouse audit show 17 --json")]
+    Show {
+        /// The entry's number
+        entry: u64,
+    },
+    /// Write chosen entries to a new folder as evidence, with proofs, keys and how to check them
+    ///
+    /// It holds no content and no name of a person. Whoever has it can check it without a node.
+    #[command(after_help = "\
+Examples:
+  clearhouse audit bundle --out evidence --message 9f86d081884c7d65
+  clearhouse audit bundle --out evidence --from 17 --to 40 --as auditor
+  clearhouse audit bundle --out evidence --case T-7Q4M-2KXY --as manager")]
+    Bundle {
+        /// The folder; it must not exist
+        #[arg(long)]
+        out: PathBuf,
+        /// All entries about the messages of this case; for who may see cases and the log
+        #[arg(long, conflicts_with_all = ["message", "from", "to"], required_unless_present_any = ["message", "from"])]
+        case: Option<String>,
+        /// All entries about this message: at least 16 digits of its number
+        #[arg(long, conflicts_with_all = ["from", "to"])]
+        message: Option<String>,
+        /// The first entry
+        #[arg(long, requires = "to")]
+        from: Option<u64>,
+        /// The last entry
+        #[arg(long, requires = "from")]
+        to: Option<u64>,
+    },
     /// Write the log to a new folder that anybody can check
     #[command(after_help = "\
 Examples:
@@ -94,11 +133,12 @@ Examples:
         #[arg(long)]
         out: PathBuf,
     },
-    /// Check an exported log: no node, no secret and no trust in whoever made it
+    /// Check an exported log or a bundle of evidence: no node, no secret and no trust in whoever made it
     #[command(after_help = "\
 Examples:
   clearhouse audit verify casa-nova-log
-  clearhouse audit verify casa-nova-log --genesis genesis.record --since last-month/checkpoint")]
+  clearhouse audit verify casa-nova-log --genesis genesis.record --since last-month/checkpoint
+  clearhouse audit verify evidence --genesis genesis.record")]
     Verify {
         /// The folder
         folder: PathBuf,
@@ -108,6 +148,9 @@ Examples:
         /// The log's key as you know it, instead of records
         #[arg(long, conflicts_with = "genesis")]
         key: Option<String>,
+        /// Who must have witnessed it, as you know it (a C2SP tlog-policy file), instead of what records say
+        #[arg(long)]
+        policy: Option<PathBuf>,
         /// A checkpoint of the same log that you kept from before
         #[arg(long)]
         since: Option<PathBuf>,
@@ -144,17 +187,24 @@ impl Audit {
                 }
             }
             Act::Export { out } => export(app, &out).await?,
-            Act::Verify { folder, genesis, key, since } => {
+            Act::Show { entry } => {
+                let node = Node::find(&app.global)?;
+                app.out.reply(&node.ask_as(app, Call::AuditShow { index: entry }).await?)?;
+            }
+            Act::Bundle { out, case, message, from, to } => {
+                evidence::bundle(app, &out, Call::AuditChoose { case, message, from, to }).await?;
+            }
+            Act::Verify { folder, genesis, key, policy, since } => {
                 let read = |path: PathBuf| files::read(&path, FILE_MAX, Code::File);
                 let genesis = genesis.map(|path| records::genesis(&path)).transpose()?;
                 let since = since.map(read).transpose()?;
                 let key = key.map(|key| NoteKey::parse(&key)).transpose().map_err(|fault| {
                     Trouble::new(Code::Arguments, format!("--key: {fault}."), "clearhouse audit verify --help")
                 })?;
-                let since = since.as_ref().map(|file| file.as_slice());
-                let whole = folder::verify(&folder, genesis.as_ref(), key, since, SystemClock.now())
-                    .map_err(|fault| not_whole(&folder, &fault))?;
-                app.out.reply(&told(&whole))?;
+                let policy = policy.map(read).transpose()?.map(|text| policy_of(&text)).transpose()?;
+                let older = since.as_ref().map(|file| file.as_slice());
+                let known = Known { genesis: genesis.as_ref(), key, policy, older };
+                app.out.reply(&check(&folder, known)?)?;
             }
         }
         Ok(Exit::Done)
@@ -187,29 +237,73 @@ async fn export(app: &App, out: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
+fn policy_of(text: &[u8]) -> Result<Policy, Trouble> {
+    let wrong =
+        |why: String| Trouble::new(Code::Arguments, format!("--policy: {why}."), "clearhouse audit verify --help");
+    let text = std::str::from_utf8(text).map_err(|_| wrong("this is not a policy text".to_owned()))?;
+    Policy::parse(text).map_err(|fault| wrong(fault.to_string()))
+}
+
+/// Checks a folder, whichever of the two it is.
+fn check(folder: &Path, known: Known<'_>) -> Result<Value, Trouble> {
+    let now = SystemClock.now();
+    if !bundle::is_bundle(folder) {
+        return folder::verify(folder, known, now).map(|whole| told(&whole)).map_err(|fault| not_whole(folder, &fault));
+    }
+    if known.older.is_some() {
+        let text = "A bundle holds single entries. Only a whole log can be held against an older checkpoint.";
+        return Err(Trouble::new(Code::Arguments, text, "clearhouse audit export --out FOLDER"));
+    }
+    bundle::verify(folder, known, now)
+        .map(|held| evidence::told(&held))
+        .map_err(|fault| evidence::not_held(folder, &fault))
+}
+
 fn told(whole: &Whole) -> Value {
-    let (vouched, by, net) = match &whole.vouched {
-        Vouched::Records { label, country, net } => ("records", Some(format!("{label} ({country})")), Some(net)),
-        Vouched::Given => ("given key", None, None),
-        Vouched::Folder => ("the folder itself", None, None),
-    };
-    let witnesses: Vec<Value> = whole
-        .witnesses
-        .iter()
-        .map(|w| json!({"label": w.label, "country": w.country, "time": show_time(w.at)}))
-        .collect();
-    json!({
+    let mut told = json!({
         "schema": "ch.audit-verify/1",
-        "witnesses": witnesses,
         "whole": true,
         "origin": whole.checkpoint.origin,
         "entries": whole.checkpoint.size,
-        "since": whole.since,
+        "since": whole.since.map(|older| older.size),
+        "since_time": whole.since.and_then(|older| older.time).map(show_time),
         "key": whole.key.to_string(),
-        "vouched": vouched,
-        "by": by,
-        "net": net,
+    });
+    add(&mut told, whose(&whole.vouched));
+    add(&mut told, seen(&whole.sight));
+    told
+}
+
+/// Whose log it is and how that is known.
+fn whose(vouched: &Vouched) -> Value {
+    match vouched {
+        Vouched::Records { label, country, net } => {
+            json!({"vouched": "records", "by": format!("{label} ({country})"), "net": net})
+        }
+        Vouched::Given => json!({"vouched": "given key", "by": null, "net": null}),
+        Vouched::Folder => json!({"vouched": "the folder itself", "by": null, "net": null}),
+    }
+}
+
+/// Who saw its head.
+fn seen(sight: &Sight) -> Value {
+    let named = |witnesses: &[Witness]| -> Vec<Value> {
+        witnesses.iter().map(|w| json!({"label": w.label, "country": w.country, "time": show_time(w.at)})).collect()
+    };
+    json!({
+        "witnesses": named(&sight.witnesses),
+        "not_counted": named(&sight.ahead),
+        "listed": sight.listed,
+        "enough": sight.enough,
+        "countries": sight.countries().map(|all| all.len()),
+        "time": sight.time.map(show_time),
     })
+}
+
+fn add(to: &mut Value, more: Value) {
+    if let (Some(to), Value::Object(more)) = (to.as_object_mut(), more) {
+        to.extend(more);
+    }
 }
 
 fn not_whole(folder: &Path, fault: &FolderFault) -> Trouble {

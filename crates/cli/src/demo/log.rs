@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
-use clearhouse_node::log::folder::{self, FolderFault, Vouched, Whole};
+use clearhouse_node::log::folder::{self, FolderFault, Known, Whole};
+use clearhouse_node::log::vouched::Vouched;
 use clearhouse_node::setup::files;
 use clearhouse_protocol::log::LEAF_LEN;
 use clearhouse_protocol::log::tiles::{TILE_WIDTH, bundles_added};
@@ -112,7 +113,7 @@ pub(super) async fn checked(region: &mut Region, teller: &mut Teller) -> Result<
     let genesis = std::fs::read(o.folder.join(files::GENESIS)).map_err(|e| failed(&e.to_string()))?;
     let folder = region.folder.join("exported-log");
     pages.write(&folder, &genesis).map_err(|e| failed(&e.to_string()))?;
-    let check = || folder::verify(&folder, None, None, None, SystemClock.now());
+    let check = || folder::verify(&folder, Known::default(), SystemClock.now());
     let whole = check().map_err(|fault| failed(&fault.to_string()))?;
     let Vouched::Records { label, .. } = &whole.vouched else { return Err(failed("nobody vouches for its key")) };
     let changed = whole.checkpoint.size / 2;
@@ -122,7 +123,7 @@ pub(super) async fn checked(region: &mut Region, teller: &mut Teller) -> Result<
         Err(fault) => return Err(failed(&format!("the changed byte was seen as: {fault}"))),
         Ok(_) => return Err(failed("a changed byte was not seen")),
     }
-    let cosigned = whole.witnesses.first().map_or_else(String::new, |w| format!(", cosigned in {}", w.country));
+    let cosigned = whole.sight.witnesses.first().map_or_else(String::new, |w| format!(", cosigned in {}", w.country));
     let text = format!(
         "{label}'s log of {} entries{cosigned}, checked with no key of anybody: nothing removed or changed; one byte \
          changed in a copy: found at entry {changed}",

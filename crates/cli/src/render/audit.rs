@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{counted, flag, items, number, table, text};
+use super::{counted, flag, items, number, pairs, table, text};
 
 pub(super) fn list(v: &Value) -> String {
     let row = |e: &Value| {
@@ -30,29 +30,177 @@ pub(super) fn export(v: &Value) -> String {
     format!("{folder}: {entries}. Anybody can check it: clearhouse audit verify {folder}\n")
 }
 
-pub(super) fn verify(v: &Value) -> String {
-    let entries = counted(number(v, "entries"), "entry", "entries");
-    let since = match v.get("since").and_then(Value::as_u64) {
-        Some(since) => format!("Nothing was removed or changed since the checkpoint of {since}; {entries}"),
-        None => format!("Nothing was removed or changed under this checkpoint; {entries}"),
+pub(super) fn bundle(v: &Value) -> String {
+    let (folder, entries) = (text(v, "folder"), counted(number(v, "entries"), "entry", "entries"));
+    let head = v.get("head").unwrap_or(&Value::Null);
+    let proved =
+        if flag(head, "enough") { "" } else { " Too few witnesses have seen the head yet: a later one shows more." };
+    format!(
+        "{folder}: {entries}, each with its proof.{proved} Anybody can check it: clearhouse audit verify {folder}\n"
+    )
+}
+
+pub(super) fn entry(v: &Value) -> String {
+    let (none, head) = (Value::Null, v.get("head").unwrap_or(&Value::Null));
+    let e = v.get("entry").unwrap_or(&none);
+    let under = format!("the head of {}", counted(number(head, "entries"), "entry", "entries"));
+    let proof = match text(v, "proof").as_str() {
+        "witnessed" => format!("under {under}, which {} saw by {}", saw(head), text(head, "time")),
+        "signed" => format!("under {under}, signed here; {}, which is not enough yet", saw(head)),
+        "pending" => "under no signed head yet; the next one covers it".to_owned(),
+        other => other.to_owned(),
     };
+    let other_side = match text(v, "other_side").as_str() {
+        "given" => "has been sent the proof",
+        "owed" => "is sent the proof after a head that enough witnesses saw",
+        _ => "",
+    };
+    let field = |name| text(e, name);
+    pairs(
+        0,
+        &[
+            ("entry", field("index")),
+            ("what", field("event")),
+            ("time", field("time")),
+            ("message", field("message")),
+            ("with", field("with")),
+            ("as", field("role")),
+            ("due", field("due")),
+            ("envelope", field("envelope")),
+            ("answers", field("answers")),
+            ("proof", proof),
+            ("other side", other_side.to_owned()),
+        ],
+    )
+}
+
+/// "three witnesses in three countries"; without the countries when one of them is not known.
+fn saw(v: &Value) -> String {
+    let witnesses = items(v, "witnesses");
+    let mut countries: Vec<String> = witnesses.iter().map(|w| text(w, "country")).collect();
+    countries.sort_unstable();
+    countries.dedup();
+    let seen = match witnesses.len() as u64 {
+        0 => return "no witness".to_owned(),
+        1 => "one witness".to_owned(),
+        n => format!("{} witnesses", words(n)),
+    };
+    match countries.len() as u64 {
+        _ if countries.iter().any(String::is_empty) => seen,
+        1 => format!("{seen} in one country"),
+        n => format!("{seen} in {} countries", words(n)),
+    }
+}
+
+/// A number as people write it: small ones in words, large ones in groups of three.
+fn words(n: u64) -> String {
+    const SMALL: [&str; 13] =
+        ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+    let small = usize::try_from(n).ok().and_then(|n| SMALL.get(n));
+    small.map_or_else(|| grouped(n), |word| (*word).to_owned())
+}
+
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let places = digits.char_indices().map(|(at, digit)| {
+        let comma = at > 0 && (digits.len() - at).is_multiple_of(3);
+        if comma { format!(",{digit}") } else { digit.to_string() }
+    });
+    places.collect()
+}
+
+fn entries(n: u64) -> String {
+    if n == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(n)) }
+}
+
+/// `2026-11-14T12:00Z` as `14 November 2026`.
+fn day(time: &str) -> String {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let mut parts = time.get(..10).unwrap_or_default().split('-');
+    let (year, month, day) = (parts.next(), parts.next(), parts.next());
+    let month = month.and_then(|m| MONTHS.get(m.parse::<usize>().ok()?.checked_sub(1)?));
+    match (year, month, day.and_then(|d| d.parse::<u8>().ok())) {
+        (Some(year), Some(month), Some(day)) => format!("{day} {month} {year}"),
+        _ => time.to_owned(),
+    }
+}
+
+/// The one sentence about a whole log: since when, how much, who saw it.
+fn sentence(v: &Value) -> String {
+    let (time, since_time) = (text(v, "time"), text(v, "since_time"));
+    let since = match v.get("since").and_then(Value::as_u64) {
+        Some(_) if !since_time.is_empty() => format!("since {}", day(&since_time)),
+        Some(since) => format!("since the checkpoint of {} that you kept", entries(since)),
+        None if !time.is_empty() => format!("since {}", day(&time)),
+        None => "under this checkpoint".to_owned(),
+    };
+    format!("Nothing was removed or changed {since}; {}; {}", entries(number(v, "entries")), witnessed(v))
+}
+
+fn witnessed(v: &Value) -> String {
+    let few = number(v, "listed") > 0 && !flag(v, "enough");
+    format!("{}{}", saw(v), if few { ", too few to count" } else { "" })
+}
+
+/// Whose it is, who saw it, and its names.
+fn grounds(v: &Value) -> String {
     let whose = match text(v, "vouched").as_str() {
         "records" => format!(
-            "signed by {}, for whom the coordinators of network {} vouch. Compare that number with one you know.",
+            "Signed by {}, for whom the coordinators of network {} vouch. Compare that number with one you know.",
             text(v, "by"),
             text(v, "net").chars().take(16).collect::<String>()
         ),
-        "given key" => "signed by the key you gave.".to_owned(),
-        _ => "signed by the key the folder itself names. Compare it with one you know.".to_owned(),
+        "given key" => "Signed by the key you gave.".to_owned(),
+        _ => "Signed by the key the folder itself names. Compare it with one you know.".to_owned(),
     };
-    let witness = |w: &Value| format!("  {} ({}) at {}\n", text(w, "label"), text(w, "country"), text(w, "time"));
-    let witnesses = items(v, "witnesses");
-    let seen = match witnesses.len() as u64 {
-        0 => "No witness has cosigned it.\n".to_owned(),
-        n => counted(n, "witness has cosigned it", "witnesses have cosigned it") + ":\n",
+    let witness = |w: &Value| {
+        let (label, country) = (text(w, "label"), text(w, "country"));
+        let place = if country.is_empty() { String::new() } else { format!(" ({country})") };
+        format!("  {label}{place} at {}\n", text(w, "time"))
     };
-    let witnesses: String = witnesses.iter().map(witness).collect();
-    format!("{since}; {whose}\n{seen}{witnesses}\nlog  {}\nkey  {}\n", text(v, "origin"), text(v, "key"))
+    let lines = |field, head: &str| match items(v, field) {
+        [] => String::new(),
+        all => format!("{head}\n{}", all.iter().map(witness).collect::<String>()),
+    };
+    let ahead = "Not counted: dated after this machine's clock, so one of the two clocks is wrong.";
+    let (seen, ahead) = (lines("witnesses", "Cosigned by"), lines("not_counted", ahead));
+    format!("{whose}\n{seen}{ahead}\nlog  {}\nkey  {}\n", text(v, "origin"), text(v, "key"))
+}
+
+pub(super) fn verify(v: &Value) -> String {
+    format!("{}.\n{}", sentence(v), grounds(v))
+}
+
+pub(super) fn evidence(v: &Value) -> String {
+    let (count, time) = (number(v, "entries"), text(v, "time"));
+    let log = entries(number(v, "log_entries"));
+    let stood = if count == 1 { "stands in this log as it was" } else { "stand in this log as they were" };
+    let since = if time.is_empty() { String::new() } else { format!(" since {} at the latest", day(&time)) };
+    let evidence = items(v, "evidence");
+    let row =
+        |e: &Value| ["index", "time", "event", "message", "with", "role", "due"].map(|field| text(e, field)).to_vec();
+    let rows: Vec<_> = evidence.iter().map(row).collect();
+    let head = ["ENTRY", "TIME", "WHAT", "MESSAGE", "WITH", "AS", "DUE"];
+    format!(
+        "{} {stood} logged{since}; {log} in all; {}.\n{}\n{}",
+        entries(count),
+        witnessed(v),
+        grounds(v),
+        table(&head, &rows)
+    )
 }
 
 pub(super) fn logs(v: &Value) -> String {
@@ -171,5 +319,46 @@ fn meaning(finding: &str) -> &'static str {
         "ERASED_OPEN_NOTICE" => "Erased while an answer or an arrival was still due.",
         "PROBING" => "Far more of this sender's messages are refused than is usual.",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(countries: &[&str]) -> Value {
+        let all = countries.iter().map(|c| json!({"label": "x", "country": c, "time": "2026-11-14T12:00Z"}));
+        json!({"entries": 1204, "listed": 4, "enough": true, "time": "2026-11-20T12:00Z", "witnesses": all.collect::<Vec<_>>()})
+    }
+
+    #[test]
+    fn a_log_that_holds_is_told_in_one_sentence_that_says_no_more_than_is_known() {
+        let mut v = seen(&["RO", "IT", "MD"]);
+        assert_eq!(
+            sentence(&v),
+            "Nothing was removed or changed since 20 November 2026; 1,204 entries; three witnesses in three countries"
+        );
+        v["since"] = json!(1);
+        v["since_time"] = json!("2026-11-04T23:59Z");
+        assert!(sentence(&v).starts_with("Nothing was removed or changed since 4 November 2026; "));
+        v["since_time"] = Value::Null;
+        assert!(
+            sentence(&v).starts_with("Nothing was removed or changed since the checkpoint of 1 entry that you kept; ")
+        );
+        v["since"] = Value::Null;
+        v["time"] = Value::Null;
+        v["enough"] = json!(false);
+        assert_eq!(
+            sentence(&v),
+            "Nothing was removed or changed under this checkpoint; 1,204 entries; three witnesses in three countries, too few to count"
+        );
+        let tail = |v: &Value| sentence(v).rsplit("; ").next().map(str::to_owned).unwrap_or_default();
+        assert_eq!(tail(&seen(&["IT", "IT"])), "two witnesses in one country");
+        assert_eq!(tail(&seen(&["IT"])), "one witness in one country");
+        assert_eq!(tail(&seen(&["IT", ""])), "two witnesses", "the country of one is not known");
+        assert_eq!(tail(&json!({"entries": 1})), "no witness");
+        assert_eq!((grouped(0), grouped(999), grouped(1_000_000)), ("0".into(), "999".into(), "1,000,000".into()));
     }
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::show::org_label;
 use super::{Answer, Handle, failure, not_taken};
 use crate::control::ControlFailure;
+use crate::log::bundle::words;
 use crate::owner::World;
 
 /// Entries of one answer.
@@ -135,12 +136,12 @@ pub(super) fn may_read(actor: &Actor) -> Result<(), ControlFailure> {
     }
 }
 
-fn damaged(why: &str) -> ControlFailure {
+pub(super) fn damaged(why: &str) -> ControlFailure {
     failure("CH-I0102", format!("The log cannot be read here: {why}. Nothing was changed. Run `clearhouse doctor`."))
 }
 
 /// One entry in plain values. One whose opening does not open says so and is still an entry.
-fn entry<S: Store>(world: &World<S>, leaf: &clearhouse_store::EventLeaf, signed: u64) -> Value {
+pub(super) fn entry<S: Store>(world: &World<S>, leaf: &clearhouse_store::EventLeaf, signed: u64) -> Value {
     let covered = leaf.index < signed;
     let opened = match world.ledger.vault().open_event(leaf) {
         // It verifies like any other, and explains nothing.
@@ -165,9 +166,4 @@ fn entry<S: Store>(world: &World<S>, leaf: &clearhouse_store::EventLeaf, signed:
         "answers": short(&opening.ref_digest),
         "signed": covered,
     })
-}
-
-/// A code of the wire as words: `AUDIT_RECEIVED` is `received`.
-fn words(code: &str) -> String {
-    code.trim_start_matches("AUDIT_").trim_start_matches("MESSAGE_TYPE_").to_lowercase().replace('_', " ")
 }

@@ -7,6 +7,7 @@ mod acts;
 mod alarms;
 mod audit;
 mod erasing;
+mod evidence;
 mod findings;
 mod people;
 mod records;
@@ -214,6 +215,9 @@ impl<S: Store + 'static> Handle<S> {
             Call::Scrub => self.scrub_for(&actor).await,
             Call::AuditList { from, count } => self.audit_list(&actor, from, count).await,
             Call::AuditProve { index } => self.audit_prove(&actor, index).await,
+            Call::AuditShow { index } => self.audit_show(&actor, index).await,
+            Call::AuditChoose { case, message, from, to } => self.audit_choose(actor, case, message, (from, to)).await,
+            Call::AuditEvidence { entries, size } => self.audit_evidence(&actor, entries, size).await,
             Call::AuditEntries { from } => self.audit_entries(actor, from).await,
             Call::AuditLogs => self.audit_logs(&actor).await,
             Call::AuditReconcile => self.audit_reconcile(actor).await,

@@ -7,17 +7,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{NOTE_MAX, Note, NoteFault, NoteKey};
-use clearhouse_protocol::log::tiles::{TILE_WIDTH, TileId, Tiles, bundle, bundles_added, grow, hashes_of, read_bundle};
+use clearhouse_protocol::log::policy::Policy;
+use clearhouse_protocol::log::tiles::{
+    TILE_HEIGHT, TILE_WIDTH, TileId, Tiles, bundle, bundles_added, grow, hashes_of, read_bundle,
+};
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::log::{Hash, LEAF_LEN, commitment, leaf_data};
 use clearhouse_protocol::merkle;
 use clearhouse_store::tile_files::{TileError, TileFiles};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
+
+use super::vouched::{Sight, Vouched, Voucher, VoucherFault};
 
 /// The newest checkpoint.
 pub const CHECKPOINT: &str = "checkpoint";
@@ -29,6 +32,16 @@ pub const GENESIS: &str = "genesis.record";
 pub const RECORDS: &str = "directory.records";
 /// Bytes of a bundle of records that are read.
 const RECORDS_MAX: u64 = 4 << 20;
+
+impl From<VoucherFault> for FolderFault {
+    fn from(fault: VoucherFault) -> Self {
+        match fault {
+            VoucherFault::Broken => Self::Broken(RECORDS.to_owned()),
+            VoucherFault::Refused(why) => Self::Records(why),
+            VoucherFault::Name(fault) => fault.into(),
+        }
+    }
+}
 
 /// Why a folder is not a log that holds. Each says what is wrong and where.
 #[derive(Debug, thiserror::Error)]
@@ -78,38 +91,6 @@ pub enum FolderFault {
     Write(#[from] TileError),
 }
 
-/// How a log's key is known.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Vouched {
-    /// By the records of this organisation (label, country) under the genesis with this network id.
-    Records {
-        /// The organisation.
-        label: String,
-        /// Its country.
-        country: String,
-        /// The network, hex.
-        net: String,
-    },
-    /// By whoever checks: the key was given.
-    Given,
-    /// By the folder's own word alone.
-    Folder,
-}
-
-/// A coordinator that cosigned a log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Witness {
-    /// The organisation.
-    pub label: String,
-    /// Its country.
-    pub country: String,
-    /// When it signed, unix seconds, by its own clock.
-    pub at: u64,
-}
-
-/// A witness that may have signed, with what it is called.
-type Candidate = (NoteKey, String, String);
-
 /// A log that holds.
 pub struct Whole {
     /// What was signed.
@@ -118,10 +99,32 @@ pub struct Whole {
     pub key: NoteKey,
     /// How that key is known.
     pub vouched: Vouched,
-    /// Coordinators of the network that cosigned it.
-    pub witnesses: Vec<Witness>,
-    /// Entries of the older checkpoint it was held against.
-    pub since: Option<u64>,
+    /// Who saw it.
+    pub sight: Sight,
+    /// The older checkpoint it was held against.
+    pub since: Option<Older>,
+}
+
+/// A head of before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Older {
+    /// Its entries.
+    pub size: u64,
+    /// When enough witnesses had seen it, unix seconds.
+    pub time: Option<u64>,
+}
+
+/// What somebody who checks brings along. All of it may be missing.
+#[derive(Default)]
+pub struct Known<'a> {
+    /// The network's genesis.
+    pub genesis: Option<&'a wire::Signed>,
+    /// The log's key.
+    pub key: Option<NoteKey>,
+    /// Who must have witnessed it (C2SP tlog-policy).
+    pub policy: Option<Policy>,
+    /// A checkpoint of the same log, kept from before.
+    pub older: Option<&'a [u8]>,
 }
 
 /// Makes a folder, a page of commitments at a time.
@@ -197,46 +200,29 @@ impl Export {
 
 /// Checks a folder.
 ///
-/// `genesis` is what the checker knows of the network, `key` the log's key if the checker knows that; without either
-/// the folder's own files are taken, and [`Whole::vouched`] says so. `older` is a checkpoint of the same log kept from
-/// before.
+/// Where nothing is `known` the folder's own files are taken, and [`Whole::vouched`] says so.
 ///
 /// # Errors
 /// [`FolderFault`]: the first thing that is wrong, and where.
-pub fn verify(
-    dir: &Path,
-    genesis: Option<&wire::Signed>,
-    key: Option<NoteKey>,
-    older: Option<&[u8]>,
-    now: u64,
-) -> Result<Whole, FolderFault> {
+pub fn verify(dir: &Path, known: Known<'_>, now: u64) -> Result<Whole, FolderFault> {
     let note = Note::parse(&read(dir, CHECKPOINT, NOTE_MAX as u64)?)?;
     let claimed = Checkpoint::parse(note.text())?;
-    let (key, vouched, candidates) = match key {
-        Some(key) => (key, Vouched::Given, Vec::new()),
-        None => whose(dir, genesis, &claimed.origin, now)?,
-    };
-    let signed = SignedCheckpoint::of(note, &key)?;
-    let witnesses = witnesses(&signed, candidates)?;
-    let older = older.map(|bytes| SignedCheckpoint::open(bytes, &key)).transpose()?;
-    let older = older.map(|signed| signed.checkpoint().clone());
-    if older.as_ref().is_some_and(|older| older.size > claimed.size) {
+    let older = known.older;
+    let voucher = whose(dir, known, &claimed.origin, now)?;
+    let signed = SignedCheckpoint::of(note, voucher.key())?;
+    let sight = voucher.sight(&signed, now)?;
+    let older = older.map(|bytes| SignedCheckpoint::open(bytes, voucher.key())).transpose()?;
+    if older.as_ref().is_some_and(|older| older.checkpoint().size > claimed.size) {
         return Err(FolderFault::Older);
     }
-    entries(dir, signed.checkpoint(), older.as_ref())?;
-    let since = older.map(|older| older.size);
-    Ok(Whole { checkpoint: signed.checkpoint().clone(), key, vouched, witnesses, since })
-}
-
-/// Who of the candidates cosigned. A false signature by one of them spoils the whole.
-fn witnesses(signed: &SignedCheckpoint, candidates: Vec<Candidate>) -> Result<Vec<Witness>, FolderFault> {
-    let mut found = Vec::new();
-    for (key, label, country) in candidates {
-        for (_, at) in signed.witnessed_by(std::slice::from_ref(&key))? {
-            found.push(Witness { label: label.clone(), country: country.clone(), at });
-        }
-    }
-    Ok(found)
+    entries(dir, signed.checkpoint(), older.as_ref().map(SignedCheckpoint::checkpoint))?;
+    let before = |older: SignedCheckpoint| {
+        let time = voucher.sight(&older, now)?.time;
+        Ok::<_, NoteFault>(Older { size: older.checkpoint().size, time })
+    };
+    let since = older.map(before).transpose()?;
+    let (key, vouched) = (voucher.key().clone(), voucher.by().clone());
+    Ok(Whole { checkpoint: signed.checkpoint().clone(), key, vouched, sight, since })
 }
 
 /// Computes the root again from the entries, tile by tile.
@@ -260,22 +246,27 @@ fn entries(dir: &Path, head: &Checkpoint, older: Option<&Checkpoint>) -> Result<
             return Err(FolderFault::Entry(first + at as u64));
         }
         let hashes = hashes_of(&leaves);
-        compare(&tiles, id, &hashes)?;
-        for hash in hashes {
-            edge.push(hash);
-            before(&edge)?;
+        let whole = (id.width == TILE_WIDTH).then(|| merkle::root(&hashes));
+        compare(&tiles, id, &hashes, whole)?;
+        // A bundle at once, unless the older head ends within it.
+        let within = older.is_some_and(|older| (first + 1..first + TILE_WIDTH).contains(&older.size));
+        if !whole.is_some_and(|whole| !within && edge.push_whole(TILE_HEIGHT, whole)) {
+            for hash in hashes {
+                edge.push(hash);
+                before(&edge)?;
+            }
         }
+        before(&edge)?;
     }
     if edge.root() == head.root { Ok(()) } else { Err(FolderFault::Root(head.size)) }
 }
 
 /// Holds the hashes of a bundle against its tile, and its root against the tile above. Where they differ, the tile above
 /// says which of the two was changed.
-fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash]) -> Result<(), FolderFault> {
+fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash], whole: Option<Hash>) -> Result<(), FolderFault> {
     let below = TileId { level: Some(0), ..id };
     let tile = tiles.tile(below);
-    let above = (id.width == TILE_WIDTH).then(|| above(tiles, id.index)).flatten();
-    let fits = above.map(|above| above == merkle::root(hashes));
+    let fits = whole.and_then(|whole| Some(above(tiles, id.index)? == whole));
     let first = id.index * TILE_WIDTH;
     let differs = tile.as_ref().ok().and_then(|tile| tile.iter().zip(hashes).position(|(a, b)| a != b));
     match (tile, differs, fits) {
@@ -291,54 +282,33 @@ fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash]) -> Result<(), FolderF
 /// What the tile above says of a full tile of level 0; `None` when it cannot be read.
 fn above(tiles: &TileFiles, index: u64) -> Option<Hash> {
     let within = index % TILE_WIDTH;
-    // As wide as needed or wider: one of the names it may have.
-    let parent = |width| TileId { level: Some(1), index: index / TILE_WIDTH, width };
-    (within + 1..=TILE_WIDTH).find_map(|width| tiles.tile(parent(width)).ok()).map(|hashes| hashes[within as usize])
+    // As wide as needed; what is wider is read instead.
+    let parent = TileId { level: Some(1), index: index / TILE_WIDTH, width: within + 1 };
+    tiles.tile(parent).ok()?.get(usize::try_from(within).ok()?).copied()
 }
 
 /// The key of the log with this origin, and who vouches for it.
-fn whose(
-    dir: &Path,
-    genesis: Option<&wire::Signed>,
-    origin: &str,
-    now: u64,
-) -> Result<(NoteKey, Vouched, Vec<Candidate>), FolderFault> {
-    let genesis = match (genesis, read(dir, GENESIS, RECORDS_MAX)) {
+pub(super) fn whose(dir: &Path, known: Known<'_>, origin: &str, now: u64) -> Result<Voucher, FolderFault> {
+    if let Some(key) = known.key {
+        return Ok(Voucher::of_key(key, Vouched::Given).under(known.policy));
+    }
+    let genesis = match (known.genesis, read(dir, GENESIS, RECORDS_MAX)) {
         (Some(genesis), _) => genesis.clone(),
         (None, Ok(own)) => wire::Signed::decode(own.as_slice()).map_err(|_| FolderFault::Broken(GENESIS.to_owned()))?,
-        (None, Err(_)) => return by_its_own_word(dir),
+        (None, Err(_)) => return Ok(by_its_own_word(dir)?.under(known.policy)),
     };
-    let refuse = |why: &str| FolderFault::Records(why.to_owned());
-    let mut directory = Directory::found(&genesis, None).map_err(|fault| refuse(&fault.to_string()))?;
-    let bundle = wire::RecordBundle::decode(read(dir, RECORDS, RECORDS_MAX)?.as_slice());
-    for record in bundle.map_err(|_| FolderFault::Broken(RECORDS.to_owned()))?.records {
-        if let Some(checked) = directory.check(&record, now).map_err(|fault| refuse(&fault.to_string()))? {
-            directory.insert(checked);
-        }
-    }
-    let node = origin.split('/').nth(2).and_then(NodeId::from_hex).ok_or(NoteFault::OtherOrigin)?;
-    let key = directory.log_key(node).filter(|key| key.name() == origin);
-    let key = key.ok_or_else(|| refuse("no certificate names a log of this origin"))?;
-    let org = directory.cert(node).and_then(|cert| cert.org_id.as_slice().try_into().ok());
-    let org = org.and_then(|org| directory.org(org)).ok_or_else(|| refuse("its organisation is not among them"))?;
-    let (label, country) = (org.label.clone(), org.country.clone());
-    let candidates = directory.witnesses(node, now).into_iter().filter_map(|(node, key)| {
-        let org = directory.org(directory.org_of(node)?)?;
-        Some((key, org.label.clone(), org.country.clone()))
-    });
-    let candidates = candidates.collect();
-    let net = clearhouse_protocol::ids::hex(directory.net().as_bytes());
-    Ok((key, Vouched::Records { label, country, net }, candidates))
+    let voucher = Voucher::of_records(&genesis, &read(dir, RECORDS, RECORDS_MAX)?, origin, now);
+    Ok(voucher?.under(known.policy))
 }
 
-fn by_its_own_word(dir: &Path) -> Result<(NoteKey, Vouched, Vec<Candidate>), FolderFault> {
+fn by_its_own_word(dir: &Path) -> Result<Voucher, FolderFault> {
     let text = read(dir, KEY, 1024)?;
     let text = std::str::from_utf8(&text).map_err(|_| FolderFault::Broken(KEY.to_owned()))?;
-    Ok((NoteKey::parse(text.trim_end_matches('\n'))?, Vouched::Folder, Vec::new()))
+    Ok(Voucher::of_key(NoteKey::parse(text.trim_end_matches('\n'))?, Vouched::Folder))
 }
 
 /// A file of the folder, no longer than `most` bytes.
-fn read(dir: &Path, name: &str, most: u64) -> Result<Vec<u8>, FolderFault> {
+pub(super) fn read(dir: &Path, name: &str, most: u64) -> Result<Vec<u8>, FolderFault> {
     let path: PathBuf = dir.join(name);
     let missing = |error: std::io::Error| FolderFault::Missing { file: name.to_owned(), kind: error.kind() };
     if fs::metadata(&path).map_err(missing)?.len() > most {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clearhouse_protocol::ids::{NodeId, OrgId};
-use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::rows::EventRow;
 use clearhouse_store::Store;
 
@@ -97,15 +96,14 @@ impl<S: Store + 'static> Prover<S> {
             leaves.filter_map(|leaf| world.ledger.vault().open_event(&leaf).ok()).collect::<Vec<EventRow>>()
         });
         let rows = read.await?;
-        let wanted = rows.len();
         let log = self.log.clone();
-        let prove = move |row: EventRow| -> Option<(EventRow, Vec<Hash>)> {
-            let path = log.path(row.index, size).ok()?;
-            Some((row, path))
+        let prove = move || {
+            let paths = log.paths(rows.iter().map(|row| row.index), size).ok()?;
+            Some(rows.into_iter().zip(paths).collect::<Vec<_>>())
         };
-        let entries = tokio::task::spawn_blocking(move || rows.into_iter().filter_map(prove).collect::<Vec<_>>()).await;
+        let entries = tokio::task::spawn_blocking(prove).await.ok().flatten();
+        let whole = entries.is_some();
         let entries = entries.unwrap_or_default();
-        let whole = entries.len() == wanted;
         if entries.is_empty() {
             return Ok(whole);
         }

@@ -47,12 +47,14 @@ impl View {
         self.witnessed.borrow().clone()
     }
 
-    /// The inclusion path of entry `index` under the head of `size` entries. Blocks.
+    /// The inclusion paths of entries under the head of `size` entries, in the order asked for. Neighbours share the work.
+    /// Blocks.
     ///
     /// # Errors
-    /// [`TileError`]: the tiles moved on, or the next start writes them anew.
-    pub fn path(&self, index: u64, size: u64) -> Result<Vec<Hash>, TileError> {
-        tree::inclusion(&Tiled::new(&self.files, size), index, size)
+    /// [`TileError`]: the next start writes the tiles anew.
+    pub fn paths(&self, entries: impl IntoIterator<Item = u64>, size: u64) -> Result<Vec<Vec<Hash>>, TileError> {
+        let tiled = Tiled::new(&self.files, size);
+        entries.into_iter().map(|index| tree::inclusion(&tiled, index, size)).collect()
     }
 
     /// The proof that entry `index` is in the log, under the newest head; `None` when no head covers it yet. Blocks.

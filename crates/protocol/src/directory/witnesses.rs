@@ -81,8 +81,9 @@ impl Directory {
         self.witness_key(node).is_some() && !self.is_suspended(node) && self.signing_key(org, node, at).is_ok()
     }
 
-    /// Every node that has a witness key, valid or not.
-    fn all_witnesses(&self) -> Vec<Listed> {
+    /// Every node that has a witness key, valid or not: whoever may ever have cosigned.
+    #[must_use]
+    pub fn all_witnesses(&self) -> Vec<Listed> {
         let nodes = self.orgs().flat_map(|(org, record)| self.nodes_of(org).map(move |node| (node, record)));
         let listed = |(node, record): (NodeId, &OrgRecord)| {
             Some(Listed { node: Some(node), key: self.witness_key(node)?, country: record.country.clone() })

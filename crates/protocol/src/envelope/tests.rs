@@ -331,6 +331,49 @@ fn a_revoked_or_expired_sender_is_refused() {
 }
 
 #[test]
+fn attack_25_a_revoked_key_with_an_old_timestamp_signs_nothing_that_opens() {
+    use crate::ceremony::revoke;
+    use wire::SubjectKind::{Key, Node, Organisation};
+    let (ended, arrives) = (NOW + 5 * DAY, NOW + 6 * DAY);
+    for kind in [Node, Organisation, Key] {
+        let mut region = Region::new(1, 2);
+        let seal_at = |region: &mut Region, created: u64| {
+            let (a, b) = (&region.members[0], &region.members[1]);
+            let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
+            let letter = Letter { created, expires: NOW + 9 * DAY, ..letter(region, a, b"body") };
+            seal(&letter, &to, 0, &a.sign, &mut region.rng).unwrap().bytes
+        };
+        // A thief writes any date: long before the end, a second before it, after it.
+        let dates = [NOW, ended - 1, ended, arrives];
+        let letters: Vec<_> = dates.iter().map(|created| seal_at(&mut region, *created)).collect();
+        assert!(letters.iter().all(|bytes| fault(&region, 1, bytes, arrives).is_none()), "all of them open before");
+        let a = &region.members[0];
+        let (subject, by) = match kind {
+            Node => (a.node.0, vec![&a.root]),
+            Organisation => (a.org.0, region.coordinators.iter().collect()),
+            Key | wire::SubjectKind::Unspecified => {
+                (crate::keys::VerifyKey::admit(&a.sign.public()).unwrap().id().0, region.coordinators.iter().collect())
+            }
+        };
+        let record = revoke(region.net, kind, subject, "Compromised", ended, &by);
+        let checked = region.directory.check(&record, NOW).unwrap().unwrap();
+        region.directory.insert(checked);
+        for (bytes, created) in letters.iter().zip(dates) {
+            let refused = fault(&region, 1, bytes, arrives);
+            assert_eq!(
+                refused,
+                Some(Unopenable::Sender(RouteFault::Revoked)),
+                "{}, dated {created}",
+                kind.as_str_name()
+            );
+            assert!(refused.unwrap().to_string().contains("revoked"), "the reason is a sentence in the local log");
+        }
+        // What was read before the end had its effect then: revoking changes no past.
+        assert_eq!(fault(&region, 1, &letters[0], ended - 1), None);
+    }
+}
+
+#[test]
 fn sizes_fall_into_the_published_classes() {
     for (len, class) in [(1, 4096), (4096, 4096), (4097, 16384), (1 << 20, 1 << 20)] {
         assert_eq!(size_class(len), Some(class));

@@ -94,6 +94,12 @@ impl List {
         &self.witnesses
     }
 
+    /// Which of them are enough, by their places in [`List::witnesses`]; `None` when none is asked for.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Rule> {
+        self.rule.as_ref()
+    }
+
     /// Whose signatures a head has, and whether they are enough.
     ///
     /// # Errors

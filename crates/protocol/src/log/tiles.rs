@@ -5,10 +5,11 @@
 //! level may be narrower; it is then kept under a name that says how wide it is.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use super::tree::Hashes;
 use super::{Hash, LEAF_LEN};
-use crate::merkle::{leaf, root};
+use crate::merkle::{leaf, node, root};
 
 /// Hashes in a full tile.
 pub const TILE_WIDTH: u64 = 256;
@@ -144,33 +145,58 @@ pub fn grow<T: Tiles>(tiles: &T, old: u64, fresh: &[Hash]) -> Result<Vec<(TileId
     Ok(added)
 }
 
-/// A tile that was read, behind its index.
-type Held = (u64, Vec<Hash>);
+/// Tiles that one reader remembers: 1 MiB with all that is computed in them. A log of four million entries has that many
+/// above its lowest level.
+const HELD_MAX: usize = 64;
 
-/// The hashes of a tree of a given size, out of its tiles. Remembers the tile it read last of each level.
+/// A tile that was read, and the levels of the tree within it as far as they were asked for.
+struct Held(Vec<Vec<Hash>>);
+
+impl Held {
+    /// The hash at this place of the level so many above the tile's own; `None` beyond its whole subtrees.
+    fn at(&mut self, above: u32, place: u64) -> Option<Hash> {
+        let (above, place) = (above as usize, usize::try_from(place).ok()?);
+        while self.0.len() <= above {
+            let (pairs, _) = self.0.last()?.as_chunks::<2>();
+            let next = pairs.iter().map(|[left, right]| node(left, right)).collect();
+            self.0.push(next);
+        }
+        self.0.get(above)?.get(place).copied()
+    }
+}
+
+/// The hashes of a tree of a given size, out of its tiles. Remembers some of them with what was computed: proofs of
+/// neighbours cost little after the first.
 pub struct Tiled<'a, T> {
     tiles: &'a T,
     size: u64,
-    /// Of each level, the tile read last.
-    last: RefCell<[Option<Held>; TILE_LEVELS as usize]>,
+    /// By tile level and index.
+    held: RefCell<BTreeMap<(u32, u64), Held>>,
 }
 
 impl<'a, T: Tiles> Tiled<'a, T> {
     /// The tree of the first `size` leaves.
     #[must_use]
     pub fn new(tiles: &'a T, size: u64) -> Self {
-        Self { tiles, size, last: RefCell::default() }
+        Self { tiles, size, held: RefCell::default() }
     }
 
-    fn within<R>(&self, level: u32, index: u64, read: impl FnOnce(&[Hash]) -> R) -> Result<R, T::Error> {
-        let mut last = self.last.borrow_mut();
-        let slot = &mut last[level as usize];
-        if slot.as_ref().is_none_or(|(held, _)| *held != index) {
-            let whole = self.size >> (level * TILE_HEIGHT);
-            let width = whole.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
-            *slot = Some((index, self.tiles.tile(TileId { level: Some(level), index, width })?));
+    fn within<R>(&self, level: u32, index: u64, read: impl FnOnce(&mut Held) -> R) -> Result<R, T::Error> {
+        let mut held = self.held.borrow_mut();
+        if let Some(tile) = held.get_mut(&(level, index)) {
+            return Ok(read(tile));
         }
-        Ok(read(slot.as_ref().map_or(&[], |(_, hashes)| hashes)))
+        if held.len() >= HELD_MAX {
+            // Those above are few and asked for again and again.
+            held.retain(|(level, _), _| *level > 0);
+            if held.len() >= HELD_MAX {
+                held.clear();
+            }
+        }
+        let whole = self.size >> (level * TILE_HEIGHT);
+        let width = whole.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
+        let tile = self.tiles.tile(TileId { level: Some(level), index, width })?;
+        Ok(read(held.entry((level, index)).or_insert(Held(vec![tile]))))
     }
 }
 
@@ -180,18 +206,14 @@ impl<T: Tiles> Hashes for Tiled<'_, T> {
     fn at(&self, level: u32, index: u64) -> Result<Hash, T::Error> {
         let (tile_level, above) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
         let first = index << above;
-        self.within(tile_level, first / TILE_WIDTH, |hashes| {
-            let from = (first % TILE_WIDTH) as usize;
-            // A tile that is too short, against its contract, gives a hash that no root agrees with.
-            hashes.get(from..from + (1 << above)).map_or([0; 32], root)
-        })
+        // A tile that is too short, against its contract, gives a hash that no root agrees with.
+        let place = (first % TILE_WIDTH) >> above;
+        self.within(tile_level, first / TILE_WIDTH, |tile| tile.at(above, place).unwrap_or([0; 32]))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::log::tree;
 
@@ -230,7 +252,8 @@ mod tests {
             let shelf = shelf(&leaves);
             let tiled = Tiled::new(&shelf, n);
             assert_eq!(tree::root(&tiled, n).unwrap(), root(&leaves), "{n}");
-            for index in [0, n / 3, n - 1] {
+            // With what was remembered, in any order, and more tiles than are.
+            for index in [0, n / 3, n - 1].into_iter().chain((0..n).step_by(211)).chain([n / 3]) {
                 let path = tree::inclusion(&tiled, index, n).unwrap();
                 assert!(crate::merkle::includes(&leaves[index as usize], index, n, &path, &root(&leaves)));
             }

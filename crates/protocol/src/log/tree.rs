@@ -159,6 +159,24 @@ impl Edge {
         self.size += 1;
     }
 
+    /// Appends a whole subtree of `1 << level` leaves by its root. Does nothing and says so where such a one cannot begin.
+    #[must_use]
+    pub fn push_whole(&mut self, level: u32, root: Hash) -> bool {
+        let leaves = 1u64.checked_shl(level).unwrap_or(0);
+        if leaves == 0 || !self.size.is_multiple_of(leaves) || self.size.checked_add(leaves).is_none() {
+            return false;
+        }
+        let mut right = root;
+        for _ in 0..(self.size >> level).trailing_ones() {
+            if let Some(left) = self.roots.pop() {
+                right = node(&left, &right);
+            }
+        }
+        self.roots.push(right);
+        self.size += leaves;
+        true
+    }
+
     /// The root of all leaves so far.
     #[must_use]
     pub fn root(&self) -> Hash {
@@ -227,6 +245,23 @@ mod tests {
                 assert!(!merkle::extends((new + 1, &top), (new, &before), &path));
             }
         }
+    }
+
+    #[test]
+    fn an_edge_takes_whole_subtrees_where_they_can_begin_and_is_the_one_of_their_leaves() {
+        let tree = leaves(64);
+        for level in 0..4 {
+            let mut edge = Edge::default();
+            for index in 0..64 >> level {
+                assert!(edge.push_whole(level, tree.at(level, index).unwrap()));
+                assert!(edge == Edge::of(&tree, (index + 1) << level).unwrap());
+            }
+            edge.push([1; 32]);
+            let before = edge.clone();
+            assert_eq!(edge.push_whole(level, [2; 32]), level == 0, "nothing larger begins after an odd leaf");
+            assert!(level == 0 || edge == before);
+        }
+        assert!(!Edge::default().push_whole(64, [0; 32]));
     }
 
     #[test]

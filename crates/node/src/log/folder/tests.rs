@@ -33,7 +33,7 @@ fn export(dir: &Path, commitments: &[Hash], page: usize) {
 }
 
 fn check(dir: &Path, older: Option<&[u8]>) -> Result<Whole, FolderFault> {
-    verify(dir, None, Some(known()), older, 0)
+    verify(dir, Known { key: Some(known()), older, ..Known::default() }, 0)
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_folder_of_any_size_made_in_any_pages_holds_and_holds_against_its_past() {
             let dir = tempfile::tempdir().unwrap();
             export(dir.path(), &all, page);
             let whole = check(dir.path(), Some(older.as_bytes())).unwrap_or_else(|fault| panic!("{n}: {fault}"));
-            assert_eq!((whole.checkpoint.size, whole.since), (n, Some(n / 2)));
+            assert_eq!((whole.checkpoint.size, whole.since), (n, Some(Older { size: n / 2, time: None })));
             assert_eq!(whole.vouched, Vouched::Given);
         }
     }
@@ -136,7 +136,7 @@ fn a_checkpoint_by_another_key_of_another_log_or_with_a_changed_size_is_refused(
     let dir = tempfile::tempdir().unwrap();
     export(dir.path(), &commitments(10, 0), 1000);
     let stranger = NoteKey::new(ORIGIN, KeyKind::Log, &SigningKey::from_seed(&[2; 32]).public()).unwrap();
-    let fault = verify(dir.path(), None, Some(stranger), None, 0).err().unwrap();
+    let fault = verify(dir.path(), Known { key: Some(stranger), ..Known::default() }, 0).err().unwrap();
     assert!(matches!(fault, FolderFault::Checkpoint(NoteFault::NotSigned)), "{fault}");
     let path = dir.path().join(CHECKPOINT);
     let text = fs::read_to_string(&path).unwrap();
@@ -149,7 +149,7 @@ fn a_checkpoint_by_another_key_of_another_log_or_with_a_changed_size_is_refused(
     fs::write(&path, text).unwrap();
     // Nobody named the key: the folder's own word counts, and is called that.
     fs::remove_file(dir.path().join(GENESIS)).unwrap();
-    assert_eq!(verify(dir.path(), None, None, None, 0).ok().unwrap().vouched, Vouched::Folder);
+    assert_eq!(verify(dir.path(), Known::default(), 0).ok().unwrap().vouched, Vouched::Folder);
 }
 
 #[test]
@@ -157,4 +157,111 @@ fn a_folder_with_something_in_it_is_not_written_to() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("x"), b"y").unwrap();
     assert!(matches!(Export::new(dir.path()), Err(FolderFault::Broken(_))));
+}
+
+/// A way to spoil a folder, and what must be said about it.
+type Spoilt = (&'static str, fn(&Path), &'static str);
+
+fn rewrite(path: &Path, change: impl Fn(String) -> String) {
+    let text = fs::read_to_string(path).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(changed, text, "{}", path.display());
+    fs::write(path, changed).unwrap();
+}
+
+/// The head with so many more signature lines of strangers.
+fn crowded(dir: &Path, more: u8) {
+    rewrite(&dir.join(CHECKPOINT), |text| {
+        let lines = (0..more).map(|n| {
+            let mut note = Note::unsigned("x\n".to_owned());
+            note.cosign(&format!("stranger{n}"), &SigningKey::from_seed(&[100 + n; 32]), 1).unwrap();
+            note.to_string().lines().last().unwrap().to_owned() + "\n"
+        });
+        text + &lines.collect::<String>()
+    });
+}
+
+/// A head that the log signed and that is not of these entries.
+fn signed(dir: &Path, change: impl FnOnce(&mut Checkpoint)) {
+    let mut head = Checkpoint { origin: ORIGIN.to_owned(), size: 700, root: [7; 32] };
+    change(&mut head);
+    let mut note = Note::unsigned(head.text());
+    note.sign(ORIGIN, &key()).unwrap();
+    fs::write(dir.join(CHECKPOINT), note.to_string()).unwrap();
+}
+
+fn cut(dir: &Path, name: &str) {
+    let bytes = fs::read(dir.join(name)).unwrap();
+    fs::write(dir.join(name), &bytes[..bytes.len() - 5]).unwrap();
+}
+
+#[test]
+fn every_way_to_spoil_a_log_is_refused_with_what_is_wrong_and_where() {
+    const TABLE: &[Spoilt] = &[
+        (
+            "nothing but its own head",
+            |dir| fs::remove_dir_all(dir.join("tile")).unwrap(),
+            "tile/entries/000 is missing",
+        ),
+        (
+            "half copied: a bundle",
+            |dir| fs::remove_file(dir.join("tile/entries/001")).unwrap(),
+            "tile/entries/001 is missing",
+        ),
+        ("half copied: a tile", |dir| fs::remove_file(dir.join("tile/0/001")).unwrap(), "tile/0/001 is missing"),
+        ("half copied: no head", |dir| fs::remove_file(dir.join(CHECKPOINT)).unwrap(), "checkpoint is missing"),
+        ("an empty head", |dir| fs::write(dir.join(CHECKPOINT), b"").unwrap(), "this is not a signed note"),
+        ("a truncated bundle", |dir| cut(dir, "tile/entries/002.p/188"), "tile/entries/002.p/188 is cut off"),
+        ("a truncated tile", |dir| cut(dir, "tile/0/000"), "tile/0/000 is cut off"),
+        ("a truncated head", |dir| cut(dir, CHECKPOINT), "this is not a signed note"),
+        (
+            "a directory for a file",
+            |dir| {
+                fs::remove_file(dir.join("tile/entries/000")).unwrap();
+                fs::create_dir(dir.join("tile/entries/000")).unwrap();
+            },
+            "tile/entries/000",
+        ),
+        (
+            "garbage between the lines of the head",
+            |dir| rewrite(&dir.join(CHECKPOINT), |t| t.replace("\n700\n", "\n700\n#\n")),
+            "the note is not a checkpoint",
+        ),
+        (
+            "garbage between the signatures",
+            |dir| rewrite(&dir.join(CHECKPOINT), |t| t.replace("\n\n", "\n\n?\n")),
+            "this is not a signed note",
+        ),
+        (
+            "a control character",
+            |dir| rewrite(&dir.join(CHECKPOINT), |t| t.replace("\n700\n", "\n700\r\n")),
+            "this is not a signed note",
+        ),
+        ("sixteen signatures are read, not seventeen", |dir| crowded(dir, 16), "more than 16 signatures"),
+        (
+            "a head of another origin, signed for it by this key",
+            |dir| signed(dir, |head| head.origin = "elsewhere".to_owned()),
+            "the checkpoint is of another log",
+        ),
+        ("another root", |dir| signed(dir, |_| ()), "the 700 entries are not those that were signed"),
+        (
+            "fewer entries than signed for",
+            |dir| signed(dir, |head| head.size = 701),
+            "tile/entries/002.p/189 is missing",
+        ),
+        ("a huge size", |dir| signed(dir, |head| head.size = u64::MAX), "tile/entries/002 is missing"),
+        ("no entries at all", |dir| signed(dir, |head| head.size = 0), "the 0 entries are not those that were signed"),
+    ];
+    for (what, spoil, says) in TABLE {
+        let dir = tempfile::tempdir().unwrap();
+        export(dir.path(), &commitments(700, 0), 1000);
+        assert!(check(dir.path(), None).is_ok());
+        spoil(dir.path());
+        let fault = check(dir.path(), None).err().unwrap_or_else(|| panic!("{what}: it was taken"));
+        assert!(fault.to_string().contains(says), "{what}: {fault}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    export(dir.path(), &commitments(700, 0), 1000);
+    crowded(dir.path(), 15);
+    assert!(check(dir.path(), None).is_ok(), "sixteen signatures are no fault");
 }

@@ -1,7 +1,6 @@
-//! Measures reconciliation: a million events of fifty nodes, examined and joined. Prints processor seconds and memory;
-//! asserts no time. Run with `cargo run --release -p clearhouse-protocol --example reconcile_million`. Linux only.
-#![allow(clippy::print_stdout, reason = "a measurement is there to be read")]
-#![allow(clippy::expect_used, reason = "a measurement that cannot be made must stop")]
+//! Reconciliation: a million events of fifty nodes, examined and joined, in a process of its own.
+
+use std::time::Duration;
 
 use clearhouse_protocol::audit::{self, AuditEvent, Happening};
 use clearhouse_protocol::ids::{Digest, Net, NodeId, OrgId};
@@ -12,6 +11,8 @@ use clearhouse_protocol::reconcile::account::{Account, Head, Shown, examine};
 use clearhouse_protocol::reconcile::{Join, Party, Policy};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+
+use crate::measure::{Outcome, thread_time};
 
 const NODES: usize = 50;
 /// A message makes ten events: seven of its own and three of its receipt.
@@ -66,26 +67,21 @@ fn events(rng: &mut ChaCha20Rng) -> Vec<Vec<Event>> {
     logs
 }
 
-/// Nanoseconds this process was on a processor.
-fn on_processor() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").expect("Linux counts processor time");
-    text.split(' ').next().and_then(|n| n.parse().ok()).expect("the first number is nanoseconds")
-}
-
 /// Resident memory in KiB: now (`VmRSS`) or at most (`VmHWM`).
-fn memory(which: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").expect("Linux counts memory");
-    let line = text.lines().find(|line| line.starts_with(which)).expect("the line is there");
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of KiB")
+fn memory(which: &str) -> Outcome<u64> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find(|line| line.starts_with(which)).ok_or("the system does not count memory")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no number of KiB")?.parse()?)
 }
 
-fn main() {
+/// Makes the logs, then holds them against each other. Prints two lines.
+pub(crate) fn million() -> Outcome<()> {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let (net, policy) = (Net([9; 32]), Policy::default());
     let mut logs = events(&mut rng);
-    let before = memory("VmRSS");
+    let before = memory("VmRSS")?;
     let mut join = Join::new(policy, (0..NODES).map(party));
-    let (mut examining, mut findings) = (0, 0);
+    let (mut examining, mut findings) = (Duration::ZERO, 0);
     for (n, log) in logs.iter_mut().enumerate() {
         let log = std::mem::take(log);
         let (org, node) = party(n);
@@ -118,18 +114,24 @@ fn main() {
             commitments: &commitments,
             first: 0,
         };
-        let start = on_processor();
+        let start = thread_time();
         let done = examine(&account, shown, &policy, NOW, |opening| join.take((org, node), opening));
         join.hear(done.standing);
-        examining += on_processor() - start;
+        examining += thread_time().saturating_sub(start);
         findings += done.findings.len();
     }
-    let start = on_processor();
+    let start = thread_time();
     let report = join.report(NOW);
-    let judging = on_processor() - start;
-    let seconds = |nanos: u64| nanos as f64 / 1e9;
-    println!("events {} digests {}", join.taken(), join.digests());
-    println!("findings {} of logs, {} of messages", findings, report.findings.len());
-    println!("processor: examining and taking {:.2} s, judging {:.2} s", seconds(examining), seconds(judging));
-    println!("memory: {} KiB before, {} KiB with the join, {} KiB at most", before, memory("VmRSS"), memory("VmHWM"));
+    let judging = thread_time().saturating_sub(start);
+    let entries = (MESSAGES * 10) as u64;
+    let found = findings + report.findings.len();
+    println!(
+        "  {entries} events of {NODES} logs held against each other: examined in {:.2} s, judged in {:.2} s of the processor; \
+         {found} findings of none; {} MB with the join, {} MB before it",
+        examining.as_secs_f64(),
+        judging.as_secs_f64(),
+        memory("VmHWM")? / 1024,
+        before / 1024,
+    );
+    Ok(())
 }

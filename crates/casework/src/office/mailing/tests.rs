@@ -1,0 +1,88 @@
+//! Letters of a sender whose key has ended, as an office takes them.
+
+use clearhouse_protocol::ceremony::revoke;
+use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
+use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::rows::Table;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use super::super::Me;
+use super::*;
+
+/// When the thief's key ended.
+const ENDED: u64 = NOW - DAY;
+
+fn office(region: &Region) -> Office {
+    let m = &region.members[1];
+    let (mailboxes, zone) = (vec![m.mailbox], crate::deadlines::Zone::utc());
+    let me = Me { net: region.net, org: m.org, node: m.node, mailboxes, generation: 1, zone };
+    let mut office = Office::new(me, region.directory.clone());
+    office.unlock();
+    office
+}
+
+/// A letter signed with a stolen key and dated before it ended.
+fn letter(region: &mut Region) -> Vec<u8> {
+    let (a, b) = (&region.members[0], &region.members[1]);
+    let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
+    let letter = Letter {
+        net: region.net,
+        msg_type: MessageType::ReturnNotice as u32,
+        body_version: 1,
+        msg_id: MsgId([5; 16]),
+        sender: (a.org, a.node),
+        conversation: ConversationId([6; 32]),
+        seq: 1,
+        prev_digest: None,
+        created: ENDED - 10 * DAY,
+        expires: NOW + 2 * DAY,
+        actor: None,
+        body: b"a notice nobody should act on",
+        attachments: &[],
+    };
+    seal(&letter, &to, 0, &a.sign, &mut region.rng).unwrap().bytes
+}
+
+fn opening(region: &Region, office: &Office, bytes: &[u8]) -> Result<Opening, Unopenable> {
+    let m = &region.members[1];
+    let reader = Reader { org: m.org, node: m.node, directory: office.directory(), now: NOW };
+    open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader)
+}
+
+#[test]
+fn attack_25_a_letter_of_a_revoked_key_has_no_effect_whatever_its_date_and_whenever_it_was_opened() {
+    for opened_before in [false, true] {
+        let mut region = Region::new(1, 2);
+        let mut office = office(&region);
+        let bytes = letter(&mut region);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
+        let outside = Outside::parse(&bytes).unwrap();
+        let digest = outside.digest;
+        let (step, replies) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+        assert!(replies[0].is_ok(), "the mailbox looks at the outside only");
+        office.take(&step);
+        // Beside the owner, by the directory of before: the revocation comes while the letter is open.
+        let early = opening(&region, &office, &bytes);
+        assert!(matches!(early, Ok(Opening::Whole(_))));
+        let a = &region.members[0];
+        let ended = revoke(region.net, wire::SubjectKind::Node, a.node.0, "Compromised", ENDED, &[&a.root]);
+        let bundle = wire::RecordBundle { records: vec![ended], prekeys: vec![] };
+        let (step, _) = office.admit(&bundle, &mut now);
+        office.take(&step);
+        let result = if opened_before { early } else { opening(&region, &office, &bytes) };
+        let step = office.opened(digest, result, &mut now).unwrap();
+        let tables: Vec<Table> = step.rows.iter().map(|row| row.table).collect();
+        let kept_out = [Table::Fact, Table::Taken, Table::Outbox, Table::Document, Table::Receipt];
+        assert!(!tables.iter().any(|table| kept_out.contains(table)), "{tables:?}");
+        assert_eq!(step.events.len(), 1);
+        let event = clearhouse_protocol::audit::unpad(&step.events[0].opening).unwrap();
+        assert!(event.event() == AuditEvent::NotOpened && event.peer_org.is_empty(), "no name that only a thief gave");
+        office.take(&step);
+        let kept = office.mail().letter(digest).unwrap();
+        assert!(kept.state == 3 && !kept.not_opened.is_empty(), "whoever asks is told, as for every other reason");
+        assert!(office.mail().unopened().is_empty());
+    }
+}
