@@ -127,6 +127,14 @@ fn attack_22_a_log_that_was_rewritten_or_shrank_is_found_by_an_older_checkpoint(
             assert!(matches!(fault, FolderFault::Rewritten(at) if at == size), "{fault}");
         }
     }
+    // Also where the older head ends within a full bundle, or at its end.
+    let long = tempfile::tempdir().unwrap();
+    export(long.path(), &commitments(700, 0), 1000);
+    for size in [1u64, 100, 255, 256, 257, 300, 512, 699] {
+        let (same, other) = (head(&commitments(size, 0)).to_string(), head(&commitments(size, 1)).to_string());
+        assert!(check(long.path(), Some(same.as_bytes())).is_ok(), "{size}");
+        assert!(matches!(check(long.path(), Some(other.as_bytes())), Err(FolderFault::Rewritten(at)) if at == size));
+    }
     let larger = head(&commitments(101, 0)).to_string();
     assert!(matches!(check(dir.path(), Some(larger.as_bytes())), Err(FolderFault::Older)));
 }
