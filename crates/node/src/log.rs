@@ -142,7 +142,7 @@ impl Keeper {
             text => {
                 let text = std::str::from_utf8(text).map_err(|_| NoteFault::NotACheckpoint)?;
                 let head = Checkpoint::parse(text)?;
-                if head.origin != origin || head.size != heads.last().events {
+                if head.origin != origin || head.size > heads.last().events {
                     return Err(NoteFault::OtherOrigin.into());
                 }
                 (head.size, head.root)
@@ -190,6 +190,19 @@ impl Keeper {
         }
         replaced.into_iter().for_each(|tile| self.files.remove(tile));
         self.tell()
+    }
+
+    /// Signs nothing, and remembers beside the last head how far the store has come, so that an older one is known.
+    ///
+    /// # Errors
+    /// As [`Keeper::advance`].
+    pub fn remember(&mut self, events: u64, generation: u64) -> Result<(), LogError> {
+        let last = self.heads.last();
+        if (last.events, last.generation) == (events, generation) {
+            return Ok(());
+        }
+        let next = Heads { generation, events, head: last.head.clone() };
+        Ok(self.heads.advance(next)?)
     }
 
     /// Signs what the heads file holds, and tells everybody.
@@ -250,10 +263,8 @@ pub async fn keep<S: Store + 'static>(
     loop {
         ticks.tick().await;
         let told = *memory.borrow();
-        match told {
-            Memory::Whole => {}
-            Memory::Unasked => continue,
-            Memory::Older { signed } => return LogError::Older { signed, here: keeper.size() }.to_string(),
+        if let Memory::Older { signed } = told {
+            return LogError::Older { signed, here: keeper.size() }.to_string();
         }
         let (commitments, generation) = match unsigned(&owner, keeper.size()).await {
             Ok(Ok(found)) => found,
@@ -265,7 +276,11 @@ pub async fn keep<S: Store + 'static>(
             Err(_) => return std::future::pending().await,
         };
         let advanced = tokio::task::spawn_blocking(move || {
-            let done = keeper.advance(&commitments, generation);
+            let done = if told == Memory::Whole {
+                keeper.advance(&commitments, generation)
+            } else {
+                keeper.remember(keeper.size() + commitments.len() as u64, generation)
+            };
             (keeper, done)
         });
         match advanced.await {

@@ -62,6 +62,10 @@ impl Stage {
         keeper.advance(&fresh, self.store.generation()).unwrap();
     }
 
+    fn remember(&self, keeper: &mut Keeper) {
+        keeper.remember(self.store.event_count(), self.store.generation()).unwrap();
+    }
+
     fn root(&self) -> Hash {
         let events = self.store.events(0, usize::MAX).unwrap();
         merkle::root(&events.iter().map(|event| leaf_hash(&event.commitment)).collect::<Vec<_>>())
@@ -171,4 +175,41 @@ fn heads_of_another_log_are_refused() {
     let other = "clearhouse.01010101/0202/0303/g2".to_owned();
     let opened = Keeper::open(heads, &stage.log(), other, stage.key(), &stage.store);
     assert!(matches!(opened, Err(LogError::Head(NoteFault::OtherOrigin))));
+}
+
+#[test]
+fn what_is_not_signed_yet_is_remembered_so_that_an_older_store_is_known() {
+    let mut stage = Stage::new();
+    stage.happen(3);
+    let mut keeper = stage.open().unwrap();
+    stage.tick(&mut keeper);
+    let signed = stage.signed();
+    let old = stage.store.clone();
+    stage.happen(4);
+    stage.remember(&mut keeper);
+    stage.remember(&mut keeper);
+    assert_eq!(stage.signed(), signed, "nothing new is signed");
+    drop(keeper);
+    // The next start goes on with the head that was signed, and signs all of it when it may.
+    let mut keeper = stage.open().unwrap();
+    assert_eq!((keeper.size(), stage.signed()), (3, signed));
+    stage.tick(&mut keeper);
+    assert_eq!((stage.signed().size, stage.signed().root), (7, stage.root()));
+    drop(keeper);
+    stage.store = old;
+    assert!(matches!(stage.open(), Err(LogError::Heads(HeadsError::RolledBack { .. }))));
+}
+
+#[test]
+fn an_older_store_is_known_by_what_was_remembered_alone() {
+    let mut stage = Stage::new();
+    stage.happen(3);
+    let mut keeper = stage.open().unwrap();
+    stage.tick(&mut keeper);
+    let old = stage.store.clone();
+    stage.happen(1);
+    stage.remember(&mut keeper);
+    drop(keeper);
+    stage.store = old;
+    assert!(matches!(stage.open(), Err(LogError::Heads(HeadsError::RolledBack { .. }))));
 }
