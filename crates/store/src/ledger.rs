@@ -142,7 +142,7 @@ impl<S: Store> Ledger<S> {
         }
     }
 
-    /// Makes what was taken away before final; see [`finalise`](crate::erasure::finalise), whose errors say what to do.
+    /// Makes what was taken away before final; see [`finalise`], whose errors say what to do.
     ///
     /// # Errors
     /// [`ErasureError`].
@@ -170,7 +170,7 @@ impl<S: Store> Ledger<S> {
 
     /// [`Ledger::commit`] of what also takes something away for good. No other commit may be under way with values
     /// under a key that goes. The keys are out of the store with this commit and out of the world with the next
-    /// [`finalise`](crate::erasure::finalise).
+    /// [`finalise`].
     ///
     /// # Errors
     /// [`LedgerError`]: nothing was taken, unless the commit error is fatal.
