@@ -253,6 +253,34 @@ pub(super) fn forms() -> Vec<(String, Vec<u8>)> {
     forms
 }
 
+/// Everything that leaves in evidence for a court: entry after entry, and what is behind its base64.
+async fn evidence(member: &Member, told: &mut Vec<Vec<u8>>) {
+    let signed = ask(member, Call::Status).await["log_signed"].as_u64().unwrap();
+    let choose = Call::AuditChoose { case: None, message: None, from: Some(0), to: Some(signed - 1) };
+    let chosen = ask(member, choose).await;
+    let entries: Vec<u64> = chosen["entries"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+    assert!(entries.len() > 20, "{chosen}");
+    let size = chosen["size"].as_u64().unwrap();
+    deepen(&chosen, told);
+    for part in entries.chunks(256) {
+        deepen(&ask(member, Call::AuditEvidence { entries: part.to_vec(), size }).await, told);
+    }
+}
+
+/// A value as text, and every text in it as the bytes it stands for.
+fn deepen(value: &Value, told: &mut Vec<Vec<u8>>) {
+    use base64::Engine as _;
+    match value {
+        Value::String(text) => {
+            told.push(text.clone().into_bytes());
+            told.extend(base64::engine::general_purpose::STANDARD.decode(text));
+        }
+        Value::Array(values) => values.iter().for_each(|value| deepen(value, told)),
+        Value::Object(fields) => fields.values().for_each(|value| deepen(value, told)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Everything that coordinators and auditors can be told of the journey, in clear: the log's entries, the stretches a
 /// coordinator's node was shown, what it found, and the proofs the two ends hold.
 async fn told(region: &mut Region) -> Vec<Vec<u8>> {
@@ -273,11 +301,15 @@ async fn told(region: &mut Region) -> Vec<Vec<u8>> {
     let mut told = vec![entries.to_string().into_bytes()];
     told.push(ask(&region.origin, Call::AuditEntries { from: 0 }).await.to_string().into_bytes());
     told.push(ask(&region.coordinator, Call::AuditReconcile).await.to_string().into_bytes());
+    told.push(ask(&region.coordinator, Call::AuditAlarms).await.to_string().into_bytes());
+    evidence(&region.origin, &mut told).await;
     region.coordinator.kill();
     let keys = &region.coordinator.made.keys;
     let store = DurableStore::open(&region.coordinator.folder.join(files::STORE)).unwrap().0;
     let ledger = Ledger::new(store, Vault::new(keys.service(), keys.content()).unwrap());
-    let kept = ledger.load(&[Table::Account, Table::Heard, Table::Receipt, Table::Told, Table::Proving]).unwrap();
+    let kept = ledger
+        .load(&[Table::Account, Table::Heard, Table::Receipt, Table::Told, Table::Proving, Table::Alarm])
+        .unwrap();
     assert!(kept.damaged.is_empty() && kept.rows.iter().any(|row| row.table == Table::Account));
     told.extend(kept.rows.into_iter().filter_map(|row| row.value));
     told

@@ -198,6 +198,18 @@ async fn both_ends(region: &mut Region) {
     let proof = ask(&region.origin, Call::AuditProve { index: erased }).await;
     assert!(proof["proof"].as_str().unwrap().starts_with("c2sp.org/tlog-proof@v1"));
 
+    // The other end knows, and holds its own.
+    let began = Instant::now();
+    loop {
+        let shown = ask(&region.destination, Call::CaseShow { case: case.clone() }).await;
+        let told = shown["alarms"].as_array().unwrap().iter().filter(|word| word["kind"] == "COPY_ERASED");
+        match told.collect::<Vec<_>>().as_slice() {
+            [word] => break assert_eq!((&word["by"], &word["rule"]), (&"Casa Nova".into(), &"RetentionEnded".into())),
+            _ => assert!(began.elapsed() < GONE_SECS, "{shown}"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+
     // The other end erases too, and the coordinators have nothing to ask.
     decide(&region.destination, || erase(&case, &[])).await;
     gone(&region.destination).await;

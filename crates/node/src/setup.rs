@@ -250,8 +250,8 @@ pub fn first_administrator(
 #[must_use]
 pub fn readable() -> Vec<(u32, u32)> {
     let case = [2u32, 3, 4, 6, 9, 10, 16, 17].into_iter().filter_map(|t| Some((t, *versions(t).iter().max()?)));
-    use wire::MessageType::{Alarm, Audit, Proofs, Receipt};
-    case.chain([Receipt, Audit, Proofs, Alarm].map(|kind| (kind as u32, 1))).collect()
+    use wire::MessageType::{Alarm, Audit, Erased, Proofs, Receipt};
+    case.chain([Receipt, Audit, Proofs, Erased, Alarm].map(|kind| (kind as u32, 1))).collect()
 }
 
 /// Who a node is, as its folder says.

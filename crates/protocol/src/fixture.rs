@@ -175,7 +175,7 @@ fn records_of(net: Net, m: &Member, n: usize, roles: &[&str], coordinators: &[Si
         mailboxes: &[(m.mailbox, m.node, format!("node{n}.example.org:7443"))],
         prekeys: &prekeys,
         languages: &["ron".to_owned()],
-        reads: &[2, 3, 4, 6, 9, 10, 17, 100, 101, 102, 104].map(|t| (t, 1)),
+        reads: &[2, 3, 4, 6, 9, 10, 17, 100, 101, 102, 103, 104].map(|t| (t, 1)),
     };
     [
         ceremony::accredit(net, &application, &keys, NOW),

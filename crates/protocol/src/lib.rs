@@ -12,6 +12,7 @@ pub mod ceremony;
 pub mod chunked;
 pub mod directory;
 pub mod envelope;
+pub mod erased;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod ids;

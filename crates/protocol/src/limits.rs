@@ -102,6 +102,8 @@ pub const TAIL_MAX: usize = 1024;
 pub const PROVED_ENTRIES_MAX: usize = 64;
 /// Ranges of erased openings that one event names; an erasure with more uses more events.
 pub const ERASED_RANGES_MAX: usize = 8;
+/// Envelopes by which one message names a case that was erased.
+pub const ERASED_NAMED_MAX: usize = 64;
 /// Longest name of the rule by which something was erased.
 pub const RETENTION_RULE_MAX: usize = 64;
 /// The quarter for which the members' witnesses of a log are drawn: thirteen weeks, counted from 1970.

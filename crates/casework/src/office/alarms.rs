@@ -1,15 +1,17 @@
 //! Alarms: what a coordinator's node raises when nobody says that a person arrived or that a notice was answered, and
-//! what both ends of the message hear of it; besides, the other side's own word, proved by its log, that time was over.
+//! what both ends of the message hear of it; besides, the other side's own word, proved by its log, that time was over, and
+//! that its copy of the case was erased.
 //!
 //! An alarm is raised once, told to both ends until their nodes took it, and ended by the word that was missing. Rows
 //! are under the service key and hold digests, times and organisations, so lateness shows while cases are locked.
 //! Refuses an alarm of anybody but a coordinator, and one about an envelope that is not known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_protocol::alarm::{self, Alarm, AlarmKind};
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::Opened;
+use clearhouse_protocol::erased;
 use clearhouse_protocol::ids::{Digest, MsgId, NodeId, OrgId};
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
@@ -123,6 +125,17 @@ pub struct Missed {
     pub proved_at: u64,
 }
 
+/// The word of the other side that its copy of the case was erased.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TheirsErased {
+    /// By which rule.
+    #[prost(string, tag = "1")]
+    pub rule: String,
+    /// When it was heard, unix seconds.
+    #[prost(uint64, tag = "2")]
+    pub heard_at: u64,
+}
+
 /// The two ends of a message, seen from a coordinator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -138,11 +151,13 @@ pub(super) struct Alarms {
     raised: BTreeMap<(Digest, i32), Raised>,
     heard: BTreeMap<(Digest, i32, NodeId), Heard>,
     missed: BTreeMap<(Digest, NodeId), Missed>,
+    erased: BTreeMap<(Digest, NodeId), TheirsErased>,
 }
 
 const RAISED: u8 = b'R';
 const HEARD: u8 = b'H';
 const MISSED: u8 = b'M';
+const ERASED: u8 = b'E';
 
 impl Alarms {
     pub(super) fn apply(&mut self, row: &Row) {
@@ -158,9 +173,30 @@ impl Alarms {
                 let Ok(node) = NodeId::try_from(rest) else { return };
                 fold(&mut self.missed, (digest, node), value);
             }
+            (ERASED, Some(_)) => {
+                let Ok(node) = NodeId::try_from(rest) else { return };
+                fold(&mut self.erased, (digest, node), value);
+            }
             _ => {}
         }
     }
+}
+
+impl Alarms {
+    /// The keys of every row about these envelopes that an end of them keeps.
+    pub(super) fn keys_about(&self, digests: &BTreeSet<Digest>) -> Vec<Vec<u8>> {
+        let heard = self.heard.keys().filter(|(digest, _, _)| digests.contains(digest));
+        let heard = heard.map(|(digest, kind, node)| heard_key(*digest, *kind, *node));
+        let words = |mark: u8, of: (&Digest, &NodeId)| [&[mark], of.0.0.as_slice(), &of.1.0].concat();
+        let missed = self.missed.keys().map(|(digest, node)| (MISSED, digest, node));
+        let all = missed.chain(self.erased.keys().map(|(digest, node)| (ERASED, digest, node)));
+        let words = all.filter(|(_, digest, _)| digests.contains(digest)).map(|(mark, d, n)| words(mark, (d, n)));
+        heard.chain(words).collect()
+    }
+}
+
+fn heard_key(digest: Digest, kind: i32, node: NodeId) -> Vec<u8> {
+    [&[HEARD], digest.0.as_slice(), &[u8::try_from(kind).unwrap_or(0)], &node.0].concat()
 }
 
 fn fold<K: Ord, V: prost::Message + Default>(map: &mut BTreeMap<K, V>, key: K, value: Option<&[u8]>) {
@@ -192,6 +228,28 @@ impl Office {
     pub fn missed_about(&self, digest: Digest) -> impl Iterator<Item = (NodeId, &Missed)> {
         let all = self.alarms.missed.range((digest, NodeId([0; NodeId::LEN]))..);
         all.take_while(move |((d, _), _)| *d == digest).map(|((_, node), missed)| (*node, missed))
+    }
+
+    /// The word of the other side that its copy of the case of an envelope was erased.
+    pub fn theirs_erased(&self, digest: Digest) -> impl Iterator<Item = (NodeId, &TheirsErased)> {
+        let all = self.alarms.erased.range((digest, NodeId([0; NodeId::LEN]))..);
+        all.take_while(move |((d, _), _)| *d == digest).map(|((_, node), erased)| (*node, erased))
+    }
+
+    /// Takes the word of the other side of a case that its copy is gone.
+    pub(super) fn take_erased(&self, opened: &Opened, now: u64) -> (Stage, RefusalCode, Step) {
+        let node = opened.sender.1;
+        let refuse = |code| (Stage::Refused, code, Step::default());
+        let Some(said) = erased::check(&opened.inner().body) else { return refuse(RefusalCode::Malformed) };
+        let room = ALARMS_MAX.saturating_sub(self.alarms.erased.len());
+        let value = TheirsErased { rule: said.rule.clone(), heard_at: now }.encode_to_vec();
+        let known = said.digests.iter().filter(|digest| self.mail.is_shared(**digest, node)).take(room);
+        let key = |digest: &Digest| [&[ERASED], digest.0.as_slice(), &node.0].concat();
+        let rows: Vec<Row> = known.map(|digest| row(key(digest), Some(value.clone()))).collect();
+        if rows.is_empty() {
+            return refuse(RefusalCode::NotAllowed);
+        }
+        (Stage::Received, RefusalCode::Unspecified, Step { rows, ..Step::default() })
     }
 
     /// Alarms that go on: raised here, and heard here.
@@ -321,7 +379,7 @@ impl Office {
             heard_at: goes_on.map_or(now, |old| old.heard_at),
             ended_at: if alarm.ended { now } else { 0 },
         };
-        let key = [&[HEARD], alarm.digest.0.as_slice(), &[kind_byte(alarm.kind)], &node.0].concat();
+        let key = heard_key(alarm.digest, alarm.kind.into(), node);
         let rows = vec![row(key, Some(heard.encode_to_vec()))];
         (Stage::Received, RefusalCode::Unspecified, Step { rows, ..Step::default() })
     }
@@ -340,12 +398,12 @@ impl Office {
         let raised = self.alarms.raised.iter().filter(|(_, raised)| past(raised.ended_at));
         let raised = raised.map(|((digest, kind), _)| raised_key(*digest, *kind));
         let heard = self.alarms.heard.iter().filter(|(_, heard)| past(heard.ended_at));
-        let heard = heard.map(|((digest, kind, node), _)| {
-            [&[HEARD], digest.0.as_slice(), &[u8::try_from(*kind).unwrap_or(0)], &node.0].concat()
-        });
+        let heard = heard.map(|((digest, kind, node), _)| heard_key(*digest, *kind, *node));
         let missed = self.alarms.missed.iter().filter(|((digest, _), _)| !self.mail.knows(*digest));
         let missed = missed.map(|((digest, node), _)| [&[MISSED], digest.0.as_slice(), &node.0].concat());
-        raised.chain(heard).chain(missed).map(|key| row(key, None)).collect()
+        let erased = self.alarms.erased.iter().filter(|((digest, _), _)| !self.mail.knows(*digest));
+        let erased = erased.map(|((digest, node), _)| [&[ERASED], digest.0.as_slice(), &node.0].concat());
+        raised.chain(heard).chain(missed).chain(erased).map(|key| row(key, None)).collect()
     }
 }
 
@@ -363,10 +421,6 @@ pub fn party(bytes: &[u8]) -> Option<(OrgId, NodeId)> {
 
 fn party_bytes((org, node): (OrgId, NodeId)) -> Vec<u8> {
     [org.as_bytes(), node.as_bytes()].concat()
-}
-
-fn kind_byte(kind: AlarmKind) -> u8 {
-    u8::try_from(i32::from(kind)).unwrap_or(0)
 }
 
 fn raised_key(digest: Digest, kind: i32) -> Vec<u8> {

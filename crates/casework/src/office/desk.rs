@@ -657,7 +657,7 @@ impl Office {
     }
 
     /// The node of an organisation that can be written to now; one node per organisation in this version.
-    fn node_of(&self, org: OrgId, now: u64) -> Result<NodeId, Stop> {
+    pub(super) fn node_of(&self, org: OrgId, now: u64) -> Result<NodeId, Stop> {
         let mut fault = RouteFault::Unknown;
         for node in self.directory.nodes_of(org) {
             match self.directory.recipient(org, node, now) {

@@ -13,8 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_protocol::audit::{self, AuditEvent, Erasure, Happening};
+use clearhouse_protocol::erased;
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
-use clearhouse_protocol::limits::ERASED_RANGES_MAX;
+use clearhouse_protocol::limits::{ERASED_NAMED_MAX, ERASED_RANGES_MAX};
 use clearhouse_protocol::mail::Mailroom;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1 as wire;
@@ -381,6 +382,7 @@ impl Office {
             if ranges.is_empty() {
                 self.record_erased(&[], &decision.rule, role, &mut step, now);
             }
+            self.tell_partner(case, &decision.rule, &mut step, now)?;
         } else {
             let classes = decision.classes();
             plan.keys = classes
@@ -420,6 +422,30 @@ impl Office {
             step.rows.push(row(TURN, &[], Some(epoch.to_be_bytes().to_vec())));
         }
         Some(Part { step, keys, closes, is_last })
+    }
+
+    /// Tells the other side that the copy here is gone. Who cannot be written to any more is not told; a full outbox is
+    /// waited for.
+    fn tell_partner<R: CryptoRng>(
+        &self,
+        case: &Case,
+        rule: &str,
+        step: &mut Step,
+        now: &mut Now<'_, R>,
+    ) -> Result<(), Stop> {
+        let ours = self.mail.in_conversation(case.conversation(), case.peer_org());
+        let ours = ours.filter_map(|(_, out)| Digest::try_from(out.digest.as_slice()).ok());
+        let mut digests: Vec<Digest> = self.came_in(case).into_iter().chain(ours).collect();
+        digests.drain(..digests.len().saturating_sub(ERASED_NAMED_MAX));
+        let Ok(node) = self.node_of(case.peer_org(), now.time) else { return Ok(()) };
+        if digests.is_empty() {
+            return Ok(());
+        }
+        let body = erased::compose(&erased::Erased { digests, rule: rule.to_owned() });
+        match self.send_node_mail(wire::MessageType::Erased, (case.peer_org(), node), &body, step, now) {
+            Ok(_) | Err(Stop::Route(_) | Stop::CannotRead | Stop::Seal(_)) => Ok(()),
+            Err(stop @ (Stop::OutboxFull | Stop::Locked | Stop::NoSuch | Stop::Refused(_))) => Err(stop),
+        }
     }
 
     /// What of the guards may have changed since the decision.
@@ -479,6 +505,7 @@ impl Office {
             |conversation: ConversationId, node| planned(Table::Conversation, Mailroom::thread_key(conversation, node));
         plan.rows.extend(nodes.into_iter().map(|node| thread(case.conversation(), node)));
         plan.rows.extend(trail.digests.iter().map(|digest| planned(Table::Envelope, digest.to_vec())));
+        plan.rows.extend(self.alarms.keys_about(&trail.digests).into_iter().map(|key| planned(Table::Alarm, key)));
         let classes = DataClass::ALL.iter().map(|class| class.number());
         plan.keys = [0]
             .into_iter()

@@ -133,6 +133,10 @@ impl Office {
                 self.answer(opened, stage, refusal, step, now)
             }
             Ok(MessageType::Proofs) => self.take_proofs(opened, now),
+            Ok(MessageType::Erased) => {
+                let (stage, refusal, step) = self.take_erased(opened, now.time);
+                self.answer(opened, stage, refusal, step, now)
+            }
             Ok(MessageType::Alarm) => {
                 let (stage, refusal, step) = self.take_alarm(opened, now.time);
                 self.answer(opened, stage, refusal, step, now)

@@ -46,6 +46,7 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     tamper(region, teller).await?;
     super::log::proved(region, &case, teller).await?;
     super::log::reconciled(region, teller).await?;
+    super::hidden::named(region, teller)?;
     coordinator(region, person, teller)?;
     super::log::checked(region, teller).await
 }

@@ -4,6 +4,7 @@
 //! Refuses to keep anything when the case comes from a workbook: keys are destroyed on every way out.
 
 mod alarm;
+mod hidden;
 mod journey;
 mod log;
 mod person;

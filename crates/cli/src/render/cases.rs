@@ -95,6 +95,7 @@ fn alarm(a: &Value) -> String {
     match text(a, "kind").as_str() {
         "OVERDUE_ARRIVAL" => format!("ALARM by {by}: nobody has said whether she arrived, since {since}{ended}"),
         "UNANSWERED" => format!("ALARM by {by}: the notice is not answered, since {since}{ended}"),
+        "COPY_ERASED" => format!("{by} erased its copy ({}), heard {since}", text(a, "rule")),
         _ => format!("{by} recorded that time was over, {since}, and proved it by its log"),
     }
 }

@@ -83,5 +83,9 @@ pub(super) fn said_about<S: Store>(world: &World<S>, digest: Digest) -> Vec<Valu
         let (since, heard) = (show_time(missed.at), show_time(missed.proved_at));
         json!({"kind": "TIME_OVER", "by": by(node), "since": since, "heard": heard, "ended": null})
     });
-    heard.chain(missed).collect()
+    let erased = office.theirs_erased(digest).map(|(node, erased)| {
+        let at = show_time(erased.heard_at);
+        json!({"kind": "COPY_ERASED", "by": by(node), "since": at, "heard": at, "ended": null, "rule": erased.rule})
+    });
+    heard.chain(missed).chain(erased).collect()
 }

@@ -1,6 +1,8 @@
 //! Cases as values for a screen: codes, lights with time, node and person, clocks, consents, messages. Holds no rule;
 //! what may be shown was decided before.
 
+use std::collections::BTreeSet;
+
 use clearhouse_casework::case::timers::TimerState;
 use clearhouse_casework::case::{Case, Direction, Fate, Letter, Light};
 use clearhouse_casework::consent::DataClass;
@@ -89,7 +91,7 @@ pub(super) fn case_line<S: Store>(world: &World<S>, case: &Case, training: bool,
         "child": case.is_child(),
         "overdue": case.is_overdue(deadlines, now),
         "next_due": case.next_due(deadlines, now).map(show_time),
-        "alarm": alarms(world, case).iter().any(|alarm| alarm["kind"] != "TIME_OVER" && alarm["ended"].is_null()),
+        "alarm": alarms(world, case).iter().any(|word| !is_word_alone(word) && word["ended"].is_null()),
         "waiting": view.waiting.iter().map(|w| w.words()).collect::<Vec<_>>(),
     })
 }
@@ -216,10 +218,19 @@ fn digest_of<S: Store>(world: &World<S>, l: &Letter) -> Option<Digest> {
     Digest::try_from(digest.as_slice()).ok()
 }
 
+/// Whether this is the other side's word and no alarm of a coordinator.
+fn is_word_alone(word: &Value) -> bool {
+    word["kind"] == "TIME_OVER" || word["kind"] == "COPY_ERASED"
+}
+
 /// What coordinators and the other end said about the messages of a case: alarms, and that time was over.
 fn alarms<S: Store>(world: &World<S>, case: &Case) -> Vec<Value> {
     let digests = case.letters().iter().filter_map(|l| digest_of(world, l));
-    digests.flat_map(|digest| super::alarms::said_about(world, digest)).collect()
+    let mut said: Vec<Value> = digests.flat_map(|digest| super::alarms::said_about(world, digest)).collect();
+    // Said once about the case, and kept for each of its messages.
+    let mut erased = BTreeSet::new();
+    said.retain(|word| word["kind"] != "COPY_ERASED" || erased.insert(word["by"].to_string()));
+    said
 }
 
 /// When the other node proved its part in a message by its log: what it did with ours, or that it sent theirs.

@@ -120,6 +120,14 @@ impl Mailroom {
         self.letters.contains_key(&digest) || self.by_digest.contains_key(&digest)
     }
 
+    /// Whether this names a message that went from here to a node, or one of its that was taken here.
+    #[must_use]
+    pub fn is_shared(&self, digest: Digest, node: NodeId) -> bool {
+        let ours = self.by_digest.get(&digest).and_then(|id| self.outgoing.get(id));
+        let mut theirs = self.taken.range((node, MsgId([0; MsgId::LEN]))..).take_while(|((of, _), _)| *of == node);
+        ours.is_some_and(|out| out.peer_node == node.0) || theirs.any(|(_, taken)| taken.digest == digest.0)
+    }
+
     /// What is known of one letter.
     #[must_use]
     pub fn letter(&self, digest: Digest) -> Option<&Letter> {

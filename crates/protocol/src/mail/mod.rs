@@ -133,9 +133,8 @@ fn thread(key: &[u8]) -> Option<(ConversationId, NodeId)> {
 /// opens them.
 #[must_use]
 pub fn is_node_mail(class: u32) -> bool {
-    [MessageType::Receipt, MessageType::Audit, MessageType::Proofs, MessageType::Alarm]
-        .iter()
-        .any(|t| *t as u32 == class)
+    use MessageType as M;
+    [M::Receipt, M::Audit, M::Proofs, M::Erased, M::Alarm].iter().any(|kind| *kind as u32 == class)
 }
 
 /// Whether nobody answers messages of this class.

@@ -164,6 +164,8 @@ pub enum MessageType {
     Audit = 101,
     /// Proofs, to the other side of a message
     Proofs = 102,
+    /// an Erased, to the other side of a case
+    Erased = 103,
     /// an Alarm, of a coordinator's node to both ends of a message
     Alarm = 104,
 }
@@ -186,6 +188,7 @@ impl MessageType {
             Self::Receipt => "RECEIPT",
             Self::Audit => "AUDIT",
             Self::Proofs => "PROOFS",
+            Self::Erased => "ERASED",
             Self::Alarm => "ALARM",
         }
     }
@@ -204,6 +207,7 @@ impl MessageType {
             "RECEIPT" => Some(Self::Receipt),
             "AUDIT" => Some(Self::Audit),
             "PROOFS" => Some(Self::Proofs),
+            "ERASED" => Some(Self::Erased),
             "ALARM" => Some(Self::Alarm),
             _ => None,
         }
@@ -976,6 +980,17 @@ pub struct ProvedEntry {
     /// inclusion proof, 32 bytes a hash, the nearest first
     #[prost(bytes = "vec", tag = "4")]
     pub path: ::prost::alloc::vec::Vec<u8>,
+}
+/// To the other side of a case, as the body of an ERASED message: the copy of it here is gone. It holds its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Erased {
+    /// envelopes of the case that both sides know, 1 to 64
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub digests: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// the rule by which it was erased, at most 64 bytes
+    #[prost(string, tag = "2")]
+    pub rule: ::prost::alloc::string::String,
 }
 /// To both ends of a message, as the body of an ALARM message of a coordinator's node: a person may be in danger now, or
 /// no longer is.

@@ -277,3 +277,39 @@ fn the_other_ends_word_that_time_is_over_is_kept_once_for_what_is_known() {
     let missed: Vec<(NodeId, u64)> = office.missed_about(digest).map(|(node, missed)| (node, missed.at)).collect();
     assert_eq!(missed, [(node, SINCE)]);
 }
+
+#[test]
+fn that_a_copy_was_erased_is_heard_from_who_shares_the_case_alone_and_goes_with_the_case() {
+    let mut world = World::new();
+    let digest = world.departure();
+    let to = world.party(2);
+    let say = |world: &mut World, from: usize, body: &[u8]| {
+        let before = world.events[2].iter().filter(|event| **event == AuditEvent::Rejected).count();
+        let (step, ()) = world.act(from, NOW, |office, now| {
+            let mut step = Step::default();
+            office.send_node_mail(MessageType::Erased, to, body, &mut step, now).ok().unwrap();
+            (step, ())
+        });
+        world.carry(2, step, NOW);
+        world.events[2].iter().filter(|event| **event == AuditEvent::Rejected).count() == before
+    };
+    let body = |digests: &[Digest]| {
+        erased::compose(&erased::Erased { digests: digests.to_vec(), rule: "PersonAsked".to_owned() })
+    };
+    assert!(!say(&mut world, 3, &body(&[digest])), "the case is not shared with member 3");
+    assert!(!say(&mut world, 1, &body(&[Digest([9; 32])])), "never seen");
+    assert!(!say(&mut world, 1, b"no such word"));
+    assert!(world.offices[2].theirs_erased(digest).next().is_none());
+    assert!(say(&mut world, 1, &body(&[Digest([9; 32]), digest])));
+    let (node, word) = world.offices[2].theirs_erased(digest).next().unwrap();
+    assert_eq!((node, word.rule.as_str(), word.heard_at), (world.party(1).1, "PersonAsked", NOW));
+    assert_eq!(world.offices[2].alarms_open(), (0, 0), "it is no alarm");
+    // With the case here everything that was said about it goes too.
+    world.raise(&[world.found(digest)], NOW);
+    world.tell_all(NOW);
+    let keys = world.offices[2].alarms.keys_about(&[digest].into());
+    assert_eq!(keys.len(), 2);
+    let rows: Vec<Row> = keys.into_iter().map(|key| row(key, None)).collect();
+    world.offices[2].apply(&rows);
+    assert!(world.offices[2].theirs_erased(digest).next().is_none() && world.heard(2, digest).is_empty());
+}

@@ -229,7 +229,9 @@ fn an_erasure_waits_for_a_coordinator_and_hurries_it() {
     // Every message and receipt of the case, and every act in it; not the telling.
     let openings: Vec<_> = sender.events.iter().map(|row| audit::unpad(&row.opening).unwrap()).collect();
     let class = |index: &u64| openings[*index as usize].msg_class;
-    let mail_about_logs = |class: u32| (101..=102).contains(&class);
+    let mail_about_logs = |class: u32| (101..=103).contains(&class);
+    let told = openings.iter().filter(|o| o.msg_class == wire::MessageType::Erased as u32);
+    assert_eq!(told.count(), 1, "the other side is told");
     assert!(!trail.iter().any(|index| mail_about_logs(class(index))));
     let of_nothing = |o: &&wire::Opening| !trail.contains(&o.index) && !mail_about_logs(o.msg_class);
     let mut left: Vec<AuditEvent> = openings.iter().filter(of_nothing).map(|o| o.event()).collect();
