@@ -193,7 +193,7 @@ impl Office {
             event,
         };
         let signed = receipt::issue(self.me.net, &statement, now.time, now.key).encode_to_vec();
-        let parcel = super::desk::Parcel {
+        let parcel = super::sending::Parcel {
             msg_type: MessageType::Receipt as u32,
             body_version: 1,
             to,

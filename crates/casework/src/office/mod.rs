@@ -4,10 +4,11 @@
 //! effects to carry out. [`Office::apply`] takes rows and is the only thing that changes memory, so an office that
 //! starts again from its rows is the same office. No step may have its effects before its rows are durable.
 //!
-//! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff,
-//! [`desk`] what persons do, [`erasing`] how a case goes, [`cases`] what is known of cases while content is open,
-//! [`witness`] others' logs, [`telling`] and [`hearing`] what nodes show coordinators of their logs, [`proving`] what the ends of a message show
-//! each other, [`alarms`] what coordinators raise when a word is missing.
+//! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff, [`desk`] what persons do,
+//! with `sending` and `taking` for what goes to the other side of a case and comes from it, [`erasing`] how a case goes,
+//! [`cases`] what is known of cases while content is open, [`witness`] others' logs, [`telling`] and [`hearing`] what nodes
+//! show coordinators of their logs, [`proving`] what the ends of a message show each other, [`alarms`] what coordinators
+//! raise when a word is missing.
 
 pub mod alarms;
 pub mod cases;
@@ -18,6 +19,8 @@ pub mod mailing;
 pub mod people;
 pub mod proving;
 pub mod records;
+mod sending;
+mod taking;
 pub mod telling;
 pub mod watch;
 pub mod witness;

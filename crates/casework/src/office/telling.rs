@@ -20,7 +20,8 @@ use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
 use prost::Message as _;
 use rand_core::CryptoRng;
 
-use super::desk::{Parcel, Stop};
+use super::desk::Stop;
+use super::sending::Parcel;
 use super::{Now, Office, Step};
 
 /// How long a node waits between two accounts when the policy does not say.

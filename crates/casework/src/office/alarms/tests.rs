@@ -11,8 +11,8 @@ use rand_core::SeedableRng as _;
 
 use super::*;
 use crate::office::Me;
-use crate::office::desk::Parcel;
 use crate::office::mailing::Deposit;
+use crate::office::sending::Parcel;
 use crate::roles::Role;
 
 /// A coordinator (0), an end that sends (1), an end that owes a word (2), a member that is none (3).

@@ -11,7 +11,8 @@ use clearhouse_protocol::merkle;
 
 use super::*;
 use crate::office::Me;
-use crate::office::desk::{Parcel, Stop};
+use crate::office::desk::Stop;
+use crate::office::sending::Parcel;
 
 /// The log that is witnessed here: member 1's.
 const LOG: usize = 1;
