@@ -147,13 +147,16 @@ fn all_stopped(pid: Pid) -> bool {
     })
 }
 
-/// A region whose receiver keeps its folder on a disk of its own and runs `program`.
+/// A region whose receiver keeps its folder on a disk of its own and runs `program`. The sender's node is up beside it:
+/// without a witness a node that starts again signs nothing.
 pub(super) async fn found_on_disk(program: &Path, n: u32) -> (Region, Directory, Disk) {
     let config = "keep_content_open = true\nlog_level = \"info\"\n";
     let mut region = Region::found_with(program, config, false, SystemClock.now()).unwrap();
     let records = region.records.clone();
-    region.origin.start().await.unwrap();
-    region.origin.learn(&records).await.unwrap();
+    for member in [&mut region.destination, &mut region.origin] {
+        member.start().await.unwrap();
+        member.learn(&records).await.unwrap();
+    }
     region.origin.kill();
     let known = directory(&region);
     let disk = Disk::under(&region.origin.folder, n);
