@@ -244,7 +244,7 @@ pub async fn run(
         owner: owner.clone(),
         clock: Arc::clone(&clock),
         line,
-        resumed: if resumed.taken_back > 0 { resumed.up_to } else { 0 },
+        resumed: resumed.up_to,
         heads: keeper.watch(),
         cosigned,
         witnessed,

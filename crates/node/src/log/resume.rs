@@ -39,7 +39,7 @@ pub struct Resumed {
     pub memory: Memory,
     /// Entries that were taken back from a mirror; 0 when none were missing.
     pub taken_back: u64,
-    /// Up to here the log is known to go on from what witnesses hold.
+    /// The log goes on from what witnesses hold up to here, though the last head signed here is smaller; 0 when it is not.
     pub up_to: u64,
 }
 
@@ -54,13 +54,12 @@ pub async fn resume<S: Store>(
     key: &SigningKey,
     now: u64,
 ) -> Result<Resumed, LogError> {
-    let (count, nothing) = (world.ledger.store().event_count(), Memory::Unasked);
-    let Some(head) = head else { return Ok(Resumed { memory: Memory::Whole, taken_back: 0, up_to: count }) };
+    let Some(head) = head else { return Ok(Resumed { memory: Memory::Whole, taken_back: 0, up_to: 0 }) };
     let directory = world.office.directory().clone();
     let asked = ask_all(line, &directory, &head, now).await;
     let Some(signed) = asked.more else {
         let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
-        return Ok(Resumed { memory: if whole { Memory::Whole } else { nothing }, taken_back: 0, up_to: 0 });
+        return Ok(Resumed { memory: if whole { Memory::Whole } else { Memory::Unasked }, taken_back: 0, up_to: 0 });
     };
     tracing::error!(
         signed,
@@ -135,7 +134,11 @@ async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -
 
 /// Takes back what is missing, and records that. `None` when the mirror does not begin with what is here.
 fn adopt<S: Store>(world: &mut World<S>, mirror: &[Hash], key: &SigningKey, now: u64) -> Result<Option<u64>, LogError> {
-    let Some(closed_from) = begins_with_ours(world.ledger.store(), mirror)? else { return Ok(None) };
+    let closed_from = match beside(world.ledger.store(), mirror)? {
+        Beside::Strays => return Ok(None),
+        Beside::GoesOn => return Ok(Some(0)),
+        Beside::Lacks { closed_from } => closed_from,
+    };
     let count = usize::try_from(world.ledger.store().event_count()).unwrap_or(usize::MAX);
     for (nth, batch) in mirror[count..].chunks(BATCH).enumerate() {
         let first = count + nth * BATCH;
@@ -160,29 +163,83 @@ fn adopt<S: Store>(world: &mut World<S>, mirror: &[Hash], key: &SigningKey, now:
     Ok(Some((mirror.len() - count) as u64))
 }
 
-/// Whether a mirror begins with every entry that is here, and has more. From which entry on those at the end are closed:
-/// an earlier attempt that was cut short took them back without saying so.
-fn begins_with_ours(store: &impl Store, mirror: &[Hash]) -> Result<Option<u64>, StoreError> {
-    let (count, mut closed_from) = (store.event_count(), 0);
-    if count >= mirror.len() as u64 {
-        return Ok(None);
-    }
-    let mut next = 0;
-    while next < count {
-        let page = store.events(next, BATCH)?;
+/// How the entries here stand to those of a mirror.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Beside {
+    /// They are not of one log.
+    Strays,
+    /// All of the mirror is here, and that it was taken back is recorded: a crash came before the next head.
+    GoesOn,
+    /// The mirror has more, or the entry is missing that says what came back. Entries at the end that are closed, from
+    /// this one on, came back in an attempt that was cut short.
+    Lacks {
+        /// The first of them, or the next entry.
+        closed_from: u64,
+    },
+}
+
+fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
+    let (count, shared) = (store.event_count(), store.event_count().min(mirror.len() as u64));
+    let (mut next, mut closed_from) = (0, 0);
+    while next < shared {
+        let wanted = usize::try_from(shared - next).unwrap_or(usize::MAX).min(BATCH);
+        let page = store.events(next, wanted)?;
         for leaf in &page {
             let place = usize::try_from(leaf.index).unwrap_or(usize::MAX);
             if mirror.get(place) != Some(&leaf.commitment) {
-                return Ok(None);
+                return Ok(Beside::Strays);
             }
             if !leaf.sealed.is_empty() {
                 closed_from = leaf.index + 1;
             }
         }
         if page.is_empty() {
-            return Ok(None);
+            return Ok(Beside::Strays);
         }
         next += page.len() as u64;
     }
-    Ok(Some(closed_from))
+    // Nothing is recorded after what came back but by way of the entry that says so.
+    let said = count > mirror.len() as u64 || (count == mirror.len() as u64 && closed_from == count);
+    Ok(if said { Beside::GoesOn } else { Beside::Lacks { closed_from } })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clearhouse_store::MemoryStore;
+
+    use super::*;
+
+    /// A store with these entries; `true` for one that opens.
+    fn store(entries: &[(u8, bool)]) -> MemoryStore {
+        let mut store = MemoryStore::new();
+        for (index, (commitment, opens)) in (0..).zip(entries) {
+            let leaf = EventLeaf { index, commitment: [*commitment; 32], sealed: vec![7; usize::from(*opens)] };
+            let generation = store.generation();
+            store.commit(&Changes { generation, events: vec![leaf], ..Changes::default() }).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
+        let mirror = [[1; 32], [2; 32], [3; 32], [4; 32]];
+        let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
+        assert_eq!(at(&[(1, true), (2, true)]), Beside::Lacks { closed_from: 2 }, "an old copy");
+        assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 }, "cut in the middle");
+        let all = [(1, true), (2, true), (3, false), (4, false)];
+        assert_eq!(at(&all), Beside::Lacks { closed_from: 2 }, "cut before it was said");
+        let said = [all.as_slice(), &[(9, true)]].concat();
+        assert_eq!(at(&said), Beside::GoesOn, "cut before the next head");
+        assert_eq!(at(&[said.as_slice(), &[(8, true)]].concat()), Beside::GoesOn);
+        assert_eq!(at(&[(1, true), (2, true), (3, true), (4, true)]), Beside::GoesOn, "nothing is missing");
+    }
+
+    #[test]
+    fn what_went_another_way_is_not_taken_for_an_old_copy() {
+        let mirror = [[1; 32], [2; 32], [3; 32]];
+        for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
+            assert_eq!(beside(&store(entries), &mirror).unwrap(), Beside::Strays);
+        }
+    }
 }
