@@ -24,8 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const AT_LEAST: Duration = Duration::from_secs(3600);
 /// After a reconciliation, this many times its length is for other things.
 const REST: u32 = 9;
-/// Ends told of alarms at one look.
-const TOLD_MAX: usize = 64;
 /// What is needed no more is deleted so often.
 const DELETE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -93,10 +91,10 @@ impl<S: Store + 'static> Watch<S> {
         Ok(reconciled.needed_from)
     }
 
-    /// Queues what ends have to be told, one message at a time.
+    /// Queues what ends have to be told, one message at a time; one that cannot be reached keeps nobody else waiting.
     async fn tell(&self) -> Result<(), NotTaken> {
         let due = self.owner.look(|world| world.office.alarms_to_tell()).await?;
-        for tell in due.into_iter().take(TOLD_MAX) {
+        for tell in due {
             let told = self.owner.decide(move |world, now| match world.office.tell_alarm(tell, now) {
                 Ok(step) => (step, None),
                 Err(stop) => (Default::default(), Some(stop)),

@@ -24,8 +24,8 @@ use super::desk::Stop;
 use super::{Now, Office, Step};
 use crate::roles::Actor;
 
-/// Alarms that a coordinator's node holds, and words of others that an end holds, at most. What is beyond is found
-/// again at the next look.
+/// Alarms that go on at a coordinator's node, alarms that go on at an end, and words of others that an end holds, at
+/// most; and as many that ended. What is beyond is found again at the next look.
 pub const ALARMS_MAX: usize = 4096;
 /// An alarm that ended is shown so long.
 const SHOWN_SECS: u64 = 30 * DAY;
@@ -265,13 +265,13 @@ impl Office {
     #[must_use]
     pub fn raise<R: CryptoRng>(&self, found: &[Found], now: &mut Now<'_, R>) -> Step {
         let mut step = Step::default();
-        let mut room = ALARMS_MAX.saturating_sub(self.alarms.raised.len());
+        let mut room = ALARMS_MAX.saturating_sub(self.alarms_open().0);
         for found in found {
             let old = self.alarms.raised.get(&(found.digest, found.kind.into()));
             if room == 0 || old.is_some_and(|old| old.ended_at == 0) {
                 continue;
             }
-            room -= usize::from(old.is_none());
+            room -= 1;
             let happening = about(AuditEvent::AlarmRaised, found.digest, found.kind, Some(found.to));
             let entry = self.record(&mut step, &happening, now).index;
             step.rows.push(raised_row(&Raised {
@@ -365,11 +365,11 @@ impl Office {
         let (org, node) = opened.sender;
         let refuse = |code| (Stage::Refused, code, Step::default());
         let Some(alarm) = alarm::check(&opened.inner().body) else { return refuse(RefusalCode::Malformed) };
-        let known = self.mail.knows(alarm.digest) && self.alarms.heard.len() < ALARMS_MAX;
-        if !known || !self.directory.is_coordinator(org) {
+        let old = self.alarms.heard.get(&(alarm.digest, alarm.kind.into(), node));
+        let room = old.is_some() || self.alarms_open().1 < ALARMS_MAX;
+        if !room || !self.mail.knows(alarm.digest) || !self.directory.is_coordinator(org) {
             return refuse(RefusalCode::NotAllowed);
         }
-        let old = self.alarms.heard.get(&(alarm.digest, alarm.kind.into(), node));
         // One that ended and is raised again begins anew.
         let goes_on = old.filter(|old| alarm.ended || old.ended_at == 0);
         let heard = Heard {
@@ -394,10 +394,14 @@ impl Office {
 
     /// Rows that forget what ended long ago.
     pub(super) fn forget_alarms(&self, now: u64) -> Vec<Row> {
+        let raised_since = newest(self.alarms.raised.values().map(|raised| raised.ended_at));
+        let heard_since = newest(self.alarms.heard.values().map(|heard| heard.ended_at));
         let past = |ended_at: u64| ended_at > 0 && ended_at.saturating_add(SHOWN_SECS) < now;
-        let raised = self.alarms.raised.iter().filter(|(_, raised)| past(raised.ended_at));
+        let raised =
+            self.alarms.raised.iter().filter(|(_, r)| past(r.ended_at) || (1..raised_since).contains(&r.ended_at));
         let raised = raised.map(|((digest, kind), _)| raised_key(*digest, *kind));
-        let heard = self.alarms.heard.iter().filter(|(_, heard)| past(heard.ended_at));
+        let heard =
+            self.alarms.heard.iter().filter(|(_, h)| past(h.ended_at) || (1..heard_since).contains(&h.ended_at));
         let heard = heard.map(|((digest, kind, node), _)| heard_key(*digest, *kind, *node));
         let missed = self.alarms.missed.iter().filter(|((digest, _), _)| !self.mail.knows(*digest));
         let missed = missed.map(|((digest, node), _)| [&[MISSED], digest.0.as_slice(), &node.0].concat());
@@ -405,6 +409,13 @@ impl Office {
         let erased = erased.map(|((digest, node), _)| [&[ERASED], digest.0.as_slice(), &node.0].concat());
         raised.chain(heard).chain(missed).chain(erased).map(|key| row(key, None)).collect()
     }
+}
+
+/// When the oldest of the newest [`ALARMS_MAX`] ended; 0 when there are fewer. Those before it go.
+fn newest(ended: impl Iterator<Item = u64>) -> u64 {
+    let mut ended: Vec<u64> = ended.filter(|at| *at > 0).collect();
+    ended.sort_unstable();
+    ended.len().checked_sub(ALARMS_MAX).and_then(|n| ended.get(n)).copied().unwrap_or(0)
 }
 
 fn about(event: AuditEvent, digest: Digest, kind: AlarmKind, peer: Option<(OrgId, NodeId)>) -> Happening {

@@ -313,3 +313,48 @@ fn that_a_copy_was_erased_is_heard_from_who_shares_the_case_alone_and_goes_with_
     world.offices[2].apply(&rows);
     assert!(world.offices[2].theirs_erased(digest).next().is_none() && world.heard(2, digest).is_empty());
 }
+
+#[test]
+fn what_ended_leaves_room_for_what_goes_on() {
+    let mut world = World::new();
+    let digest = world.departure();
+    let numbered = |n: usize| {
+        let mut digest = Digest([0x55; 32]);
+        digest.0[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        digest
+    };
+    // A coordinator with as many ended alarms as it holds raises the next one.
+    let ended = |n: usize| {
+        let kind = AlarmKind::OverdueArrival.into();
+        raised_row(&Raised { kind, digest: numbered(n).to_vec(), ended_at: NOW + n as u64, ..Raised::default() })
+    };
+    let rows: Vec<Row> = (1..=ALARMS_MAX + 2).map(ended).collect();
+    world.offices[0].apply(&rows);
+    world.raise(&[world.found(digest)], NOW);
+    assert_eq!(world.offices[0].alarms_open(), (1, 0));
+    // What is beyond goes, the oldest first.
+    let forgotten = world.offices[0].forget_alarms(NOW);
+    assert_eq!(forgotten.iter().map(|row| &row.key).collect::<Vec<_>>(), [&rows[0].key, &rows[1].key]);
+    let gone: Vec<Row> = rows.into_iter().map(|old| row(old.key, None)).collect();
+    world.offices[0].apply(&gone);
+    // An end that holds no more alarms still hears that one of them ended, and takes no other.
+    world.tell_all(NOW);
+    let node = world.party(0).1;
+    let heard =
+        |n: usize| row(heard_key(numbered(n), 1, node), Some(Heard { kind: 1, ..Heard::default() }.encode_to_vec()));
+    let full: Vec<Row> = (1..ALARMS_MAX).map(heard).collect();
+    world.offices[2].apply(&full);
+    assert_eq!(world.offices[2].alarms_open().1, ALARMS_MAX);
+    let other = world.departure();
+    world.raise(&[world.found(other)], NOW + 1);
+    world.tell_all(NOW + 1);
+    assert_ne!(world.heard(2, digest)[0].ended_at, 0);
+    let refused = |world: &World| world.events[2].iter().filter(|event| **event == AuditEvent::Rejected).count();
+    world.offices[2]
+        .apply(&[row(heard_key(numbered(0), 1, node), Some(Heard { kind: 1, ..Heard::default() }.encode_to_vec()))]);
+    let third = world.departure();
+    let before = refused(&world);
+    world.raise(&[world.found(other), world.found(third)], NOW + 2);
+    world.tell_all(NOW + 2);
+    assert!(world.heard(2, third).is_empty() && refused(&world) == before + 1);
+}
