@@ -147,13 +147,6 @@ impl Erasing {
     pub(super) fn is_gone(&self, case: CaseId) -> bool {
         self.plans.get(&case).is_some_and(|plan| plan.whole)
     }
-
-    /// Whether a coordinator's node that was told so much, and when, is to hear of a decision before its pause is over.
-    /// One that refuses, or has to hear everything again, is not hurried.
-    pub(super) fn is_urgent(&self, up_to: u64, told_at: u64, refused: bool) -> bool {
-        let mut whole = self.decisions.values().filter(|decision| decision.is_whole());
-        !refused && whole.any(|decision| up_to <= decision.event && (up_to > 0 || told_at < decision.at))
-    }
 }
 
 /// Which entries of the log are of a case. Shown every entry once, the newest first: what came in an envelope is known
@@ -247,6 +240,9 @@ impl Office {
             event,
         };
         step.rows.push(row(INTENT, case.id().as_bytes(), Some(decision.encode_to_vec())));
+        if decision.is_whole() {
+            step.rows.push(self.urgent_row(event, now.time));
+        }
         Ok(step)
     }
 

@@ -53,20 +53,39 @@ struct Told {
     refused: bool,
 }
 
+impl Told {
+    /// Whether something has to be told without the pause. One that refuses, or that says again and again that it has to
+    /// hear everything, is not hurried.
+    fn is_pressed(&self, urgent: &Urgent) -> bool {
+        !self.refused && urgent.entry >= self.up_to && (self.up_to > 0 || self.at < urgent.at)
+    }
+}
+
 /// The row of the newest entry that coordinators have to hear of without a pause.
 const URGENT: &[u8] = b"urgent";
+
+/// An entry that does not wait for the pause.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Urgent {
+    /// Which.
+    #[prost(uint64, tag = "1")]
+    entry: u64,
+    /// When it was recorded, unix seconds.
+    #[prost(uint64, tag = "2")]
+    at: u64,
+}
 
 /// How far each coordinator's node was told, and up to where they must be told at once.
 #[derive(Default)]
 pub(super) struct Telling {
     told: BTreeMap<NodeId, Told>,
-    urgent: Option<u64>,
+    urgent: Option<Urgent>,
 }
 
 impl Telling {
     pub(super) fn apply(&mut self, row: &Row) {
         if row.key == URGENT {
-            self.urgent = row.value.as_deref().and_then(|value| value.try_into().ok()).map(u64::from_be_bytes);
+            self.urgent = row.value.as_deref().and_then(|value| Urgent::decode(value).ok());
             return;
         }
         let Ok(node) = NodeId::try_from(row.key.as_slice()) else { return };
@@ -119,11 +138,8 @@ impl Office {
         let due = |to: (OrgId, NodeId)| {
             let Some(told) = self.telling.told.get(&to.1) else { return Some(ToTell { to, first: 0, anyway: true }) };
             let anyway = now >= told.at.saturating_add(QUIET_SECS);
-            // One that refuses what it is told is not hurried.
-            let pressing = !told.refused && self.telling.urgent.is_some_and(|entry| entry >= told.up_to);
+            let pressing = self.telling.urgent.as_ref().is_some_and(|urgent| told.is_pressed(urgent));
             let rested = pressing || now >= told.at.saturating_add(pause);
-            // What a case waits for before it may go does not wait for the pause.
-            let urgent = self.erasing.is_urgent(told.up_to, told.at, told.refused);
             let id = MsgId::try_from(told.under_way.as_slice()).ok();
             match id.and_then(|id| self.mail.outgoing(id)).map(Delivery::of) {
                 // Its answer came to somebody who does not remember it: this node, before it was put back from an image.
@@ -133,7 +149,7 @@ impl Office {
                 Some(Delivery::Settled | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled) => {
                     rested.then_some(ToTell { to, first: told.confirmed, anyway })
                 }
-                None if !told.more && !rested && !urgent => None,
+                None if !told.more && !rested => None,
                 None => Some(ToTell { to, first: told.up_to, anyway }),
             }
         };
@@ -183,11 +199,11 @@ impl Office {
     }
 
     /// The row that says that coordinators have to hear of an entry at once, whatever the pause.
-    pub(super) fn urgent_row(&self, entry: u64) -> Row {
+    pub(super) fn urgent_row(&self, entry: u64, now: u64) -> Row {
         Row {
             table: Table::Told,
             key: URGENT.to_vec(),
-            value: Some(entry.to_be_bytes().to_vec()),
+            value: Some(Urgent { entry, at: now }.encode_to_vec()),
             under: Under::Service,
             must_be_new: false,
         }

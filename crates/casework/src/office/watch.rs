@@ -84,7 +84,7 @@ impl Office {
                 let happening = self.lapse(case, fired);
                 if happening.digest.is_some() {
                     let event = self.record(step, &happening, now).index;
-                    step.rows.push(self.urgent_row(event));
+                    step.rows.push(self.urgent_row(event, now.time));
                 } else {
                     self.log(&happening, &mut facts, step, now);
                 }

@@ -309,12 +309,12 @@ fn what_is_urgent_does_not_wait_for_the_pause_unless_it_is_refused() {
     let head = one.head(&region, &[0, 2]);
     let tell = one.office.to_tell(NOW)[0];
     let sent = one.tell(&region, tell, &head, NOW);
-    let urgent = one.office.urgent_row(0);
+    let urgent = one.office.urgent_row(0, NOW);
     one.office.apply([&urgent]);
     let receipts = coordinator.take(&region, sent, NOW);
     one.take(&region, receipts, NOW);
     assert!(one.office.to_tell(NOW).is_empty(), "it was told with the first");
-    let urgent = one.office.urgent_row(one.events.len() as u64);
+    let urgent = one.office.urgent_row(one.events.len() as u64, NOW);
     one.office.apply([&urgent]);
     let next = one.office.to_tell(NOW);
     assert_eq!(next.iter().map(|tell| tell.first).collect::<Vec<_>>(), [1]);
@@ -322,7 +322,7 @@ fn what_is_urgent_does_not_wait_for_the_pause_unless_it_is_refused() {
     let head = one.head(&region, &[0, 2]);
     one.tell(&region, next[0], &head, NOW);
     let (msg_id, _) = one.office.mail().all_outgoing().max_by_key(|(_, out)| (out.msg_type == 101, out.seq)).unwrap();
-    let urgent = one.office.urgent_row(one.events.len() as u64);
+    let urgent = one.office.urgent_row(one.events.len() as u64, NOW);
     let refusal = clearhouse_wire::v1::Receipt {
         stage: clearhouse_wire::v1::Stage::Refused.into(),
         refusal: clearhouse_wire::v1::RefusalCode::Malformed.into(),
@@ -333,6 +333,20 @@ fn what_is_urgent_does_not_wait_for_the_pause_unless_it_is_refused() {
     one.office.apply(settled.iter().chain([&urgent, &told]));
     assert!(one.office.to_tell(NOW).is_empty());
     assert_eq!(one.office.to_tell(NOW + 1).len(), 1);
+    // Nor is one that has to hear everything again, and says so each time.
+    let again = clearhouse_wire::v1::Receipt {
+        refusal: clearhouse_wire::v1::RefusalCode::OutOfOrder.into(),
+        ..refusal.clone()
+    };
+    let next = one.office.to_tell(NOW + 1)[0];
+    let head = one.head(&region, &[0, 2]);
+    one.tell(&region, next, &head, NOW + 1);
+    let (msg_id, _) = one.office.mail().all_outgoing().max_by_key(|(_, out)| (out.msg_type == 101, out.seq)).unwrap();
+    let told = one.office.account_answered(msg_id, region.members[0].node, &again).unwrap();
+    let settled = one.office.mail().settle(msg_id, region.members[0].node, NOW + 1).unwrap();
+    one.office.apply(settled.iter().chain([&told]));
+    assert!(one.office.to_tell(NOW + 1).is_empty());
+    assert_eq!(one.office.to_tell(NOW + 2).iter().map(|tell| tell.first).collect::<Vec<_>>(), [0]);
 }
 
 #[test]
