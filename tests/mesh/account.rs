@@ -29,7 +29,7 @@ async fn heard(region: &Region) -> Vec<(String, u64, bool)> {
 }
 
 /// Waits until the coordinator has more than `past` entries of this member's log.
-async fn heard_past(region: &Region, member: &Member, past: u64) -> u64 {
+pub(super) async fn heard_past(region: &Region, member: &Member, past: u64) -> u64 {
     let began = Instant::now();
     loop {
         let all = heard(region).await;

@@ -3,17 +3,14 @@
 //! is missing of its log.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
-use serde_json::Value;
 
+use super::account::heard_past;
 use super::found;
 use super::load::{Sent, burst};
 use super::notice::directory;
 use super::region::Member;
-
-const WAIT: Duration = Duration::from_secs(60);
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
@@ -33,23 +30,6 @@ async fn signed(member: &Member) -> u64 {
     member.ask(Call::Status).await.unwrap()["log_signed"].as_u64().unwrap()
 }
 
-/// Waits until a head over more than `past` entries has enough witnesses, as the proofs and accounts tell.
-async fn heard(coordinator: &Member, name: &str, past: u64) -> u64 {
-    let began = Instant::now();
-    loop {
-        let page = coordinator.ask(Call::AuditLogs).await.unwrap();
-        let log = page["heard"].as_array().unwrap().iter().find(|log| log["with"] == name).cloned();
-        let log = log.unwrap_or(Value::Null);
-        assert_ne!(log["contradicted"], true, "{log}");
-        let entries = log["entries"].as_u64().unwrap_or(0);
-        if entries > past {
-            return entries;
-        }
-        assert!(began.elapsed() < WAIT, "{page}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
 #[test]
 fn attack_31_a_node_put_back_from_an_old_image_signs_nothing_and_resumes_from_a_mirror() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -62,13 +42,13 @@ fn attack_31_a_node_put_back_from_an_old_image_signs_nothing_and_resumes_from_a_
         }
         let (known, sent) = (directory(&region), Sent::default());
         burst(&known, &region.destination, &region.origin, &sent).await;
-        let old = heard(&region.coordinator, "Casa Nova", 10).await;
+        let old = heard_past(&region, &region.origin, 10).await;
         region.origin.kill();
         let (folder, image) = (region.origin.folder.clone(), region.origin.folder.with_extension("image"));
         copy(&folder, &image);
         region.origin.start().await.unwrap();
         burst(&known, &region.destination, &region.origin, &sent).await;
-        let new = heard(&region.coordinator, "Casa Nova", old + 10).await;
+        let new = heard_past(&region, &region.origin, old + 10).await;
 
         // The old folder, put in the place of the new one, which is kept.
         region.origin.kill();
@@ -96,7 +76,7 @@ fn attack_31_a_node_put_back_from_an_old_image_signs_nothing_and_resumes_from_a_
         let restore = entries.iter().position(|entry| entry["event"] == "restore").unwrap() as u64;
         assert!(restore >= new - 1, "{restore} {new}");
         burst(&known, &region.destination, &region.origin, &sent).await;
-        heard(&region.coordinator, "Casa Nova", restore + 10).await;
+        heard_past(&region, &region.origin, restore + 10).await;
         assert!(signed(&region.origin).await > restore);
         let found = region.coordinator.ask(Call::AuditReconcile).await.unwrap();
         let about = found["nodes"].as_array().unwrap();
