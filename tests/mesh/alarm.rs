@@ -32,7 +32,7 @@ async fn the_alarm(region: &Region, done: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-async fn sign_in(member: &mut Member, login: &str) {
+pub(super) async fn sign_in(member: &mut Member, login: &str) {
     let passphrase = demo_passphrase(login).as_str().to_owned();
     member.session = None;
     let session = ask(member, Call::SignIn { login: text(login), passphrase }).await;
@@ -70,6 +70,9 @@ fn an_overdue_arrival_alarms_both_ends_over_kills_and_ends_by_the_word_that_was_
             ["kind", "from", "to"].map(|field| raised[field].as_str().unwrap().to_owned()),
             ["OVERDUE_ARRIVAL", "Porto Sicuro", "Casa Nova"]
         );
+        // Nobody asked for it: the coordinator recorded by itself that it found something.
+        let own = ask(&region.coordinator, Call::AuditList { from: Some(0), count: None }).await;
+        assert!(own["entries"].as_array().unwrap().iter().any(|entry| entry["event"] == "findings made"), "{own}");
         for end in [&region.destination, &region.origin] {
             let shown = until(end, &case, |shown| alarms(shown, "OVERDUE_ARRIVAL").len() == 1).await;
             assert!(alarms(&shown, "OVERDUE_ARRIVAL")[0]["ended"].is_null());

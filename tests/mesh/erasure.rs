@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clearhouse_casework::office::hearing::{Kept, Page};
 use clearhouse_node::calls::Call;
 use clearhouse_node::setup::files;
 use clearhouse_protocol::ids::unhex;
@@ -13,12 +14,15 @@ use clearhouse_store::ledger::Ledger;
 use clearhouse_store::passphrase::Credential;
 use clearhouse_store::vault::Vault;
 use clearhouse_store::{DurableStore, Store as _};
+use clearhouse_wire::v1::{AuditEvent, Opening};
 use memchr::memmem::find;
+use prost::Message as _;
 use serde_json::Value;
 
+use super::alarm::sign_in;
 use super::canaries::{ask, forms, journey};
 use super::found;
-use super::region::{Member, Region, demo_passphrase};
+use super::region::{Member, Region};
 
 /// A coordinator has to cosign, be told and answer on a busy machine.
 const GONE_SECS: Duration = Duration::from_secs(90);
@@ -180,11 +184,9 @@ async fn both_ends(region: &mut Region) {
     let o = &mut region.origin;
     o.kill();
     o.start().await.unwrap();
-    let passphrase = demo_passphrase("ana").as_str().to_owned();
     o.session = None;
     o.learn(&records).await.unwrap();
-    let session = o.ask(Call::SignIn { login: "ana".to_owned(), passphrase }).await.unwrap();
-    o.session = session["token"].as_str().map(|t| clearhouse_node::control::SessionToken::new(t.to_owned()));
+    sign_in(o, "ana").await;
     gone(&region.origin).await;
 
     // What happened is in the log, and what was of the case verifies and explains nothing.
@@ -216,6 +218,8 @@ async fn both_ends(region: &mut Region) {
     let found = ask(&region.coordinator, Call::AuditReconcile).await;
     assert!(!found.to_string().contains("ERASED") && !found.to_string().contains("UNEXPLAINED"), "{found}");
 
+    let_go(region).await;
+
     for member in [&mut region.origin, &mut region.destination] {
         let rows = tokio::task::block_in_place(|| everything(member));
         let (forms, remembered) = (forms(), [Table::Taken, Table::Mailbox]);
@@ -233,6 +237,43 @@ async fn both_ends(region: &mut Region) {
         member.start().await.unwrap();
         assert_eq!(ask(member, Call::Status).await["cases"], "open");
     }
+}
+
+/// What the coordinator's disk holds of others' logs: entries it let go of, and what the others say.
+fn heard(coordinator: &mut Member) -> (usize, Vec<Opening>) {
+    coordinator.kill();
+    let keys = keys(&coordinator.folder);
+    let store = DurableStore::open(&coordinator.folder.join(files::STORE)).unwrap().0;
+    let ledger = Ledger::new(store, Vault::new(keys.service(), keys.content()).unwrap());
+    let rows = ledger.load(&[Table::Account]).unwrap().rows;
+    let pages = rows.iter().map(|row| Page::decode(row.value.as_deref().unwrap()).unwrap());
+    let entries: Vec<Kept> = pages.flat_map(|page| page.entries).collect();
+    assert!(entries.iter().all(|kept| kept.commitment.len() == 32 && (!kept.is_let_go || kept.opening.is_empty())));
+    (entries.iter().filter(|kept| kept.is_let_go).count(), entries.iter().filter_map(Kept::opening).collect())
+}
+
+/// The coordinator lets go of what it was told of the case, as soon as nothing is left to find.
+async fn let_go(region: &mut Region) {
+    let began = Instant::now();
+    let of_it = |opening: &Opening| [AuditEvent::AuditOpened, AuditEvent::Released].contains(&opening.event());
+    loop {
+        let (count, openings) = tokio::task::block_in_place(|| heard(&mut region.coordinator));
+        let left = openings.iter().filter(|opening| of_it(opening)).count();
+        println!("the coordinator let go of {count} entries, {left} of {} are left", openings.len());
+        region.coordinator.start().await.unwrap();
+        if count > 20 && left == 0 {
+            let kept = openings.iter().filter(|opening| opening.event() == AuditEvent::CaseErased).count();
+            assert!(kept > 1, "what explains the rest stays");
+            break;
+        }
+        assert!(began.elapsed() < GONE_SECS, "{left} of {} are still there", openings.len());
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    let records = region.records.clone();
+    region.coordinator.session = None;
+    region.coordinator.learn(&records).await.unwrap();
+    let found = ask(&region.coordinator, Call::AuditReconcile).await;
+    assert_eq!((&found["findings"], &found["alerts"]), (&0.into(), &serde_json::json!([])), "{found}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A coordinator's watch: holds the logs heard of against each other by itself, raises alarms, and sees that both ends
-//! hear of them. On a node of anybody else it rests.
+//! A coordinator's watch: holds the logs heard of against each other by itself, raises alarms, sees that both ends hear of
+//! them, records what it found, and deletes what is needed no more. On a node of anybody else it rests.
 //!
 //! Looks again when something new was heard, and at least every hour because time alone makes things late; never more
 //! of the time than one part in ten. Refuses to decide what an alarm is: reconciliation finds, the office raises.
@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clearhouse_casework::office::Step;
 use clearhouse_casework::office::alarms::Found;
 use clearhouse_protocol::alarm::AlarmKind;
 use clearhouse_protocol::reconcile::{Finding, Kind, Policy};
@@ -14,9 +15,10 @@ use clearhouse_store::Store;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::findings::{Gist, record, told};
 use crate::owner::{NotTaken, Owner, World};
-use crate::reconcile::{ReconcileError, reconcile};
-use crate::retention::delete_before;
+use crate::reconcile::{ReconcileError, Reconciled, reconcile};
+use crate::retention::{delete_before, let_go};
 
 /// Between two looks at whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -24,8 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const AT_LEAST: Duration = Duration::from_secs(3600);
 /// After a reconciliation, this many times its length is for other things.
 const REST: u32 = 9;
-/// What is needed no more is deleted so often.
-const DELETE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Findings are signed, and what is needed no more is deleted, so often.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the watch stands on.
 pub struct Watch<S> {
@@ -35,6 +37,19 @@ pub struct Watch<S> {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What the watch remembers between two looks.
+#[derive(Default)]
+struct Kept {
+    signed: Option<Signed>,
+    deleted: Option<Instant>,
+}
+
+/// Findings that were signed.
+struct Signed {
+    gist: Gist,
+    at: Instant,
+}
+
 /// What was heard when it was looked at last: entries of all logs, and when the last of them was heard.
 type Heard = (u64, u64);
 
@@ -42,7 +57,7 @@ impl<S: Store + 'static> Watch<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
         let (mut seen, mut not_before, mut not_after) = (None, Instant::now(), Instant::now());
-        let mut deleted: Option<Instant> = None;
+        let mut kept = Kept::default();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let heard = match self.owner.look(heard).await {
@@ -53,16 +68,10 @@ impl<S: Store + 'static> Watch<S> {
             let began = Instant::now();
             let due = began >= not_after || (began >= not_before && seen != Some(heard));
             if due {
-                match self.look().await {
-                    Ok(needed_from) if deleted.is_none_or(|at| at.elapsed() >= DELETE_EVERY) => {
-                        deleted = Some(Instant::now());
-                        if let Err(error) = delete_before(&self.owner, needed_from).await {
-                            tracing::error!(%error, "openings that are needed no more cannot be deleted");
-                        }
-                    }
-                    Ok(_) => {}
+                match self.look(&mut kept).await {
+                    Ok(()) => {}
                     Err(ReconcileError::NotTaken(NotTaken::Stopping)) => return,
-                    Err(error) => tracing::error!(%error, "alarms cannot be looked for"),
+                    Err(error) => tracing::error!(%error, "logs cannot be held against each other"),
                 }
                 seen = Some(heard);
                 not_before = Instant::now() + began.elapsed() * REST;
@@ -74,8 +83,42 @@ impl<S: Store + 'static> Watch<S> {
         }
     }
 
-    /// Reconciles and raises. Before which time openings are needed no more.
-    async fn look(&self) -> Result<u64, ReconcileError> {
+    /// Signs and records what was found if it is not what was signed last; at most once a day.
+    async fn sign(&self, found: Reconciled, last: &mut Option<Signed>) -> Result<Reconciled, NotTaken> {
+        if last.as_ref().is_some_and(|last| last.at.elapsed() < DAILY) {
+            return Ok(found);
+        }
+        let now = self.clock.now();
+        let before = last.as_ref().map_or_else(Gist::default, |last| last.gist.clone());
+        let made = self.owner.decide(move |world, then| {
+            let told = told(world, &found, now);
+            let gist = Gist::of(&told);
+            let is_new = gist != before;
+            let step = if is_new { record(world, &told, None, then).0 } else { Step::default() };
+            (step, (found, is_new.then_some(gist)))
+        });
+        let (found, gist) = made.await?;
+        if let Some(gist) = gist {
+            *last = Some(Signed { gist, at: Instant::now() });
+        }
+        Ok(found)
+    }
+
+    /// Deletes what is needed no more: of erased cases as soon as they are settled, the rest once a day.
+    async fn delete(&self, found: Reconciled, last: &mut Option<Instant>) -> Result<(), ReconcileError> {
+        let daily = last.is_none_or(|at| at.elapsed() >= DAILY);
+        if daily {
+            *last = Some(Instant::now());
+            delete_before(&self.owner, found.needed_from).await?;
+        }
+        if daily || found.lets_go {
+            let_go(&self.owner, found.settled).await?;
+        }
+        Ok(())
+    }
+
+    /// Reconciles and raises; then records what was found, and deletes.
+    async fn look(&self, kept: &mut Kept) -> Result<(), ReconcileError> {
         let reconciled = reconcile(&self.owner, Policy::default(), self.clock.now()).await?;
         let found: Vec<Found> = reconciled.urgent.iter().filter_map(found).collect();
         let raised = self.owner.decide(move |world, now| {
@@ -88,7 +131,8 @@ impl<S: Store + 'static> Watch<S> {
             // Counts alone: whom to phone is for the eyes of who is signed in.
             tracing::warn!(open, "alarms changed: see `clearhouse audit alarms`");
         }
-        Ok(reconciled.needed_from)
+        let found = self.sign(reconciled, &mut kept.signed).await?;
+        self.delete(found, &mut kept.deleted).await
     }
 
     /// Queues what ends have to be told, one message at a time; one that cannot be reached keeps nobody else waiting.

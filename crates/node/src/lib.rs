@@ -11,6 +11,7 @@ pub mod control;
 pub mod courier;
 pub mod door;
 pub mod erasing;
+mod findings;
 pub mod handle;
 pub mod limits;
 pub mod listener;

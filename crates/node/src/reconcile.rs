@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use clearhouse_casework::office::hearing::{Heard, Page, page_key};
-use clearhouse_protocol::ids::{Net, NodeId, OrgId};
+use clearhouse_protocol::ids::{Digest, Net, NodeId, OrgId};
 use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::Note;
 use clearhouse_protocol::reconcile::account::{Account, Head, Shown, examine};
 use clearhouse_protocol::reconcile::coarse::{Coarse, coarse};
-use clearhouse_protocol::reconcile::{Finding, Join, Party, Policy, settle};
+use clearhouse_protocol::reconcile::{Finding, Join, Party, Policy, Settled, settle};
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
 use prost::Message as _;
@@ -71,6 +71,10 @@ pub struct Reconciled {
     ///
     /// [`Report::needed_from`]: clearhouse_protocol::reconcile::Report::needed_from
     pub needed_from: u64,
+    /// Which openings of erased cases are needed no more.
+    pub settled: Settled,
+    /// There may be such openings.
+    pub lets_go: bool,
 }
 
 /// What is asked of the office at the beginning.
@@ -86,6 +90,9 @@ struct Outline {
     origin: String,
     /// Openings below this are deleted.
     first: u64,
+    /// Entries let go of, as ranges, and the messages that are settled with them.
+    let_go: Vec<(u64, u64)>,
+    settled: Vec<Digest>,
     commitments: Vec<Hash>,
     heads: Vec<Head>,
     /// Where its pages begin.
@@ -106,6 +113,7 @@ pub async fn reconcile<S: Store + 'static>(
     let (mut findings, mut logs): (Vec<Finding>, Vec<Audited>) = (Vec::new(), Vec::new());
     for (party, heard) in scene.logs {
         let outline = outline(owner, party, &heard).await?;
+        outline.settled.iter().for_each(|digest| join.close(*digest));
         let entries = heard.size;
         let (shown, openings) = mpsc::channel(UNDER_WAY);
         let reading = read_openings(owner.clone(), party, outline.origin.clone(), outline.pages.clone(), shown);
@@ -124,8 +132,18 @@ pub async fn reconcile<S: Store + 'static>(
         settle(&mut report.findings);
         let coarse = coarse(&report, &policy, |org| org);
         let (findings, needed_from) = (report.findings.len(), report.needed_from(now));
+        let (lets_go, settled) = (!report.closed.is_empty(), join.settled(&report, now));
         let urgent = report.findings.into_iter().filter(Finding::is_urgent).collect();
-        Reconciled { logs, coarse, waiting: report.unheard.values().sum(), findings, urgent, needed_from }
+        Reconciled {
+            logs,
+            coarse,
+            waiting: report.unheard.values().sum(),
+            findings,
+            urgent,
+            needed_from,
+            settled,
+            lets_go,
+        }
     };
     tokio::task::spawn_blocking(judge).await.map_err(|_| ReconcileError::Bug)
 }
@@ -146,6 +164,8 @@ async fn outline<S: Store + 'static>(owner: &Owner<S>, party: Party, heard: &Hea
         party,
         origin: heard.origin.clone(),
         first: heard.first,
+        let_go: Vec::new(),
+        settled: Vec::new(),
         commitments: Vec::new(),
         heads: Vec::new(),
         pages: Vec::new(),
@@ -159,6 +179,15 @@ async fn outline<S: Store + 'static>(owner: &Owner<S>, party: Party, heard: &Hea
             // The earliest time that each head was seen counts: later ones say nothing about when it was made.
             let head = Head { size: page.size, root, seen: page.seen };
             heads.entry((head.size, root)).or_insert(head);
+            for (kept, index) in
+                page.entries.iter().zip(outline.commitments.len() as u64..).filter(|(k, _)| k.is_let_go)
+            {
+                match outline.let_go.last_mut() {
+                    Some((_, last)) if *last + 1 == index => *last = index,
+                    _ => outline.let_go.push((index, index)),
+                }
+                outline.settled.extend(Digest::try_from(kept.settled.as_slice()).ok());
+            }
             let leaves = page.entries.iter().filter_map(|kept| Hash::try_from(kept.commitment.as_slice()).ok());
             outline.commitments.extend(leaves);
         }
@@ -246,6 +275,7 @@ fn examine_one(
         faulty: 0,
         commitments: &outline.commitments,
         first: outline.first,
+        settled: &outline.let_go,
     };
     let shown = std::iter::from_fn(|| openings.blocking_recv());
     let examined = examine(&account, shown, policy, now, |opening| join.take(outline.party, opening));

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::account::{self, Account};
-use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::TAIL_MAX;
@@ -15,7 +15,7 @@ use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
-use clearhouse_wire::v1::{RefusalCode, Stage};
+use clearhouse_wire::v1::{Opening, RefusalCode, Stage};
 use prost::Message as _;
 use rand_core::CryptoRng;
 
@@ -89,6 +89,28 @@ pub struct Kept {
     /// The padded opening; empty when it was shown closed.
     #[prost(bytes = "vec", tag = "3")]
     pub opening: Vec<u8>,
+    /// Salt and opening were deleted here: the entry's node erased them, and nothing they spoke of is open.
+    #[prost(bool, tag = "4")]
+    pub is_let_go: bool,
+    /// The message it was about, as long as another log still speaks of it: that it is settled has to be known. Empty
+    /// otherwise.
+    #[prost(bytes = "vec", tag = "5")]
+    pub settled: Vec<u8>,
+}
+
+impl Kept {
+    /// What it says, if that is kept.
+    #[must_use]
+    pub fn opening(&self) -> Option<Opening> {
+        unpad(&self.opening)
+    }
+
+    /// This entry without what it says.
+    #[must_use]
+    pub fn let_go(&self) -> Self {
+        let settled = self.opening().map(|opening| opening.envelope_digest).unwrap_or_default();
+        Self { commitment: self.commitment.clone(), is_let_go: true, settled, ..Self::default() }
+    }
 }
 
 /// Every log heard of.
@@ -148,6 +170,17 @@ impl Office {
             step.rows.push(page_row(page_key(&heard.origin, *first), &closed, false));
         }
         step.rows.push(heard_row(node, &Heard { first: next, ..heard.clone() }));
+        self.record(&mut step, &Happening::of(AuditEvent::KeyErased).with(org, node), now);
+        Some(step)
+    }
+
+    /// Writes pages of a log in which entries were [let go of](Kept::let_go). `None` for a log not heard of.
+    #[must_use]
+    pub fn let_go<R: CryptoRng>(&self, node: NodeId, pages: &[(u64, Page)], now: &mut Now<'_, R>) -> Option<Step> {
+        let heard = self.hearing.0.get(&node)?;
+        let org = OrgId::try_from(heard.org.as_slice()).ok()?;
+        let rows = pages.iter().map(|(first, page)| page_row(page_key(&heard.origin, *first), page, false));
+        let mut step = Step { rows: rows.collect(), ..Step::default() };
         self.record(&mut step, &Happening::of(AuditEvent::KeyErased).with(org, node), now);
         Some(step)
     }
@@ -214,7 +247,7 @@ impl Office {
 fn kept(entry: &account::Entry) -> Kept {
     let (salt, opening) =
         entry.opened.as_ref().map(|(salt, opening)| (salt.to_vec(), opening.clone())).unwrap_or_default();
-    Kept { commitment: entry.commitment.to_vec(), salt, opening }
+    Kept { commitment: entry.commitment.to_vec(), salt, opening, ..Kept::default() }
 }
 
 fn page_row(key: Vec<u8>, page: &Page, must_be_new: bool) -> Row {

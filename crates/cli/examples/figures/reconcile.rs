@@ -113,6 +113,7 @@ pub(crate) fn million() -> Outcome<()> {
             faulty: 0,
             commitments: &commitments,
             first: 0,
+            settled: &[],
         };
         let start = thread_time();
         let done = examine(&account, shown, &policy, NOW, |opening| join.take((org, node), opening));

@@ -79,8 +79,18 @@ fn take(
     }
     let heads = [Head { size: edge.size(), root: edge.root(), seen: vec![now - MINUTE; 3] }];
     let (commitments, heads) = (commitments.as_slice(), heads.as_slice());
-    let account =
-        Account { party, net, origin: &origin, heads, audited: None, quorum: 2, faulty: 0, commitments, first: 0 };
+    let account = Account {
+        party,
+        net,
+        origin: &origin,
+        heads,
+        audited: None,
+        quorum: 2,
+        faulty: 0,
+        commitments,
+        first: 0,
+        settled: &[],
+    };
     let examined = examine(&account, shown, policy, now, |opening| join.take(party, opening));
     join.hear(examined.standing);
     examined.findings

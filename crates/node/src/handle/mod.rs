@@ -38,6 +38,8 @@ use crate::opener::Prekeys;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::Pool;
 
+pub(crate) use show::org_label;
+
 /// A session ends this long after its last call.
 const SESSION_IDLE_SECS: u64 = 12 * 60 * 60;
 /// Sessions at once.

@@ -37,7 +37,7 @@ pub(super) fn find_case<'c>(cases: impl Iterator<Item = &'c Case>, code: &str, t
 }
 
 /// An organisation's name, or its id while the directory does not know it.
-pub(super) fn org_label<S: Store>(world: &World<S>, org: OrgId) -> String {
+pub(crate) fn org_label<S: Store>(world: &World<S>, org: OrgId) -> String {
     world.office.directory().org(org).map_or_else(|| org.to_string(), |o| o.label.clone())
 }
 

@@ -71,8 +71,11 @@ pub struct Account<'a> {
     pub faulty: usize,
     /// The mirrored commitments, from index 0 on.
     pub commitments: &'a [Hash],
-    /// Openings below this index are not asked for any more: they were audited, settled and deleted.
+    /// Openings below this index are not asked for any more, and silence there counts for nothing: it is too long ago.
     pub first: u64,
+    /// Ranges of leaves, first and last included, sorted and apart, whose openings were audited, settled and deleted here
+    /// ([`Settled::lets_go`](super::Settled::lets_go)). They spoke of nothing that is open.
+    pub settled: &'a [(u64, u64)],
 }
 
 /// An opening as a node showed it. Nothing about it is believed yet.
@@ -243,7 +246,7 @@ fn explain(
     let first = usize::try_from(account.first).unwrap_or(usize::MAX);
     for (place, leaf) in leaves.state.iter().enumerate().skip(first) {
         let index = place as u64;
-        if *leaf == Leaf::Open {
+        if *leaf == Leaf::Open || covers(account.settled, index) {
             continue;
         }
         let erased = covers(&leaves.erased, index);

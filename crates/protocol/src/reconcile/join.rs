@@ -117,7 +117,7 @@ pub struct Join {
     /// An earlier sealing of the same message, by the later one.
     pub(super) replaces: BTreeMap<Digest, Digest>,
     /// A notice and a message that asks for more about it.
-    asked: BTreeSet<(Digest, Digest)>,
+    pub(super) asked: BTreeSet<(Digest, Digest)>,
     pub(super) closed: BTreeSet<Digest>,
     /// When an end of a message recorded that what it asked for was not done in time, unix seconds.
     lapses: BTreeMap<(Digest, No), u64>,
@@ -159,12 +159,17 @@ impl Join {
         self.standings.insert(no, standing);
     }
 
+    /// How far a node's account reaches, if it was heard.
+    pub(super) fn standing(&self, party: Party) -> Option<&Standing> {
+        self.standings.get(&self.parties.known(party)?)
+    }
+
     /// Notes what a relay says of a digest.
     pub fn relay_says(&mut self, digest: Digest, word: RelayWord) {
         self.relays.entry(digest).or_default().insert(word);
     }
 
-    /// A digest that was settled before: nothing about it is a finding any more. Needed for those in
+    /// A digest that was settled before: what is not said of it any more is no finding. Needed for those in
     /// [`Report::closed`](super::Report::closed) of earlier reports whose openings were deleted.
     pub fn close(&mut self, digest: Digest) {
         self.closed.insert(digest);

@@ -16,7 +16,7 @@ use crate::limits::{DAY, ENVELOPE_LIFE_SECS, OPENINGS_KEPT_MAX_SECS, OPENINGS_KE
 use crate::mail::is_node_mail;
 
 /// Sealings of one message that are looked through for an answer.
-const SEALINGS_MAX: usize = 16;
+pub(super) const SEALINGS_MAX: usize = 16;
 
 /// Open messages of one corridor, exact. Not to be shown: [`coarse`](super::coarse::coarse) it first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +34,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many questions cannot be answered because the account of this node does not reach far enough.
     pub unheard: BTreeMap<Party, u64>,
-    /// Digests of which a side erased its account, and about which there is nothing more to find: remember them, so
-    /// that [`Join::close`] keeps the other side's account from looking like a loss once openings are deleted.
+    /// Digests of which a side erased its account, and about which there is nothing more to find, those closed before
+    /// included: remember them, so that [`Join::close`] keeps the other side's account from looking like a loss once
+    /// openings are deleted. [`Join::settled`] says which may be.
     pub closed: Vec<Digest>,
     /// Open messages from one organisation to another.
     pub corridors: BTreeMap<(OrgId, OrgId), Corridor>,
@@ -85,19 +86,24 @@ impl Judge<'_> {
             taken.0 += 1;
             taken.1 += u64::from(side.refused);
         }
-        if self.join.closed.contains(digest) {
-            return;
-        }
         let found = self.report.findings.len();
         let envelope = Envelope { digest, record, received: &received };
-        let mut open = false;
+        let erased = sent.iter().chain(&received).any(|side| self.join.erased(side));
+        if self.join.closed.contains(digest) {
+            self.afterwards(&envelope, &sent);
+            if erased && self.report.findings.len() == found {
+                self.report.closed.push(*digest);
+            }
+            return;
+        }
+        let (mut open, mut waits) = (false, false);
         for side in &sent {
             open |= self.delivery(&envelope, side);
             open |= self.obligation(&envelope, side);
         }
         for (nth, side) in received.iter().enumerate() {
             if sent.is_empty() {
-                self.unlogged(&envelope, side);
+                waits |= self.unlogged(&envelope, side);
             }
             if !received[..nth].iter().any(|other| other.owner == side.owner) {
                 open |= self.attention(&envelope, side);
@@ -107,10 +113,17 @@ impl Judge<'_> {
         if open {
             self.count_open(sent.first().or(received.first()), sent.is_empty());
         }
-        let erased = sent.iter().chain(&received).any(|side| self.join.erased(side));
-        if erased && !open && self.report.findings.len() == found {
+        if erased && !open && !waits && self.report.findings.len() == found {
             self.report.closed.push(*digest);
         }
+    }
+
+    /// What can still be wrong with a message that was settled: somebody else has it now, or one has it twice.
+    fn afterwards(&mut self, envelope: &Envelope<'_>, sent: &[Side]) {
+        for side in sent.iter().filter(|_| !envelope.received.is_empty()) {
+            self.delivery(envelope, side);
+        }
+        self.replay(envelope);
     }
 
     /// Did it arrive where it was sent? True while that is open.
@@ -267,25 +280,26 @@ impl Judge<'_> {
         true
     }
 
-    /// Received, and nobody's log says that it was sent.
-    fn unlogged(&mut self, envelope: &Envelope<'_>, received: &Side) {
+    /// Received, and nobody's log says that it was sent. True while that may still be said.
+    fn unlogged(&mut self, envelope: &Envelope<'_>, received: &Side) -> bool {
         let (policy, sender) = (&self.join.policy, received.peer);
         if self.now < received.at().saturating_add(policy.grace_secs) {
-            return;
+            return true;
         }
         let until = received.at().saturating_add(policy.slack_secs());
         let from = received.at().saturating_sub(ENVELOPE_LIFE_SECS + policy.slack_secs());
         if self.join.forgotten(sender, from) {
-            return;
+            return false;
         }
         if !self.join.heard(sender, from, until) {
-            return self.unheard(sender);
+            self.unheard(sender);
+            return true;
         }
-        if [true, false].iter().any(|erased| self.join.gap(sender, from, until, *erased)) {
-            return;
+        if ![true, false].iter().any(|erased| self.join.gap(sender, from, until, *erased)) {
+            let ends = [sender, received.owner];
+            self.find(Kind::UnloggedSender, &ends, envelope, Some(received.index()), received.at());
         }
-        let ends = [sender, received.owner];
-        self.find(Kind::UnloggedSender, &ends, envelope, Some(received.index()), received.at());
+        false
     }
 
     /// One envelope is taken in once, by one node, unless a restore lies between.

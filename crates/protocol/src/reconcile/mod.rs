@@ -14,12 +14,14 @@ mod join;
 mod judge;
 mod parties;
 mod policy;
+mod settled;
 #[cfg(test)]
 mod tests;
 
 pub use join::{Join, RelayWord, Word};
 pub use judge::{Corridor, Report};
 pub use policy::Policy;
+pub use settled::Settled;
 
 use crate::ids::{Digest, NodeId, OrgId};
 

@@ -44,6 +44,11 @@ impl Parties {
         next
     }
 
+    /// The number of a party that has one.
+    pub(super) fn known(&self, party: Party) -> Option<No> {
+        self.numbers.get(&party).copied()
+    }
+
     /// The party with this number; all zeros for a stranger or nobody.
     pub(super) fn party(&self, no: No) -> Party {
         self.parties.get(usize::from(no.0)).copied().unwrap_or((OrgId([0; 16]), NodeId([0; 16])))

@@ -177,6 +177,7 @@ fn reconcile(region: &Region, logs: &[(&Node, &[u64])], closed: &[Digest], now: 
             faulty: 0,
             commitments: &commitments,
             first: 0,
+            settled: &[],
         };
         let shown = node.events.iter().filter(|row| !hidden.contains(&row.index));
         let shown = shown.map(|row| Shown { index: row.index, salt: row.salt, opening: row.opening.clone() });

@@ -38,6 +38,8 @@ pub(super) struct Log {
     claims: BTreeMap<usize, u64>,
     /// Openings that never come.
     withheld: BTreeSet<usize>,
+    /// The coordinator deleted its opening.
+    let_go: BTreeSet<usize>,
     /// The opening of one shown for the other.
     swapped: BTreeMap<usize, usize>,
     /// No head after this.
@@ -60,6 +62,7 @@ pub(super) struct Built {
     pub(super) rows: Vec<EventRow>,
     pub(super) shown: Vec<Shown>,
     pub(super) heads: Vec<Head>,
+    settled: Vec<(u64, u64)>,
 }
 
 pub(super) fn net() -> Net {
@@ -84,6 +87,7 @@ impl Built {
             faulty: 0,
             commitments,
             first: 0,
+            settled: &self.settled,
         }
     }
 
@@ -218,6 +222,33 @@ impl World {
         self.logs[event.0].withheld.insert(event.1);
     }
 
+    /// The coordinator deletes what it is told it may, and remembers what is settled.
+    pub(super) fn let_go(&mut self, now: u64) -> usize {
+        let (join, _) = self.join(now, false);
+        let report = join.report(now);
+        self.closed.extend(&report.closed);
+        self.closed.sort();
+        self.closed.dedup();
+        let settled = join.settled(&report, now);
+        let mut deleted = 0;
+        for node in 0..self.logs.len() {
+            for (plan, row) in self.rows(node, now) {
+                let log = &mut self.logs[node];
+                if settled.lets_go(party(node), &audit::unpad(&row.opening).unwrap()) && log.let_go.insert(plan) {
+                    deleted += 1;
+                }
+            }
+        }
+        self.closed.retain(|digest| !settled.is_forgotten(digest));
+        deleted
+    }
+
+    /// Whether a node sent this.
+    pub(super) fn sent(&mut self, node: usize, digest: Digest) -> bool {
+        let mut openings = self.rows(node, u64::MAX).into_iter().filter_map(|(_, row)| audit::unpad(&row.opening));
+        openings.any(|o| o.event() == AuditEvent::Sent && o.envelope_digest == digest.0)
+    }
+
     pub(super) fn swap(&mut self, event: Event, with: Event) {
         self.logs[event.0].swapped.insert(event.1, with.1);
     }
@@ -236,8 +267,8 @@ impl World {
         self.relays.push((digest, word));
     }
 
-    /// Builds a log as it stands at `now`.
-    pub(super) fn build(&mut self, node: usize, now: u64) -> Built {
+    /// The entries of a log as it stands at `now`, and what they come from.
+    fn rows(&mut self, node: usize, now: u64) -> Vec<(usize, EventRow)> {
         let me = party(node);
         let origin = audit::origin(net(), me.0, me.1, 1);
         let log = &self.logs[node];
@@ -246,29 +277,39 @@ impl World {
         order.sort_by_key(|i| (log.plans[*i].0, *i));
         let index: BTreeMap<usize, u64> = order.iter().zip(0..).map(|(plan, index)| (*plan, index)).collect();
         let ranges = |events: &[Event]| events.iter().map(|e| (index[&e.1], index[&e.1])).collect::<Vec<_>>();
-        let rows: Vec<EventRow> = order
-            .iter()
-            .zip(0..)
-            .map(|(plan, index)| {
-                let (time, what) = &log.plans[*plan];
-                let time = log.claims.get(plan).copied().unwrap_or(*time);
-                let (kind, erased, rule) = match what {
-                    Plan::Happens(h) => return audit::record(h, net(), &origin, index, time, &mut self.rng),
-                    Plan::Erases(events) => (AuditEvent::CaseErased, ranges(events), "x.closed.90d"),
-                    Plan::Restores(events) => (AuditEvent::Restore, ranges(events), ""),
-                };
-                let erasure = Erasure { ranges: &erased, rule };
-                audit::record_erasure(&Happening::of(kind), erasure, net(), &origin, index, time, &mut self.rng)
-                    .unwrap()
-            })
-            .collect();
-        let shown = order.iter().zip(&rows).filter(|(plan, _)| !log.withheld.contains(plan)).map(|(plan, row)| {
-            let from = log.swapped.get(plan).map_or(row, |other| &rows[usize::try_from(index[other]).unwrap()]);
+        let rows = order.iter().zip(0..).map(|(plan, index)| {
+            let (time, what) = &log.plans[*plan];
+            let time = log.claims.get(plan).copied().unwrap_or(*time);
+            let (kind, erased, rule) = match what {
+                Plan::Happens(h) => return audit::record(h, net(), &origin, index, time, &mut self.rng),
+                Plan::Erases(events) => (AuditEvent::CaseErased, ranges(events), "x.closed.90d"),
+                Plan::Restores(events) => (AuditEvent::Restore, ranges(events), ""),
+            };
+            let erasure = Erasure { ranges: &erased, rule };
+            audit::record_erasure(&Happening::of(kind), erasure, net(), &origin, index, time, &mut self.rng).unwrap()
+        });
+        let rows: Vec<EventRow> = rows.collect();
+        order.into_iter().zip(rows).collect()
+    }
+
+    /// Builds a log as it stands at `now`.
+    pub(super) fn build(&mut self, node: usize, now: u64) -> Built {
+        let me = party(node);
+        let (order, rows): (Vec<usize>, Vec<EventRow>) = self.rows(node, now).into_iter().unzip();
+        let index: BTreeMap<usize, usize> = order.iter().zip(0..).map(|(plan, index)| (*plan, index)).collect();
+        let log = &self.logs[node];
+        let hidden = |plan: &usize| log.withheld.contains(plan) || log.let_go.contains(plan);
+        let shown = order.iter().zip(&rows).filter(|(plan, _)| !hidden(plan)).map(|(plan, row)| {
+            let from = log.swapped.get(plan).map_or(row, |other| &rows[index[other]]);
             Shown { index: row.index, salt: from.salt, opening: from.opening.clone() }
         });
         let shown = shown.collect();
+        let gone = order.iter().zip(0..).filter(|(plan, _)| log.let_go.contains(plan));
+        let settled = gone.map(|(_, index)| (index, index)).collect();
         let times: Vec<u64> = order.iter().map(|plan| log.plans[*plan].0).collect();
-        Built { party: me, origin, heads: heads(&rows, &times, last), shown, rows }
+        let last = log.off_from.unwrap_or(now).min(now);
+        let origin = audit::origin(net(), me.0, me.1, 1);
+        Built { party: me, origin, heads: heads(&rows, &times, last), shown, rows, settled }
     }
 
     /// Examines every log and joins them.
@@ -278,6 +319,14 @@ impl World {
 
     /// The same, the nodes from first to last or the other way round.
     pub(super) fn reconcile_in(&mut self, now: u64, reversed: bool) -> Report {
+        let (join, findings) = self.join(now, reversed);
+        let mut report = join.report(now);
+        report.findings.extend(findings);
+        settle(&mut report.findings);
+        report
+    }
+
+    fn join(&mut self, now: u64, reversed: bool) -> (Join, Vec<Finding>) {
         let policy = Policy::default();
         let mut join = Join::new(policy, (0..self.logs.len()).map(party));
         let mut findings = Vec::new();
@@ -295,10 +344,7 @@ impl World {
         }
         self.relays.iter().for_each(|(digest, word)| join.relay_says(*digest, *word));
         self.closed.iter().for_each(|digest| join.close(*digest));
-        let mut report = join.report(now);
-        report.findings.extend(findings);
-        settle(&mut report.findings);
-        report
+        (join, findings)
     }
 
     /// The kinds of what is found.
