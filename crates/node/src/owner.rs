@@ -390,8 +390,7 @@ impl<S: Store> Desk<S> {
     /// Brings memory back to what the store has, after a batch that was staged and not taken.
     fn reload(&mut self) -> Result<(), String> {
         let directory = self.world.office.directory();
-        let genesis = directory.records().next().cloned();
-        let found = genesis.and_then(|g| Directory::found(&g, Some(directory.net())).ok());
+        let found = Directory::found(directory.genesis(), Some(directory.net())).ok();
         let Some(found) = found else { return Err("the directory in memory cannot be founded again".into()) };
         let office = Office::new(self.world.office.me().clone(), found);
         let failed = |error: ReadError| format!("the store could not be read again: {error}");

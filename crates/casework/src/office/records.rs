@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
+use clearhouse_protocol::ids::Digest;
 use clearhouse_protocol::limits::BUNDLE_MAX;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1 as wire;
@@ -21,6 +22,8 @@ pub struct Intake {
     pub new: usize,
     /// Records already held.
     pub known: usize,
+    /// Records that contradict one that is held: from now on neither counts.
+    pub contested: usize,
     /// Records refused, by their position in the bundle.
     pub refused: Vec<(usize, RecordFault)>,
 }
@@ -45,9 +48,14 @@ impl Office {
     pub fn admit<R: CryptoRng>(&self, bundle: &wire::RecordBundle, now: &mut Now<'_, R>) -> (Step, Intake) {
         let mut directory = (*self.directory).clone();
         let (mut step, mut intake) = (Step::default(), Intake::default());
+        let mut rivals = Vec::new();
         let mut take = |position: usize, directory: &mut Directory, result, value: Vec<u8>| match result {
             Ok(Some(checked)) => {
                 step.rows.push(record_row(&checked, value));
+                if let Checked::Rival(rival) = &checked {
+                    rivals.push(rival.hash());
+                    intake.contested += 1;
+                }
                 directory.insert(checked);
                 intake.new += 1;
             }
@@ -64,6 +72,10 @@ impl Office {
         }
         if !step.rows.is_empty() {
             self.record(&mut step, &Happening::of(AuditEvent::DirectoryChanged), now);
+            for rival in rivals {
+                let found = Happening { digest: Some(Digest(rival)), ..Happening::of(AuditEvent::EquivocationFound) };
+                self.record(&mut step, &found, now);
+            }
             step.effects.push(Effect::DirectoryChanged);
         }
         (step, intake)
@@ -106,3 +118,7 @@ pub fn reading_order(rows: &mut [Row]) {
     let rank = |row: &Row| b"PONQRV".iter().position(|k| row.key.first() == Some(k));
     rows.sort_by_cached_key(|row| (rank(row), row.key.clone()));
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

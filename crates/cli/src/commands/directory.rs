@@ -48,7 +48,7 @@ Examples:
         /// The organisation, by name or id
         org: String,
     },
-    /// Take records from a file; exit code 3 if one is refused
+    /// Take records from a file; exit code 3 if one is refused or contested
     #[command(after_help = "\
 Examples:
   clearhouse directory verify casa-nova.record --genesis genesis.record
@@ -131,8 +131,9 @@ impl Directory {
                 let call = Call::DirectoryImport { bundle: base64(&bytes).to_string() };
                 let reply = Node::find(&app.global)?.ask_as(app, call).await?;
                 let refused = reply.get("refused").and_then(Value::as_array).is_some_and(|r| !r.is_empty());
+                let contested = reply.get("contested").and_then(Value::as_u64).is_some_and(|count| count > 0);
                 app.out.reply(&reply)?;
-                return Ok(if refused { Exit::Findings } else { Exit::Done });
+                return Ok(if refused || contested { Exit::Findings } else { Exit::Done });
             }
             Act::Export { org, out } => {
                 let reply = Node::find(&app.global)?.ask(Call::DirectoryExport { org }).await?;

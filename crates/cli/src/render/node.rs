@@ -27,6 +27,13 @@ pub(super) fn status(v: &Value) -> String {
         }
         (_, _) => format!("{}: clearhouse audit alarms", counted(raised, "ALARM RAISED", "ALARMS RAISED")),
     };
+    let directory = match number(v, "contested_records") {
+        0 => count("organisations", "organisation", "organisations"),
+        _ => format!(
+            "{}: clearhouse directory list",
+            count("contested_records", "RECORD SIGNED TWICE", "RECORDS SIGNED TWICE")
+        ),
+    };
     pairs(
         0,
         &[
@@ -48,7 +55,7 @@ pub(super) fn status(v: &Value) -> String {
                 format!("{}, {} under a signed head", count("events", "entry", "entries"), number(v, "log_signed")),
             ),
             ("signed in", count("signed_in", "person", "people")),
-            ("directory", count("organisations", "organisation", "organisations")),
+            ("directory", directory),
             ("disk", space),
         ],
     )

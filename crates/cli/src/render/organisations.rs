@@ -8,8 +8,10 @@ use super::{counted, flag, items, number, pairs, table, text};
 pub(super) fn directory(v: &Value) -> String {
     let row = |o: &Value| {
         let own = if flag(o, "self") { "this node" } else { "" };
-        let state = [text(o, "state"), own.to_owned()].join(" ").trim().to_owned();
-        vec![text(o, "label"), text(o, "country"), text(o, "roles"), text(o, "org"), state]
+        let contested = if flag(o, "contested") { "TWO DIFFERENT RECORDS SIGNED" } else { "" };
+        let state = [text(o, "state"), contested.to_owned(), own.to_owned()];
+        let state: Vec<String> = state.into_iter().filter(|word| !word.is_empty()).collect();
+        vec![text(o, "label"), text(o, "country"), text(o, "roles"), text(o, "org"), state.join(" ")]
     };
     let rows: Vec<_> = items(v, "organisations").iter().map(row).collect();
     format!(
@@ -50,6 +52,12 @@ pub(super) fn organisation(v: &Value) -> String {
 
 pub(super) fn import(v: &Value) -> String {
     let mut out = format!("{} new, {} known already.\n", number(v, "new"), number(v, "known"));
+    if number(v, "contested") > 0 {
+        out += &format!(
+            "{} another that is held: somebody signed two truths, and neither counts. Phone your coordinators.\n",
+            counted(number(v, "contested"), "record CONTRADICTS", "records CONTRADICT")
+        );
+    }
     for refused in items(v, "refused") {
         out += &format!("Refused: record {}: {}\n", text(refused, "record"), text(refused, "why"));
     }

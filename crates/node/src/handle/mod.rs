@@ -310,7 +310,7 @@ fn stopped(stop: Stop, moment: Moment, peer: &str) -> ControlFailure {
 fn route_code(fault: RouteFault) -> &'static str {
     match fault {
         RouteFault::Unknown => "CH-N0102",
-        RouteFault::Revoked | RouteFault::Suspended => "CH-R0104",
+        RouteFault::Revoked | RouteFault::Suspended | RouteFault::Contested => "CH-R0104",
         RouteFault::Expired | RouteFault::NoDescriptor | RouteFault::NoPrekey | RouteFault::NoSuite => "CH-R0105",
     }
 }
@@ -325,6 +325,10 @@ fn route_next(fault: RouteFault) -> &'static str {
         RouteFault::Suspended => {
             "Nothing new about a person goes to their node until the coordinators have decided. Ask your coordinator; \
              who is on her way already can still be written about."
+        }
+        RouteFault::Contested => {
+            "Somebody signed two truths. Nothing goes there until the coordinators publish a higher version; phone them, and \
+             show them what `clearhouse directory export` writes."
         }
         RouteFault::NoSuite => "One of you must update.",
     }

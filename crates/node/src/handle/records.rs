@@ -46,7 +46,7 @@ impl<S: Store + 'static> Handle<S> {
                 };
                 json!({
                     "org": id.to_string(), "label": org.label, "country": org.country, "roles": org.roles,
-                    "competences": org.competences, "state": state, "self": id == world.office.me().org,
+                    "competences": org.competences, "state": state, "contested": directory.is_contested_about(id), "self": id == world.office.me().org,
                 })
             };
             let policy = directory.policy();
@@ -137,6 +137,7 @@ impl<S: Store + 'static> Handle<S> {
             let intake = self.take_records(bundle).await?;
             all.new += intake.new;
             all.known += intake.known;
+            all.contested += intake.contested;
             all.refused.extend(intake.refused);
         }
         Ok(all)
@@ -238,7 +239,10 @@ fn find_org(directory: &clearhouse_protocol::directory::Directory, text: &str) -
 fn intake_json(intake: &Intake) -> Value {
     let refused: Vec<Value> =
         intake.refused.iter().map(|(n, fault)| json!({"record": n + 1, "why": fault.to_string()})).collect();
-    json!({"schema": "ch.import/1", "new": intake.new, "known": intake.known, "refused": refused})
+    json!({
+        "schema": "ch.import/1", "new": intake.new, "known": intake.known, "contested": intake.contested,
+        "refused": refused,
+    })
 }
 
 /// A record as DSSE JSON, for outside verifiers.

@@ -2,6 +2,7 @@
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
+use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::Table;
@@ -46,6 +47,7 @@ impl<S: Store + 'static> Handle<S> {
                 "alarms_heard": office.alarms_open().1,
                 "overdue_cases": office.due_times().overdue(now),
                 "organisations": office.directory().orgs().count(),
+                "contested_records": office.directory().contested().count(),
                 "events": office.event_count(),
                 "log_signed": log_signed,
                 "generation": stats.generation,
@@ -73,6 +75,17 @@ impl<S: Store + 'static> Handle<S> {
             if policy.not_after < now + 30 * DAY {
                 let text = format!("The network's policy ends on {}.", show_time(policy.not_after));
                 seen.push(finding_of("CH-D0202", text, "Import the next policy from a coordinator.", true));
+            }
+            for two in office.directory().contested() {
+                let what = match two[0].payload_type.as_str() {
+                    media::ROOT => "The network's policy",
+                    media::ORG => "An organisation's record",
+                    _ => "A node's certificate",
+                };
+                let text = format!("{what} was signed twice with one version: neither counts.");
+                let next =
+                    "Phone the coordinators; `clearhouse directory list` says whose, `directory export` writes both.";
+                seen.push(finding_of("CH-D0204", text, next, true));
             }
             if office.directory().orgs().count() < 2 {
                 let text = "No other organisation is in the directory.".to_owned();

@@ -5,6 +5,7 @@
 
 use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
 
+use super::held::{Held, Place};
 use super::{Directory, Entry};
 use crate::audit;
 use crate::ids::{KeyId, Net, NodeId, OrgId};
@@ -68,8 +69,33 @@ pub enum Checked {
     Descriptor(NodeId, Verified<Descriptor>),
     /// An end.
     Revocation(Verified<Revocation>),
+    /// Another record of a version held, signed by who may: from now on neither counts.
+    Rival(Rival),
     /// A prekey by value, matching a descriptor's hash.
     Prekey(NodeId, u64, Box<Prekey>),
+}
+
+/// One of two truths.
+#[derive(Clone)]
+pub enum Rival {
+    /// Of the network.
+    Policy(Verified<RootPolicy>),
+    /// Of an organisation.
+    Org(OrgId, Verified<OrgRecord>),
+    /// Of a node.
+    Cert(NodeId, Verified<NodeCert>),
+}
+
+impl Rival {
+    /// SHA-256 of its payload: what the log's entry about it names.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        sha256(match self {
+            Self::Policy(record) => &record.raw().payload,
+            Self::Org(_, record) => &record.raw().payload,
+            Self::Cert(_, record) => &record.raw().payload,
+        })
+    }
 }
 
 impl Directory {
@@ -94,7 +120,9 @@ impl Directory {
         }
         Ok(Self {
             net,
-            policy: Entry::new(record),
+            genesis: genesis.clone(),
+            walk: Vec::new(),
+            policy: Held::first(Entry::new(record)),
             coordinators,
             orgs: Default::default(),
             certs: Default::default(),
@@ -138,11 +166,12 @@ impl Directory {
     fn check_next_policy(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
         let record: Verified<RootPolicy> = checked_parse(media::ROOT, signed)?;
         let next = record.value();
-        let current = self.policy.value();
+        let current = self.policy();
         if next.version == 1 && sha256(&signed.payload) != self.net.0 {
             return Err(RecordFault::OtherNetwork);
         }
-        if !follows(&self.policy, next.version, &next.prev_hash, &signed.payload)? {
+        let place = self.policy.place(next, &signed.payload)?;
+        if place == Place::Same {
             return Ok(None);
         }
         if next.kind != current.kind {
@@ -150,10 +179,14 @@ impl Directory {
         }
         let coordinators = check_policy(next)?;
         // As in TUF: the old holders let go and the new ones take up, in the same record.
-        let old = signed::count(media::ROOT, signed, &self.coordinators)?.len();
+        let before = self.policy.predecessor(next).ok_or(RecordFault::Broken)?.value();
+        let old = signed::count(media::ROOT, signed, &check_policy(before)?)?.len();
         let new = signed::count(media::ROOT, signed, &coordinators)?.len();
-        if old < as_usize(current.k_root) || new < as_usize(next.k_root) {
+        if old < as_usize(before.k_root) || new < as_usize(next.k_root) {
             return Err(RecordFault::Threshold);
+        }
+        if place == Place::Rival {
+            return Ok(Some(Checked::Rival(Rival::Policy(record))));
         }
         Ok(Some(Checked::Policy(record, coordinators)))
     }
@@ -172,21 +205,23 @@ impl Directory {
         lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
         VerifyKey::admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
-        if let Some(held) = self.orgs.get(&id) {
-            if !follows(held, org.version, &org.prev_hash, &signed.payload)? {
-                return Ok(None);
-            }
-            // A new root key needs the old one's consent; the public wait for a lost one comes with the mesh.
-            if held.value().org_root_pk != org.org_root_pk {
-                let old = VerifyKey::admit(&held.value().org_root_pk)?;
-                signed::count(media::ORG, signed, &[old])?.first().ok_or(RecordFault::Signer)?;
-            }
+        let Some(held) = self.orgs.get(&id) else { return Ok(Some(Checked::Org(id, record))) };
+        match held.place(org, &signed.payload)? {
+            Place::Same => return Ok(None),
+            Place::Rival => return Ok(Some(Checked::Rival(Rival::Org(id, record)))),
+            Place::Next => {}
+        }
+        // A new root key needs the old one's consent; the public wait for a lost one comes with the mesh.
+        let before = held.predecessor(org).ok_or(RecordFault::Broken)?.value();
+        if before.org_root_pk != org.org_root_pk {
+            let old = VerifyKey::admit(&before.org_root_pk)?;
+            signed::count(media::ORG, signed, &[old])?.first().ok_or(RecordFault::Signer)?;
         }
         Ok(Some(Checked::Org(id, record)))
     }
 
     fn enough_coordinators(&self, signers: &[usize], applicant: &str) -> Result<(), RecordFault> {
-        let policy = self.policy.value();
+        let policy = self.policy();
         let country = |i: &usize| policy.coordinators.get(*i).map_or("", |c| c.country.as_str());
         let mut countries: Vec<&str> = signers.iter().map(country).collect();
         countries.sort_unstable();
@@ -207,19 +242,19 @@ impl Directory {
         lifetime(cert.valid_from, cert.valid_until, RECORD_LIFE_SECS)?;
         VerifyKey::admit(&cert.sign_pk)?;
         self.check_note_keys(cert, org, node)?;
-        let root = &self.orgs.get(&org).ok_or(RecordFault::Signer)?.value().org_root_pk;
+        let root = &self.org(org).ok_or(RecordFault::Signer)?.org_root_pk;
         if signed::count(media::NODECERT, signed, &[VerifyKey::admit(root)?])?.is_empty() {
             return Err(RecordFault::Signer);
         }
-        if let Some(held) = self.certs.get(&node) {
-            if held.value().org_id != cert.org_id {
-                return Err(RecordFault::Signer);
-            }
-            if !follows(held, cert.version, &cert.prev_hash, &signed.payload)? {
-                return Ok(None);
-            }
+        let Some(held) = self.certs.get(&node) else { return Ok(Some(Checked::Cert(node, claim))) };
+        if held.shown().value().org_id != cert.org_id {
+            return Err(RecordFault::Signer);
         }
-        Ok(Some(Checked::Cert(node, claim)))
+        Ok(match held.place(cert, &signed.payload)? {
+            Place::Same => None,
+            Place::Rival => Some(Checked::Rival(Rival::Cert(node, claim))),
+            Place::Next => Some(Checked::Cert(node, claim)),
+        })
     }
 
     /// A log key and a witness key of this very node, each of its own use. A certificate of before the log has neither.
@@ -243,7 +278,7 @@ impl Directory {
         self.same_net(&descriptor.net)?;
         let node = node_id(&descriptor.node_id)?;
         no_critical(&descriptor.extensions)?;
-        let signer = VerifyKey::admit(&self.certs.get(&node).ok_or(RecordFault::Signer)?.value().sign_pk)?;
+        let signer = VerifyKey::admit(&self.cert(node).ok_or(RecordFault::Signer)?.sign_pk)?;
         if signed::count(media::DESCRIPTOR, signed, &[signer])?.is_empty() {
             return Err(RecordFault::Signer);
         }
@@ -283,7 +318,7 @@ impl Directory {
         let coordinators = signed::count(media::REVOCATION, signed, &self.coordinators)?.len();
         let own = self.own_keys(revocation.subject_kind(), subject)?;
         let by_itself = !signed::count(media::REVOCATION, signed, &own)?.is_empty();
-        if coordinators < as_usize(self.policy.value().k_revoke) && !by_itself {
+        if coordinators < as_usize(self.policy().k_revoke) && !by_itself {
             return Err(RecordFault::Threshold);
         }
         // The first revocation of a subject stands; nothing lifts it and a later date cannot replace it.
@@ -295,22 +330,22 @@ impl Directory {
 
     /// The keys with which a subject may end itself.
     fn own_keys(&self, kind: SubjectKind, subject: [u8; 16]) -> Result<Vec<VerifyKey>, RecordFault> {
-        let org_root = |org: OrgId| self.orgs.get(&org).map(|e| e.value().org_root_pk.clone());
+        let org_root = |org: OrgId| self.org(org).map(|record| record.org_root_pk.clone());
         let mut keys = Vec::new();
         match kind {
             SubjectKind::Organisation => keys.extend(org_root(OrgId(subject))),
             SubjectKind::Node => {
-                if let Some(cert) = self.certs.get(&NodeId(subject)) {
-                    keys.push(cert.value().sign_pk.clone());
-                    keys.extend(org_root(org_id(&cert.value().org_id)?));
+                if let Some(cert) = self.cert(NodeId(subject)) {
+                    keys.push(cert.sign_pk.clone());
+                    keys.extend(org_root(org_id(&cert.org_id)?));
                 }
             }
             SubjectKind::Key => {
                 let with_id =
-                    |e: &&Entry<NodeCert>| VerifyKey::admit(&e.value().sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
-                if let Some(cert) = self.certs.values().find(with_id) {
-                    keys.push(cert.value().sign_pk.clone());
-                    keys.extend(org_root(org_id(&cert.value().org_id)?));
+                    |cert: &&NodeCert| VerifyKey::admit(&cert.sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
+                if let Some(cert) = self.certs.values().map(|held| held.shown().value()).find(with_id) {
+                    keys.push(cert.sign_pk.clone());
+                    keys.extend(org_root(org_id(&cert.org_id)?));
                 }
             }
             SubjectKind::Unspecified => return Err(RecordFault::Field),
@@ -327,47 +362,6 @@ impl Directory {
 fn checked_parse<T: prost::Message + Default>(media: &str, signed: &Signed) -> Result<Verified<T>, RecordFault> {
     signed::count(media, signed, &[])?;
     Ok(signed::parse_verified(signed)?)
-}
-
-/// `Ok(true)` for the direct successor, `Ok(false)` for the very record held.
-fn follows<T>(held: &Entry<T>, version: u64, prev_hash: &[u8], payload: &[u8]) -> Result<bool, RecordFault>
-where
-    Entry<T>: Versioned,
-{
-    let held_version = held.version();
-    if version == held_version {
-        return if sha256(payload) == held.hash { Ok(false) } else { Err(RecordFault::Equivocation) };
-    }
-    if version < held_version {
-        return Err(RecordFault::Rollback);
-    }
-    if held_version.checked_add(1) == Some(version) && prev_hash == held.hash {
-        Ok(true)
-    } else {
-        Err(RecordFault::Broken)
-    }
-}
-
-trait Versioned {
-    fn version(&self) -> u64;
-}
-
-impl Versioned for Entry<RootPolicy> {
-    fn version(&self) -> u64 {
-        self.value().version
-    }
-}
-
-impl Versioned for Entry<OrgRecord> {
-    fn version(&self) -> u64 {
-        self.value().version
-    }
-}
-
-impl Versioned for Entry<NodeCert> {
-    fn version(&self) -> u64 {
-        self.value().version
-    }
 }
 
 fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {

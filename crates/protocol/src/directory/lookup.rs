@@ -26,6 +26,9 @@ pub enum RouteFault {
     /// No prekey for the current week.
     #[error("no key to seal to this week")]
     NoPrekey,
+    /// Two contradicting records of it are held, and none before them; or two policies of one version are.
+    #[error("two different records of it are signed: neither counts")]
+    Contested,
     /// Its log showed two histories: nothing new about a person goes there.
     #[error("suspended: its log was shown with two histories")]
     Suspended,
@@ -57,8 +60,9 @@ impl Directory {
     /// # Errors
     /// [`RouteFault`].
     pub fn signing_key(&self, org: OrgId, node: NodeId, now: u64) -> Result<VerifyKey, RouteFault> {
-        let cert = self.certs.get(&node).ok_or(RouteFault::Unknown)?.value();
-        let record = self.orgs.get(&org).ok_or(RouteFault::Unknown)?.value();
+        let contested = RouteFault::Contested;
+        let cert = self.certs.get(&node).ok_or(RouteFault::Unknown)?.in_force().ok_or(contested)?.value();
+        let record = self.orgs.get(&org).ok_or(RouteFault::Unknown)?.in_force().ok_or(contested)?.value();
         if cert.org_id != org.0 {
             return Err(RouteFault::Unknown);
         }
@@ -67,7 +71,7 @@ impl Directory {
             return Err(RouteFault::Revoked);
         }
         let within = |from: u64, until: u64| from <= now && now < until;
-        let policy = self.policy.value();
+        let policy = self.policy();
         let valid = within(record.valid_from, record.valid_until)
             && within(cert.valid_from, cert.valid_until)
             && within(policy.not_before, policy.not_after);
@@ -77,7 +81,7 @@ impl Directory {
     /// Whether an organisation is accredited as a coordinator.
     #[must_use]
     pub fn is_coordinator(&self, org: OrgId) -> bool {
-        self.org(org).is_some_and(|record| record.roles.iter().any(|role| role == "Coordinator"))
+        self.accredited(org).is_some_and(|record| record.roles.iter().any(|role| role == "Coordinator"))
     }
 
     /// The nodes of coordinators that may speak at `now`, without `me`; by node id.
@@ -96,12 +100,15 @@ impl Directory {
     /// # Errors
     /// [`RouteFault`].
     pub fn recipient(&self, org: OrgId, node: NodeId, now: u64) -> Result<Recipient, RouteFault> {
+        if self.is_contested() {
+            return Err(RouteFault::Contested);
+        }
         self.signing_key(org, node, now)?;
         let descriptor = self.descriptors.get(&node).ok_or(RouteFault::NoDescriptor)?.value();
         if descriptor.expires <= now {
             return Err(RouteFault::NoDescriptor);
         }
-        let policy = self.policy.value();
+        let policy = self.policy();
         let common = |s: &u32| *s == 1 && *s >= policy.min_suite && policy.allowed_suites.contains(s);
         if !descriptor.suites.iter().any(common) {
             return Err(RouteFault::NoSuite);
@@ -124,7 +131,7 @@ impl Directory {
     #[must_use]
     pub fn peer(&self, tls_pk: &[u8; 32], now: u64) -> Option<NodeId> {
         let node = *self.tls.get(tls_pk)?;
-        let cert = self.certs.get(&node)?.value();
+        let cert = self.cert(node)?;
         let org = OrgId::try_from(cert.org_id.as_slice()).ok()?;
         self.signing_key(org, node, now).ok()?;
         self.descriptors.get(&node).filter(|d| d.value().expires > now)?;
@@ -134,7 +141,7 @@ impl Directory {
     /// The organisation a node belongs to, whatever its standing.
     #[must_use]
     pub fn org_of(&self, node: NodeId) -> Option<OrgId> {
-        OrgId::try_from(self.certs.get(&node)?.value().org_id.as_slice()).ok()
+        OrgId::try_from(self.cert(node)?.org_id.as_slice()).ok()
     }
 
     /// Whether a revocation of this organisation, node or key id is in force.

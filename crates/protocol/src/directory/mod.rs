@@ -2,17 +2,21 @@
 //!
 //! A record enters by [`Directory::check`] (pure, [`admit`]) and [`Directory::insert`]; the raw bytes are kept and
 //! re-verified at every start. Nothing here trusts where a record came from, and nothing here deletes: a newer
-//! version replaces, a revocation ends. Inclusion proofs in coordinators' logs are demanded once logs exist.
+//! version replaces, a revocation ends, and two records of one version freeze their subject at the one before.
+//! Inclusion proofs in coordinators' logs are demanded once those logs exist.
 
 mod admit;
+mod held;
 mod lookup;
 mod witnesses;
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
 
-pub use admit::{Checked, RecordFault};
+pub use admit::{Checked, RecordFault, Rival};
+use held::{Chained, Held};
 pub use lookup::{Recipient, RouteFault};
 
 use crate::audit;
@@ -46,10 +50,13 @@ impl<T> Entry<T> {
 #[derive(Clone)]
 pub struct Directory {
     net: Net,
-    policy: Entry<RootPolicy>,
+    genesis: Signed,
+    /// Every later policy, each as it came, without those that contradict one.
+    walk: Vec<Signed>,
+    policy: Held<RootPolicy>,
     coordinators: Vec<VerifyKey>,
-    orgs: BTreeMap<OrgId, Entry<OrgRecord>>,
-    certs: BTreeMap<NodeId, Entry<NodeCert>>,
+    orgs: BTreeMap<OrgId, Held<OrgRecord>>,
+    certs: BTreeMap<NodeId, Held<NodeCert>>,
     descriptors: BTreeMap<NodeId, Entry<Descriptor>>,
     prekeys: BTreeMap<(NodeId, u64), Prekey>,
     revocations: BTreeMap<([u8; 16], i32), Entry<Revocation>>,
@@ -64,27 +71,39 @@ impl Directory {
         self.net
     }
 
-    /// The policy in force.
+    /// The policy in force: the newest, also when another of its version contradicts it ([`RouteFault::Contested`]).
     #[must_use]
     pub fn policy(&self) -> &RootPolicy {
-        self.policy.value()
+        self.policy.newest().value()
     }
 
-    /// An organisation's record, valid or not.
+    /// The policy this network was founded on.
+    #[must_use]
+    pub fn genesis(&self) -> &Signed {
+        &self.genesis
+    }
+
+    /// An organisation's record, valid or not, contested or not: for its name, never for its rights.
     #[must_use]
     pub fn org(&self, org: OrgId) -> Option<&OrgRecord> {
-        self.orgs.get(&org).map(Entry::value)
+        self.orgs.get(&org).map(|held| held.shown().value())
     }
 
-    /// Every organisation, by id.
+    /// Every organisation, by id, as [`Directory::org`] shows it.
     pub fn orgs(&self) -> impl Iterator<Item = (OrgId, &OrgRecord)> {
-        self.orgs.iter().map(|(id, e)| (*id, e.value()))
+        self.orgs.iter().map(|(id, held)| (*id, held.shown().value()))
     }
 
-    /// A node's certificate, valid or not.
+    /// What coordinators accredit an organisation for, contested records apart; whether that is valid now is not asked.
+    #[must_use]
+    pub fn accredited(&self, org: OrgId) -> Option<&OrgRecord> {
+        Some(self.orgs.get(&org)?.in_force()?.value())
+    }
+
+    /// A node's certificate, valid or not, contested or not: for the keys of its log, never for its rights.
     #[must_use]
     pub fn cert(&self, node: NodeId) -> Option<&NodeCert> {
-        self.certs.get(&node).map(Entry::value)
+        self.certs.get(&node).map(|held| held.shown().value())
     }
 
     /// The key of a node's log, as its certificate names it; valid or not, a log can always be checked.
@@ -105,7 +124,7 @@ impl Directory {
     #[must_use]
     pub fn log_named(&self, origin: &str) -> Option<(NodeId, NoteKey)> {
         let names = |vkey: &str| vkey.strip_prefix(origin).is_some_and(|rest| rest.starts_with('+'));
-        let mut named = self.certs.iter().filter(|(_, e)| names(&e.value().log_vkey));
+        let mut named = self.certs.iter().filter(|(_, held)| names(&held.shown().value().log_vkey));
         named.find_map(|(node, _)| Some((*node, self.log_key(*node)?)))
     }
 
@@ -123,7 +142,7 @@ impl Directory {
 
     /// The nodes of an organisation.
     pub fn nodes_of(&self, org: OrgId) -> impl Iterator<Item = NodeId> {
-        self.certs.iter().filter(move |(_, e)| e.value().org_id == org.0).map(|(id, _)| *id)
+        self.certs.iter().filter(move |(_, held)| held.shown().value().org_id == org.0).map(|(id, _)| *id)
     }
 
     /// A node's newest descriptor, expired or not.
@@ -142,9 +161,11 @@ impl Directory {
 
     /// Every record as received, in the order a stranger must read them.
     pub fn records(&self) -> impl Iterator<Item = &Signed> {
-        std::iter::once(self.policy.record.raw())
-            .chain(self.orgs.values().map(|e| e.record.raw()))
-            .chain(self.certs.values().map(|e| e.record.raw()))
+        let policies = std::iter::once(&self.genesis).chain(&self.walk);
+        let policies = policies.chain(self.policy.contested().into_iter().map(|[_, rival]| rival.record.raw()));
+        policies
+            .chain(self.orgs.values().flat_map(Held::records))
+            .chain(self.certs.values().flat_map(Held::records))
             .chain(self.descriptors.values().map(|e| e.record.raw()))
             .chain(self.revocations.values().map(|e| e.record.raw()))
     }
@@ -154,10 +175,10 @@ impl Directory {
     pub fn bundle(&self, org: OrgId) -> clearhouse_wire::v1::RecordBundle {
         let nodes: Vec<NodeId> = self.nodes_of(org).collect();
         let mut bundle = clearhouse_wire::v1::RecordBundle::default();
-        bundle.records.push(self.policy.record.raw().clone());
-        bundle.records.extend(self.orgs.get(&org).map(|e| e.record.raw().clone()));
+        bundle.records.extend(std::iter::once(&self.genesis).chain(&self.walk).cloned());
+        bundle.records.extend(self.orgs.get(&org).into_iter().flat_map(Held::records).cloned());
         for node in nodes {
-            bundle.records.extend(self.certs.get(&node).map(|e| e.record.raw().clone()));
+            bundle.records.extend(self.certs.get(&node).into_iter().flat_map(Held::records).cloned());
             bundle.records.extend(self.descriptors.get(&node).map(|e| e.record.raw().clone()));
             for ((_, week), prekey) in self.prekeys.range((node, 0)..=(node, u64::MAX)) {
                 bundle.prekeys.push(clearhouse_wire::v1::Prekey { week: *week, pk: prekey.as_bytes().to_vec() });
@@ -171,11 +192,16 @@ impl Directory {
     pub fn insert(&mut self, checked: Checked) {
         match checked {
             Checked::Policy(record, coordinators) => {
-                self.policy = Entry::new(record);
+                self.follow_policy(Entry::new(record));
                 self.coordinators = coordinators;
             }
-            Checked::Org(id, record) => drop(self.orgs.insert(id, Entry::new(record))),
-            Checked::Cert(id, record) => drop(self.certs.insert(id, Entry::new(record))),
+            Checked::Org(id, record) => advance(&mut self.orgs, id, Entry::new(record)),
+            Checked::Cert(id, record) => advance(&mut self.certs, id, Entry::new(record)),
+            Checked::Rival(rival) => match rival {
+                Rival::Policy(record) => self.policy.contest(Entry::new(record)),
+                Rival::Org(id, record) => contest(&mut self.orgs, id, Entry::new(record)),
+                Rival::Cert(id, record) => contest(&mut self.certs, id, Entry::new(record)),
+            },
             Checked::Descriptor(id, record) => {
                 self.tls.retain(|_, node| *node != id);
                 for pk in &record.value().tls_pks {
@@ -196,13 +222,55 @@ impl Directory {
         }
     }
 
-    /// The row key under which a node keeps a record: its kind and subject, so a newer version takes its place.
+    fn follow_policy(&mut self, next: Entry<RootPolicy>) {
+        // The walk has the policy that was seen first. Whoever follows the other goes its way from there.
+        let taken = self.policy.predecessor(next.value()).map(|taken| taken.record.raw());
+        if let (Some(taken), Some(last)) = (taken, self.walk.last_mut()) {
+            last.clone_from(taken);
+        }
+        self.walk.push(next.record.raw().clone());
+        self.policy.advance(next);
+    }
+
+    /// The records that contradict each other, two by two: evidence that somebody signed two truths.
+    pub fn contested(&self) -> impl Iterator<Item = [&Signed; 2]> {
+        let policy = self.policy.contested().map(|two| two.map(|entry| entry.record.raw()));
+        let orgs = self.orgs.values().filter_map(|held| Some(held.contested()?.map(|entry| entry.record.raw())));
+        let certs = self.certs.values().filter_map(|held| Some(held.contested()?.map(|entry| entry.record.raw())));
+        policy.into_iter().chain(orgs).chain(certs)
+    }
+
+    /// Whether records of an organisation, or of a node of it, contradict each other.
+    #[must_use]
+    pub fn is_contested_about(&self, org: OrgId) -> bool {
+        let mut nodes = self.nodes_of(org);
+        self.orgs.get(&org).is_some_and(|held| held.contested().is_some())
+            || nodes.any(|node| self.certs.get(&node).is_some_and(|held| held.contested().is_some()))
+    }
+
+    /// Whether two policies of one version are held: then nobody can say what holds, and nothing new leaves.
+    #[must_use]
+    pub fn is_contested(&self) -> bool {
+        self.policy.contested().is_some()
+    }
+
+    /// The row key under which a node keeps a record. Of what is chained every version has its own, in order, and one
+    /// that contradicts another stands right behind it; of the rest a newer record takes the older one's place.
     #[must_use]
     pub fn row_key(checked: &Checked) -> Vec<u8> {
         match checked {
-            Checked::Policy(record, _) => [b"P".as_slice(), &record.value().version.to_be_bytes()].concat(),
-            Checked::Org(id, _) => [b"O".as_slice(), id.as_bytes()].concat(),
-            Checked::Cert(id, _) => [b"N".as_slice(), id.as_bytes()].concat(),
+            Checked::Policy(record, _) => chained(b"P", &[], record.value()),
+            Checked::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
+            Checked::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
+            Checked::Rival(rival) => {
+                let mut key = match rival {
+                    Rival::Policy(record) => chained(b"P", &[], record.value()),
+                    Rival::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
+                    Rival::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
+                };
+                key.push(b'!');
+                key
+            }
             Checked::Descriptor(id, _) => [b"Q".as_slice(), id.as_bytes()].concat(),
             Checked::Prekey(id, week, _) => [b"R".as_slice(), id.as_bytes(), &week.to_be_bytes()].concat(),
             Checked::Revocation(record) => {
@@ -210,6 +278,23 @@ impl Directory {
                 [b"V".as_slice(), &revocation.subject, &revocation.subject_kind.to_be_bytes()].concat()
             }
         }
+    }
+}
+
+fn chained(kind: &[u8], subject: &[u8], record: &impl Chained) -> Vec<u8> {
+    [kind, subject, &record.version().to_be_bytes()].concat()
+}
+
+fn advance<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, next: Entry<T>) {
+    match all.entry(subject) {
+        MapEntry::Occupied(held) => held.into_mut().advance(next),
+        MapEntry::Vacant(place) => drop(place.insert(Held::first(next))),
+    }
+}
+
+fn contest<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, rival: Entry<T>) {
+    if let Some(held) = all.get_mut(&subject) {
+        held.contest(rival);
     }
 }
 
