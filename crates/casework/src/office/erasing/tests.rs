@@ -1,18 +1,22 @@
 //! Erasing decided, called off, planned and carried out between offices that exchange real envelopes and logs.
 
+use clearhouse_protocol::audit;
 use clearhouse_protocol::envelope::{Outside, Reader, open};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::ids::StaffId;
-use clearhouse_protocol::limits::{DAY, HOUR};
+use clearhouse_protocol::ids::{Digest, MsgId, StaffId};
+use clearhouse_protocol::limits::{DAY, ERASED_RANGES_MAX, HOUR};
 use clearhouse_protocol::mail::Attempt;
 use clearhouse_protocol::reconcile::account::{Account, Head, Shown, examine};
 use clearhouse_protocol::reconcile::{Join, Kind, Policy, Report};
+use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{Consent, Withdrawal};
 
 use super::super::hearing::tests::{Node, envelopes, region};
+use super::plan::{PART, planned};
 use super::*;
 use crate::body::samples as bodies;
+use crate::roles::Role;
 
 /// When the answer is in and everything is over.
 const LATER: u64 = NOW + 30 * DAY;
