@@ -259,4 +259,4 @@ fn row(kind: u8, key: &[u8], value: Option<Vec<u8>>) -> Row {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(super) mod tests;

@@ -98,6 +98,8 @@ impl Office {
         let role = Role::parse(&decision.role).map_or("", Role::code);
         if plan.whole {
             self.plan_case(case, trail, &mut plan);
+            // In this commit or in none: a crash can neither lose it nor leave it twice.
+            step.rows.extend(self.history_row(case, decision, now.rng));
             plan.events = trail.entries().collect();
             step.rows.extend(self.proving.without(&trail.entries));
             let ranges = trail.ranges();
