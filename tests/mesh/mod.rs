@@ -10,6 +10,7 @@ mod alarm;
 mod bad_input;
 mod canaries;
 mod erasure;
+mod erasure_kills;
 mod fulldisk;
 mod histories;
 mod kill;
