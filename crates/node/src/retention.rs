@@ -65,3 +65,7 @@ pub async fn delete_before<S: Store + 'static>(owner: &Owner<S>, needed_from: u6
 fn is_before(page: &Page, time: u64) -> bool {
     page.entries.iter().filter_map(|kept| unpad(&kept.opening)).all(|opening| opening.time < time)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
