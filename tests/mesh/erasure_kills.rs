@@ -5,7 +5,6 @@
 //! The calls are found by a library loaded before the C library, `faults/killat.c`; the program is the one people run.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use clearhouse_store::{DurableStore, Store as _};
 use memchr::memmem::find;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::behind::behind;
 use super::canaries::{ask, forms, journey};
 use super::erasure::{GONE_SECS, LOOK_EVERY, decide, erase, ids, keys, read_all, settle};
 use super::region::{Member, Region, demo_passphrase};
@@ -35,26 +35,6 @@ const EVERY: &str = "CLEARHOUSE_ERASURE_KILL_EVERY";
 /// Calls that kill while a coordinator is heard: from the decision on, over what it is told, to the keys.
 const TOLD_KILLS: [usize; 7] = [1, 2, 3, 5, 7, 10, 16];
 const CONFIG: &str = "keep_content_open = true\nlog_level = \"info\"\n";
-
-/// The program behind the library. `None` where there is no C compiler.
-fn program(folder: &Path) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/faults/killat.c");
-    let library = folder.join("killat.so");
-    let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
-    if !made.is_ok_and(|status| status.success()) {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no C compiler");
-        println!("skipped: there is no C compiler, and tests/faults/killat.c needs one");
-        return None;
-    }
-    let (script, real) = (folder.join("clearhouse-killed"), env!("CARGO_BIN_EXE_clearhouse"));
-    let text = format!(
-        "#!/bin/sh\nCLEARHOUSE_KILL_AT=\"$3/{KILL_AT}\" LD_PRELOAD='{}' exec '{real}' \"$@\"\n",
-        library.display()
-    );
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
-    Some(script)
-}
 
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
@@ -314,7 +294,7 @@ async fn with_a_coordinator(program: &Path) {
 
 fn run<F: Future<Output = ()>>(what: impl FnOnce(PathBuf) -> F) {
     let folder = tempfile::tempdir().unwrap();
-    let Some(program) = program(folder.path()) else { return };
+    let Some(program) = behind(folder.path(), "killat.c", "CLEARHOUSE_KILL_AT", KILL_AT) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(what(program));
 }

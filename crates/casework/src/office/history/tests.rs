@@ -94,7 +94,7 @@ fn what_stays_says_who_agreed_to_what_and_what_was_shared_on_that_ground() {
     // By the whole code, however it is written; by nothing else.
     for training in [true, false] {
         let code = case_code(conversation, training);
-        assert_eq!(sender.office.histories(&code), [row.key.clone()]);
+        assert_eq!(sender.office.histories(&code), std::slice::from_ref(&row.key));
         assert!(sender.office.histories(&code[..code.len() - 1]).is_empty());
     }
     assert!(sender.office.histories("0000-0000").is_empty() && sender.office.histories("").is_empty());

@@ -55,12 +55,11 @@ impl Told {
         self.at += HOUR;
         let at = self.at;
         let mut what = body.what.clone().unwrap();
-        match &mut what {
-            What::Acknowledgement(ack) => ack.expected_answer_day = (NOW / DAY) as u32 + 2,
-            What::Answer(answer) => {
-                answer.services.iter_mut().for_each(|service| service.start_day = (NOW / DAY) as u32 + 14);
-            }
-            _ => {}
+        if let What::Acknowledgement(ack) = &mut what {
+            ack.expected_answer_day = (NOW / DAY) as u32 + 2;
+        }
+        if let What::Answer(answer) = &mut what {
+            answer.services.iter_mut().for_each(|service| service.start_day = (NOW / DAY) as u32 + 14);
         }
         let Self { region, sender, receiver, .. } = self;
         let (from, to) = if from_sender { (sender, receiver) } else { (receiver, sender) };
