@@ -118,8 +118,7 @@ async fn events(owner: &Owner<MemoryStore>) -> u64 {
 async fn what_is_older_goes_page_by_page_and_the_rest_stays() {
     let time = NOW - 180 * DAY;
     let (old, young) = (quiet(time - DAY), quiet(time));
-    let pages: [&[Entry]; 4] =
-        [&[old.clone(), old.clone()], &[old.clone()], &[old.clone(), young.clone()], &[old.clone()]];
+    let pages: [&[Entry]; 4] = [&[old, old], &[old], &[old, young], &[old]];
     let (owner, node, origin) = heard(&pages);
     assert_eq!(delete_before(&owner, time - 2 * DAY).await.unwrap(), 0, "nothing is as old as that");
     assert_eq!(shown(&owner, node, &origin).await, (vec![(2, 2), (1, 1), (2, 2), (1, 1)], 0));
@@ -136,7 +135,7 @@ async fn what_is_older_goes_page_by_page_and_the_rest_stays() {
 #[tokio::test]
 async fn a_page_that_cannot_be_read_ends_it_and_stays() {
     let old = quiet(NOW - 300 * DAY);
-    let (owner, node, origin) = heard(&[&[old.clone()], &[old]]);
+    let (owner, node, origin) = heard(&[&[old], &[old]]);
     let key = page_key(&origin, 1);
     let gone = owner.decide(move |_, _| {
         let row = Row { table: Table::Account, key, value: None, under: Under::Evidence, must_be_new: false };
@@ -167,7 +166,7 @@ async fn watched(pages: &[&[Entry]]) -> (Vec<(usize, usize)>, u64) {
 #[tokio::test]
 async fn a_coordinators_node_deletes_by_itself_what_ended_half_a_year_ago() {
     let (old, young) = (quiet(NOW - OPENINGS_KEPT_SECS - DAY), quiet(NOW - OPENINGS_KEPT_SECS + DAY));
-    let pages: [&[Entry]; 3] = [&[old.clone(), old], &[young], &[quiet(NOW - DAY)]];
+    let pages: [&[Entry]; 3] = [&[old, old], &[young], &[quiet(NOW - DAY)]];
     assert_eq!(watched(&pages).await, (vec![(2, 0), (1, 1), (1, 1)], 2));
 }
 
