@@ -380,6 +380,8 @@ fn a_case_is_erased_by_a_managers_command_and_only_told_as_being_erased_before()
     // Told by role and reason, in words and as one line of JSON; gone soon after.
     let told = here.run("mira", &erase).exits(0).out;
     assert!(told.contains(&format!("{case} is being erased.")) && told.contains("EnteredInError"), "{told}");
+    let stays_there = format!("`clearhouse case consents {case}` shows it");
+    assert!(told.contains("The history of its consents stays until 20") && told.contains(&stays_there), "{told}");
     let began = Instant::now();
     loop {
         let cases = here.run("mira", &["case", "list"]).exits(0).out;
@@ -395,7 +397,26 @@ fn a_case_is_erased_by_a_managers_command_and_only_told_as_being_erased_before()
     let log = here.as_root(&["audit", "list"]).exits(0).out;
     assert!(log.contains("erasure decided") && log.contains("case erased"), "{log}");
     assert!(here.node.run(["doctor"]).out.lines().all(|line| !line.contains("damaged")));
+    // What stays, for who may see it and has the whole code from paper.
+    let refused = here.run("chiara", &["case", "consents", &case]).exits(5);
+    assert!(refused.err.contains("CH-R0110"), "{}", refused.err);
+    let history = here.run("mira", &["case", "consents", &case.to_lowercase()]).exits(0).out;
+    for word in
+        ["Erased 20", "EnteredInError, decided by a Manager", "Given", "ShareProfile", "to nova", "Caseworker porto"]
+    {
+        assert!(history.contains(word), "{word}: {history}");
+    }
+    let json = here.run("mira", &["case", "consents", &case, "--json"]).exits(0).json();
+    assert_eq!(json["histories"].as_array().map(Vec::len), Some(1));
+    let beginning = here.run("mira", &["case", "consents", &case[..6]]).exits(4);
+    assert!(beginning.err.contains("CH-N0112") && beginning.err.contains("whole code"), "{}", beginning.err);
+    here.run("mira", &["case", "consents", &stays]).exits(4);
     // A second one, as a script does it.
     let json = here.run("mira", &["case", "erase", &stays, "--reason", "RetentionEnded", "--yes", "--json"]);
-    assert_eq!(json.exits(0).json()["case"], stays.as_str());
+    let json = json.exits(0).json();
+    assert_eq!(
+        (&json["case"], json["history_kept_until"].is_null()),
+        (&stays.into(), true),
+        "nobody agreed to anything"
+    );
 }

@@ -25,10 +25,10 @@ use super::found;
 use super::region::{Member, Region};
 
 /// A coordinator has to cosign, be told and answer on a busy machine.
-const GONE_SECS: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const GONE_SECS: Duration = Duration::from_secs(90);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-fn erase(case: &str, classes: &[&str]) -> Call {
+pub(super) fn erase(case: &str, classes: &[&str]) -> Call {
     Call::CaseErase {
         case: case.to_owned(),
         rule: "RetentionEnded".to_owned(),
@@ -42,7 +42,7 @@ async fn code(member: &Member, call: Call) -> String {
 }
 
 /// Opens everything that nobody has opened.
-async fn read_all(member: &Member) {
+pub(super) async fn read_all(member: &Member) {
     for message in ask(member, Call::Inbox).await["messages"].as_array().unwrap() {
         let id = message["message"].as_str().map(str::to_owned);
         ask(member, Call::Open { case: message["case"].as_str().unwrap().to_owned(), message: id }).await;
@@ -50,7 +50,7 @@ async fn read_all(member: &Member) {
 }
 
 /// Waits until nothing of the member is on its way any more.
-async fn settle(member: &Member) {
+pub(super) async fn settle(member: &Member) {
     let began = Instant::now();
     let under_way = |outbox: &Value| {
         let mut messages = outbox["messages"].as_array().into_iter().flatten();
@@ -63,7 +63,7 @@ async fn settle(member: &Member) {
     }
 }
 
-async fn decide(member: &Member, call: impl Fn() -> Call) -> Value {
+pub(super) async fn decide(member: &Member, call: impl Fn() -> Call) -> Value {
     let began = Instant::now();
     loop {
         match member.ask(call()).await {
@@ -77,7 +77,7 @@ async fn decide(member: &Member, call: impl Fn() -> Call) -> Value {
     }
 }
 
-async fn gone(member: &Member) {
+pub(super) async fn gone(member: &Member) {
     let began = Instant::now();
     loop {
         let cases = ask(member, Call::CaseList).await;
@@ -92,7 +92,7 @@ async fn gone(member: &Member) {
     }
 }
 
-fn keys(folder: &Path) -> Opened {
+pub(super) fn keys(folder: &Path) -> Opened {
     let device = DeviceSecret::open(&folder.join(files::DEVICE)).unwrap();
     let secret = Credential::from_file(&folder.join("credential")).unwrap();
     KeyFile::open(&folder.join(files::KEYS)).unwrap().unlock(&SlotSecret::Credential(&secret), &device).unwrap()
@@ -126,7 +126,7 @@ fn everything(member: &mut Member) -> Vec<Row> {
 }
 
 /// The ids of a case that must be in no row any more.
-async fn ids(member: &Member, case: &str) -> Vec<Vec<u8>> {
+pub(super) async fn ids(member: &Member, case: &str) -> Vec<Vec<u8>> {
     let shown = ask(member, Call::CaseShow { case: case.to_owned() }).await;
     let messages = shown["messages"].as_array().unwrap().iter();
     messages.map(|message| unhex(message["message"].as_str().unwrap()).unwrap()).collect()
@@ -212,6 +212,18 @@ async fn both_ends(region: &mut Region) {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 
+    // On what ground her data was shared stays, also of the class that was erased first.
+    let stays = ask(&region.origin, Call::CaseConsents { case: case.clone() }).await;
+    let lines = stays["histories"][0]["lines"].as_array().unwrap();
+    let said: Vec<[&str; 2]> = lines.iter().map(|l| ["said", "purpose"].map(|f| l[f].as_str().unwrap())).collect();
+    let profile = |said: &str| lines.iter().find(|l| l["said"] == said && l["purpose"] == "ShareProfile").unwrap();
+    for purpose in ["ShareNotice", "ShareProfile", "ShareTravel"] {
+        assert!(said.contains(&["Given", purpose]) && said.contains(&["Shared", purpose]), "{stays}");
+    }
+    assert_eq!(profile("Shared")["data_classes"], serde_json::json!(["Identity", "Needs"]));
+    assert!(profile("Shared")["opened"].is_string() && profile("Given")["by"] == "Porto Sicuro", "{stays}");
+    assert_eq!(profile("Given")["receiver"], "Casa Nova");
+
     // The other end erases too, and the coordinators have nothing to ask.
     decide(&region.destination, || erase(&case, &[])).await;
     gone(&region.destination).await;
@@ -233,6 +245,7 @@ async fn both_ends(region: &mut Region) {
             assert!(named.is_none() || remembered.contains(&row.table), "a row of {:?} names a message", row.table);
         }
         assert!(!rows.iter().any(|row| [Table::Fact, Table::Document, Table::Erasing].contains(&row.table)));
+        assert_eq!(rows.iter().filter(|row| row.table == Table::ConsentHistory).count(), 1);
         // And with the keys of the new epoch the node serves on.
         member.start().await.unwrap();
         assert_eq!(ask(member, Call::Status).await["cases"], "open");

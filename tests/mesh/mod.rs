@@ -8,8 +8,10 @@ mod region;
 mod account;
 mod alarm;
 mod bad_input;
+mod behind;
 mod canaries;
 mod erasure;
+mod erasure_kills;
 mod fulldisk;
 mod histories;
 mod kill;
@@ -17,6 +19,7 @@ mod load;
 mod notice;
 mod old_image;
 mod powercut;
+mod schedule;
 mod witness;
 mod witness_beats;
 

@@ -23,6 +23,7 @@ pub mod view;
 
 mod apply;
 mod derive;
+mod history;
 mod incoming;
 mod release;
 
@@ -183,6 +184,7 @@ pub struct Case {
     own_node: NodeId,
     opened_at: u64,
     ledger: Ledger,
+    witnesses: history::Witnesses,
     letters: Vec<Letter>,
     not_taken: BTreeMap<u64, NotTaken>,
     gaps: Vec<(u64, u64)>,
@@ -227,6 +229,7 @@ impl Case {
             own_node: NodeId::try_from(o.own_node.as_slice()).ok()?,
             opened_at: o.at,
             ledger: Ledger::default(),
+            witnesses: history::Witnesses::default(),
             letters: Vec::new(),
             not_taken: BTreeMap::new(),
             gaps: Vec::new(),

@@ -16,6 +16,7 @@ use crate::htcds::codes::List;
 pub use crate::htcds::fields::DataClass;
 use crate::refusal::Subject;
 
+pub mod history;
 mod ledger;
 
 pub use ledger::{Ledger, Status};

@@ -90,6 +90,9 @@ pub enum Call {
     CaseErase { case: String, rule: String, classes: Vec<String>, although_open: bool },
     /// Calls an erasure off that is not final yet. The same people.
     CaseKeep { case: String },
+    /// What stays of cases that were erased under this whole code: the history of their consents. A manager or an
+    /// auditor, locked or not; that somebody looked is an entry of the log. Answers `ch.consent-history/1`.
+    CaseConsents { case: String },
     /// Messages under way. Answers `ch.outbox/1`.
     Outbox,
     /// Tries everything under way now.

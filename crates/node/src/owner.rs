@@ -28,7 +28,7 @@ const BATCH_BYTES_MAX: usize = 48 << 20;
 /// Inputs that may wait for the owner; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 1024;
 /// Tables held in memory whether cases are open or not, in the order they are read.
-pub const SERVICE_TABLES: [Table; 13] = [
+pub const SERVICE_TABLES: [Table; 14] = [
     Table::Directory,
     Table::Mailbox,
     Table::Outbox,
@@ -42,6 +42,7 @@ pub const SERVICE_TABLES: [Table; 13] = [
     Table::Proving,
     Table::Erasing,
     Table::Alarm,
+    Table::ConsentHistory,
 ];
 /// Tables of cases, held in memory while content is open.
 pub const CONTENT_TABLES: [Table; 1] = [Table::Fact];

@@ -133,3 +133,7 @@ async fn logs<S: Store + 'static>(owner: &Owner<S>) -> Result<Vec<(Party, Heard)
     });
     Ok(logs.await?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -104,6 +104,9 @@ pub const PROVED_ENTRIES_MAX: usize = 64;
 pub const ERASED_RANGES_MAX: usize = 8;
 /// Envelopes by which one message names a case that was erased.
 pub const ERASED_NAMED_MAX: usize = 64;
+/// The history of an erased case's consents is kept so long: claims about what an office did with somebody's data come
+/// years later, and end.
+pub const CONSENT_HISTORY_KEPT_SECS: u64 = 5 * 366 * DAY;
 /// Longest name of the rule by which something was erased.
 pub const RETENTION_RULE_MAX: usize = 64;
 /// The quarter for which the members' witnesses of a log are drawn: thirteen weeks, counted from 1970.

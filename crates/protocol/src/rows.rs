@@ -51,11 +51,13 @@ pub enum Table {
     Erasing = 20,
     /// Alarms: at a coordinator those it raised, at an end of a message those it heard; small, loaded at start.
     Alarm = 22,
+    /// What stays of erased cases: the history of their consents; how long each stays is loaded at start.
+    ConsentHistory = 23,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -77,6 +79,7 @@ impl Table {
         Self::Proving,
         Self::Erasing,
         Self::Alarm,
+        Self::ConsentHistory,
     ];
 }
 

@@ -19,6 +19,7 @@ fn id(bytes: &[u8]) -> Option<MsgId> {
 impl Case {
     pub(super) fn take(&mut self, fact: &Fact) {
         self.note_digest(fact);
+        self.note_witness(fact);
         let taken = match fact {
             // A case is opened once; a second opening is damage.
             Fact::Opened(_) => None,
@@ -138,6 +139,9 @@ impl Case {
                 | None => {}
             }
         });
+        if let Some(body) = &letter.body {
+            self.note_witnessed(body, letter.org, letter.at);
+        }
         if !letter.out {
             self.close_gap(letter.seq);
         }

@@ -168,13 +168,60 @@ pub fn document_key(case: CaseId, message: MsgId, what: Document) -> (Vec<u8>, u
     ([case.as_bytes(), message.as_bytes(), &[mark], tail].concat(), class)
 }
 
+const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Bytes of a conversation of which its code is made.
+pub(super) const CODE_LEN: usize = 5;
+
 /// The code by which people of both offices speak of a case: eight letters of its conversation, `T-` first on a
 /// training network. Says nothing about the person.
 #[must_use]
 pub fn case_code(conversation: ConversationId, training: bool) -> String {
-    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let bits = conversation.0[..5].iter().fold(0u64, |acc, b| acc << 8 | u64::from(*b));
+    let bits = code_of(conversation).iter().fold(0u64, |acc, b| acc << 8 | u64::from(*b));
     let letter = |i: u32| char::from(LETTERS[usize::try_from(bits >> (35 - 5 * i) & 31).unwrap_or(0)]);
     let code: String = (0..8).map(letter).collect();
     format!("{}{}-{}", if training { "T-" } else { "" }, &code[..4], &code[4..])
+}
+
+/// What a conversation's code is made of.
+pub(super) fn code_of(conversation: ConversationId) -> [u8; CODE_LEN] {
+    std::array::from_fn(|i| conversation.0[i])
+}
+
+/// Reads a whole code back, however it is spaced and with or without its `T-`, and where a hand wrote a letter for the
+/// digit it looks like; `None` for anything else.
+pub(super) fn code_bits(code: &str) -> Option<[u8; CODE_LEN]> {
+    let upper = code.trim().to_ascii_uppercase();
+    let letters = upper.strip_prefix("T-").unwrap_or(&upper).bytes().filter(|b| !b" -".contains(b));
+    let value = |letter: u8| {
+        let meant = match letter {
+            b'O' => b'0',
+            b'I' | b'L' => b'1',
+            other => other,
+        };
+        LETTERS.iter().position(|l| *l == meant).and_then(|n| u64::try_from(n).ok())
+    };
+    let values: Option<Vec<u64>> = letters.map(value).collect();
+    let values = values.filter(|values| values.len() == CODE_LEN * 8 / 5)?;
+    let bits = values.iter().fold(0u64, |acc, value| acc << 5 | value).to_be_bytes();
+    bits[8 - CODE_LEN..].try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_read_back_from_any_spelling_and_from_no_beginning() {
+        let conversation = ConversationId(
+            [0, 0x44, 0x32, 0x14, 0xc7, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9].repeat(2).try_into().unwrap_or([0; 32]),
+        );
+        let code = case_code(conversation, false);
+        assert_eq!(code, "0123-4567");
+        for spelt in ["0123-4567", "T-0123-4567", " t-0123-4567 ", "O123 4567", "oI234567", "0L23-4567"] {
+            assert_eq!(code_bits(spelt), Some(code_of(conversation)), "{spelt}");
+        }
+        for wrong in ["", "T-", "0123-456", "0123-45678", "0123-456U", "0123-456\u{142}", "T0123-4567"] {
+            assert_eq!(code_bits(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -7,33 +7,32 @@
 //! 3. The plan is carried out, part by part; each part can be repeated.
 //! 4. A mark says that the wrapping keys still have to turn; only then is it gone from a disk that keeps old blocks.
 //!
+//! Here are the decision and what guards it; `trail` finds what is of a case, `plan` makes it final and carries it out.
 //! Refuses to erase what nobody read, what is on its way, and, unless somebody says so, what is still waited for. A
 //! message that comes before 2 calls it off: it was written to people, and they have to see it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod plan;
+mod trail;
 
-use clearhouse_protocol::audit::{self, AuditEvent, Erasure, Happening};
-use clearhouse_protocol::erased;
-use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
-use clearhouse_protocol::limits::{ERASED_NAMED_MAX, ERASED_RANGES_MAX};
-use clearhouse_protocol::mail::Mailroom;
+use std::collections::BTreeMap;
+
+use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::ids::{CaseId, OrgId};
 use clearhouse_protocol::rows::{Row, Table, Under};
-use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
 
-use super::cases::FactWriter;
 use super::desk::Stop;
 use super::{Now, Office, Step};
 use crate::case::Case;
 use crate::case::erase::ErasureRule;
-use crate::case::fact::{Fact, PartsErased};
 use crate::consent::DataClass;
 use crate::refusal::Refusal;
-use crate::roles::{Actor, Role};
+use crate::roles::Actor;
 
-/// Rows, keys and entries of one part of a plan: half of what one commit takes of each.
-const PART: usize = 4096;
+pub use plan::Part;
+use plan::Plan;
+pub use trail::{Places, Trail};
 
 const INTENT: u8 = b'I';
 const PLAN: u8 = b'P';
@@ -85,36 +84,6 @@ impl Decision {
     }
 }
 
-/// Everything that has to go, as it is kept.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Plan {
-    #[prost(message, repeated, tag = "1")]
-    rows: Vec<PlannedRow>,
-    #[prost(message, repeated, tag = "2")]
-    keys: Vec<PlannedKey>,
-    #[prost(uint64, repeated, tag = "3")]
-    events: Vec<u64>,
-    #[prost(bool, tag = "4")]
-    whole: bool,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct PlannedRow {
-    #[prost(uint32, tag = "1")]
-    table: u32,
-    #[prost(bytes = "vec", tag = "2")]
-    key: Vec<u8>,
-}
-
-/// A data key: of a letter when there is a digest, of a class of the case otherwise.
-#[derive(Clone, PartialEq, prost::Message)]
-struct PlannedKey {
-    #[prost(bytes = "vec", tag = "1")]
-    digest: Vec<u8>,
-    #[prost(uint32, tag = "2")]
-    class: u32,
-}
-
 /// What is being erased.
 #[derive(Default)]
 pub(super) struct Erasing {
@@ -147,67 +116,6 @@ impl Erasing {
     pub(super) fn is_gone(&self, case: CaseId) -> bool {
         self.plans.get(&case).is_some_and(|plan| plan.whole)
     }
-}
-
-/// Which entries of the log are of a case. Shown every entry once, the newest first: what came in an envelope is known
-/// by what was done with it later.
-#[derive(Clone)]
-pub struct Trail {
-    digests: BTreeSet<Digest>,
-    entries: BTreeSet<u64>,
-}
-
-impl Trail {
-    /// Looks at one entry. Says whether it is of the case.
-    pub fn see(&mut self, opening: &wire::Opening) -> bool {
-        let known =
-            |bytes: &[u8]| Digest::try_from(bytes).ok().filter(|digest| self.digests.contains(digest)).is_some();
-        let named = [&opening.envelope_digest, &opening.ref_digest, &opening.replaces_digest];
-        if !named.into_iter().any(|digest| known(digest)) && !self.entries.contains(&opening.index) {
-            return false;
-        }
-        self.entries.insert(opening.index);
-        let more = [&opening.envelope_digest, &opening.replaces_digest];
-        self.digests.extend(more.into_iter().filter_map(|digest| Digest::try_from(digest.as_slice()).ok()));
-        true
-    }
-
-    /// The entries found so far, in order.
-    pub fn entries(&self) -> impl Iterator<Item = u64> {
-        self.entries.iter().copied()
-    }
-
-    fn ranges(&self) -> Vec<(u64, u64)> {
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        for index in self.entries() {
-            match ranges.last_mut() {
-                Some((_, to)) if *to + 1 == index => *to = index,
-                _ => ranges.push((index, index)),
-            }
-        }
-        ranges
-    }
-}
-
-/// Where rows of a case may stand that the office does not hold in memory: whoever has the store says which do.
-#[derive(Clone, Default)]
-pub struct Places {
-    /// Parts of profiles: message and class. What is attached to them says the part itself.
-    pub parts: Vec<(MsgId, DataClass)>,
-    /// Receipts and proofs, by table and key.
-    pub evidence: Vec<(Table, Vec<u8>)>,
-}
-
-/// One part of a plan, to be committed whole.
-pub struct Part {
-    /// Rows that go, and with the last part the plan itself.
-    pub step: Step,
-    /// Data keys that go.
-    pub keys: Vec<Under>,
-    /// Entries that are closed.
-    pub closes: Vec<u64>,
-    /// Nothing of this plan is left after it.
-    pub is_last: bool,
 }
 
 impl Office {
@@ -314,136 +222,6 @@ impl Office {
         Step { rows: vec![row(TURN, &[], None)], ..Step::default() }
     }
 
-    /// What to look for in the log. `None` when cases are locked or there is no such case.
-    #[must_use]
-    pub fn trail(&self, case: CaseId) -> Option<Trail> {
-        let case = self.cases.as_ref()?.case(case)?;
-        let ours = self.mail.in_conversation(case.conversation(), case.peer_org());
-        let ours = ours.filter_map(|(_, out)| Digest::try_from(out.digest.as_slice()).ok());
-        let digests = ours.chain(self.came_in(case)).collect();
-        Some(Trail { digests, entries: case.logged().iter().copied().collect() })
-    }
-
-    /// Where else rows of the case may stand.
-    #[must_use]
-    pub fn places(&self, case: CaseId, trail: &Trail) -> Places {
-        let Some(found) = self.cases.as_ref().and_then(|cases| cases.case(case)) else { return Places::default() };
-        let wanted = self.being_erased(case).map(Decision::classes).unwrap_or_default();
-        let parts = found.parts().into_iter().filter(|(_, class)| wanted.is_empty() || wanted.contains(class));
-        let mut places = Places { parts: parts.collect(), evidence: Vec::new() };
-        if wanted.is_empty() {
-            let receipts = self.mail.in_conversation(found.conversation(), found.peer_org());
-            for (msg_id, _) in receipts {
-                places.evidence.extend(super::mailing::receipt_keys(msg_id).map(|key| (Table::Receipt, key)));
-            }
-            for digest in &trail.digests {
-                places.evidence.extend(super::proving::evidence_keys(*digest).map(|key| (Table::Receipt, key)));
-            }
-        }
-        places
-    }
-
-    /// Makes a decision final: the events that say so and a plan of everything that goes, `found` included. `trail` has
-    /// seen every entry of the log.
-    ///
-    /// # Errors
-    /// [`Stop`]: something came between, and the decision stands as it was.
-    pub fn plan<R: CryptoRng>(
-        &self,
-        id: CaseId,
-        trail: &Trail,
-        found: Vec<(Table, Vec<u8>)>,
-        now: &mut Now<'_, R>,
-    ) -> Result<Step, Stop> {
-        let cases = self.cases.as_ref().ok_or(Stop::Locked)?;
-        let case = cases.case(id).ok_or(Stop::NoSuch)?;
-        let decision = self.being_erased(id).ok_or(Refusal::NotBeingErased)?;
-        self.may_go(case, decision, now.time)?;
-        let last = trail.entries().last().unwrap_or(0).max(decision.event);
-        if decision.is_whole() && !self.is_heard(last) {
-            return Err(Refusal::BeingErased.into());
-        }
-        let mut step = Step::default();
-        let mut plan = Plan { whole: decision.is_whole(), ..Plan::default() };
-        plan.rows = found.into_iter().map(|(table, key)| planned(table, key)).collect();
-        let role = Role::parse(&decision.role).map_or("", Role::code);
-        if plan.whole {
-            self.plan_case(case, trail, &mut plan);
-            plan.events = trail.entries().collect();
-            step.rows.extend(self.proving.without(&trail.entries));
-            let ranges = trail.ranges();
-            for ranges in ranges.chunks(ERASED_RANGES_MAX) {
-                self.record_erased(ranges, &decision.rule, role, &mut step, now);
-            }
-            if ranges.is_empty() {
-                self.record_erased(&[], &decision.rule, role, &mut step, now);
-            }
-            self.tell_partner(case, &decision.rule, &mut step, now)?;
-        } else {
-            let classes = decision.classes();
-            plan.keys = classes
-                .iter()
-                .map(|class| PlannedKey { class: class.number().into(), ..PlannedKey::default() })
-                .collect();
-            let erased = PartsErased {
-                classes: decision.classes.clone(),
-                rule: decision.rule.clone(),
-                at: now.time,
-                role: decision.role.clone(),
-            };
-            step.rows.push(FactWriter::new(id, cases.next_fact(id)).row(&Fact::PartsErased(erased)));
-            self.record_erased(&[], &decision.rule, role, &mut step, now);
-        }
-        step.rows.push(row(INTENT, id.as_bytes(), None));
-        step.rows.push(row(PLAN, id.as_bytes(), Some(plan.encode_to_vec())));
-        Ok(step)
-    }
-
-    /// Part `n`, from 0, of carrying out a plan. `epoch` is that of the wrapping keys now. `None` when there is no plan.
-    #[must_use]
-    pub fn part(&self, case: CaseId, n: usize, epoch: u32) -> Option<Part> {
-        let plan = self.erasing.plans.get(&case)?;
-        let rows = plan.rows.chunks(PART).nth(n).unwrap_or_default();
-        let rows = rows.iter().filter_map(|row| {
-            let table = Table::ALL.into_iter().find(|table| *table as u32 == row.table)?;
-            Some(Row { table, key: row.key.clone(), value: None, under: Under::Service, must_be_new: false })
-        });
-        let mut step = Step { rows: rows.collect(), ..Step::default() };
-        let keys = plan.keys.chunks(PART).nth(n).unwrap_or_default().iter().map(|key| under(case, key)).collect();
-        let closes = plan.events.chunks(PART).nth(n).unwrap_or_default().to_vec();
-        let parts = [plan.rows.len(), plan.keys.len(), plan.events.len()].map(|len| len.div_ceil(PART));
-        let is_last = parts.into_iter().all(|parts| n + 1 >= parts);
-        if is_last {
-            step.rows.push(row(PLAN, case.as_bytes(), None));
-            step.rows.push(row(TURN, &[], Some(epoch.to_be_bytes().to_vec())));
-        }
-        Some(Part { step, keys, closes, is_last })
-    }
-
-    /// Tells the other side that the copy here is gone. Who cannot be written to any more is not told; a full outbox is
-    /// waited for.
-    fn tell_partner<R: CryptoRng>(
-        &self,
-        case: &Case,
-        rule: &str,
-        step: &mut Step,
-        now: &mut Now<'_, R>,
-    ) -> Result<(), Stop> {
-        let ours = self.mail.in_conversation(case.conversation(), case.peer_org());
-        let ours = ours.filter_map(|(_, out)| Digest::try_from(out.digest.as_slice()).ok());
-        let mut digests: Vec<Digest> = self.came_in(case).into_iter().chain(ours).collect();
-        digests.drain(..digests.len().saturating_sub(ERASED_NAMED_MAX));
-        let Ok(node) = self.node_of(case.peer_org(), now.time) else { return Ok(()) };
-        if digests.is_empty() {
-            return Ok(());
-        }
-        let body = erased::compose(&erased::Erased { digests, rule: rule.to_owned() });
-        match self.send_node_mail(wire::MessageType::Erased, (case.peer_org(), node), &body, step, now) {
-            Ok(_) | Err(Stop::Route(_) | Stop::CannotRead | Stop::Seal(_)) => Ok(()),
-            Err(stop @ (Stop::OutboxFull | Stop::Locked | Stop::NoSuch | Stop::Refused(_))) => Err(stop),
-        }
-    }
-
     /// What of the guards may have changed since the decision.
     fn may_go(&self, case: &Case, decision: &Decision, now: u64) -> Result<(), Stop> {
         case.erasable(&decision.classes(), decision.although_open, now)?;
@@ -473,74 +251,6 @@ impl Office {
             .iter()
             .any(|standing| standing.took > event && self.directory.org_of(standing.node).is_some_and(another))
     }
-
-    fn came_in(&self, case: &Case) -> Vec<Digest> {
-        let theirs = case.letters().iter().filter(|letter| !letter.is_out());
-        // Facts of earlier versions do not name the envelope; the mailroom remembers it for a while.
-        let seen = theirs.filter_map(|letter| self.mail.seen(letter.signature().node, letter.id()));
-        let seen = seen.filter_map(|taken| Digest::try_from(taken.digest.as_slice()).ok());
-        case.came_in().iter().copied().chain(seen).collect()
-    }
-
-    fn plan_case(&self, case: &Case, trail: &Trail, plan: &mut Plan) {
-        let id = case.id();
-        let facts = self.cases.as_ref().map_or(0, |cases| cases.next_fact(id));
-        plan.rows.extend((0..facts).map(|n| planned(Table::Fact, [id.as_bytes(), &n.to_be_bytes()].concat())));
-        plan.rows.push(planned(Table::Timer, id.to_vec()));
-        let unread = case.not_taken().map(|message| {
-            planned(Table::Document, super::cases::document_key(id, message.id, super::cases::Document::Unread).0)
-        });
-        plan.rows.extend(unread);
-        let mut nodes: BTreeSet<NodeId> = BTreeSet::new();
-        for (msg_id, out) in self.mail.in_conversation(case.conversation(), case.peer_org()) {
-            plan.rows.push(planned(Table::Outbox, msg_id.to_vec()));
-            nodes.extend(NodeId::try_from(out.peer_node.as_slice()).ok());
-        }
-        nodes.extend(case.letters().iter().filter(|letter| !letter.is_out()).map(|letter| letter.signature().node));
-        let thread =
-            |conversation: ConversationId, node| planned(Table::Conversation, Mailroom::thread_key(conversation, node));
-        plan.rows.extend(nodes.into_iter().map(|node| thread(case.conversation(), node)));
-        plan.rows.extend(trail.digests.iter().map(|digest| planned(Table::Envelope, digest.to_vec())));
-        plan.rows.extend(self.alarms.keys_about(&trail.digests).into_iter().map(|key| planned(Table::Alarm, key)));
-        let classes = DataClass::ALL.iter().map(|class| class.number());
-        plan.keys = [0]
-            .into_iter()
-            .chain(classes)
-            .map(|class| PlannedKey { class: class.into(), ..PlannedKey::default() })
-            .collect();
-        plan.keys.extend(trail.digests.iter().map(|digest| PlannedKey { digest: digest.to_vec(), class: 0 }));
-    }
-
-    fn record_erased<R: CryptoRng>(
-        &self,
-        ranges: &[(u64, u64)],
-        rule: &str,
-        role: &'static str,
-        step: &mut Step,
-        now: &mut Now<'_, R>,
-    ) {
-        let index = self.next_event + step.events.len() as u64;
-        let happening = Happening::of(AuditEvent::CaseErased).by(role);
-        let erasure = Erasure { ranges, rule };
-        step.events.extend(audit::record_erasure(
-            &happening,
-            erasure,
-            self.me.net,
-            &self.origin,
-            index,
-            now.time,
-            now.rng,
-        ));
-    }
-}
-
-fn planned(table: Table, key: Vec<u8>) -> PlannedRow {
-    PlannedRow { table: table as u32, key }
-}
-
-fn under(case: CaseId, key: &PlannedKey) -> Under {
-    let class = u8::try_from(key.class).unwrap_or(0);
-    Digest::try_from(key.digest.as_slice()).map_or(Under::Case(case, class), Under::Letter)
 }
 
 fn row(kind: u8, key: &[u8], value: Option<Vec<u8>>) -> Row {
@@ -549,4 +259,4 @@ fn row(kind: u8, key: &[u8], value: Option<Vec<u8>>) -> Row {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests;
+pub(super) mod tests;

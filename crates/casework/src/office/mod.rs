@@ -6,6 +6,7 @@
 //!
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff, [`desk`] what persons do,
 //! with `sending` and `taking` for what goes to the other side of a case and comes from it, [`erasing`] how a case goes,
+//! [`history`] what stays of it,
 //! [`cases`] what is known of cases while content is open, [`witness`] others' logs, [`telling`] and [`hearing`] what nodes
 //! show coordinators of their logs, [`proving`] what the ends of a message show each other, [`alarms`] what coordinators
 //! raise when a word is missing.
@@ -15,6 +16,7 @@ pub mod cases;
 pub mod desk;
 pub mod erasing;
 pub mod hearing;
+pub mod history;
 pub mod mailing;
 pub mod people;
 pub mod proving;
@@ -40,6 +42,7 @@ use alarms::Alarms;
 use cases::Cases;
 use erasing::Erasing;
 use hearing::Hearing;
+use history::Histories;
 use people::Staff;
 use proving::Proving;
 use telling::Telling;
@@ -112,6 +115,7 @@ pub struct Office {
     proving: Proving,
     erasing: Erasing,
     alarms: Alarms,
+    histories: Histories,
 }
 
 impl Office {
@@ -136,6 +140,7 @@ impl Office {
             proving: Proving::default(),
             erasing: Erasing::default(),
             alarms: Alarms::default(),
+            histories: Histories::default(),
         }
     }
 
@@ -154,6 +159,7 @@ impl Office {
                 Table::Heard => self.hearing.apply(row),
                 Table::Proving => self.proving.apply(row),
                 Table::Alarm => self.alarms.apply(row),
+                Table::ConsentHistory => self.histories.apply(row),
                 Table::Erasing => {
                     if let (Some(case), Some(cases)) = (self.erasing.apply(row), &mut self.cases) {
                         cases.forget(case);

@@ -269,3 +269,7 @@ fn due_day(body: &CheckedBody) -> u64 {
     };
     due.unwrap_or(0) / clearhouse_protocol::limits::DAY
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,5 +1,5 @@
 //! `case`: opening and looking at cases, the two ends that belong to the person (she stays, or a message that has not
-//! left is taken back), and the end of a case's life here: erasing.
+//! left is taken back), and the end of a case's life here: erasing, and what stays.
 
 use clap::{Args, Subcommand};
 use clearhouse_node::calls::Call;
@@ -68,7 +68,8 @@ Examples:
     #[command(after_help = "\
 A case goes when a coordinator's node has its entries of the log, as a rule
 within minutes; until then 'case keep' calls it off. What the other
-organisation holds is theirs to erase.
+organisation holds is theirs to erase. The history of its consents stays, for
+five years: see 'case consents'.
 
 Reasons: RetentionEnded, PersonAsked, ConsentWithdrawn, EnteredInError,
 CourtOrdered.
@@ -99,6 +100,19 @@ Examples:
   clearhouse case keep T-7Q4M-2KXY")]
     Keep {
         /// The case's code, or enough of its beginning
+        code: String,
+    },
+    /// Show what stays of an erased case: the history of its consents
+    #[command(after_help = "\
+Consents given and taken back, and what was shared on their ground: purposes,
+classes, organisations, times and roles, and nothing about her. For a manager
+or an auditor who has the case's whole code from her file.
+
+Examples:
+  clearhouse case consents T-7Q4M-2KXY
+  clearhouse case consents T-7Q4M-2KXY --json")]
+    Consents {
+        /// The case's whole code, as it stands in her file
         code: String,
     },
     /// Take back a message that has not left this office
@@ -133,6 +147,7 @@ impl Case {
                 Call::CaseErase { case: code, rule: reason, classes, although_open }
             }
             Act::Keep { code } => Call::CaseKeep { case: code },
+            Act::Consents { code } => Call::CaseConsents { case: code },
             Act::Recall { code, message } => Call::Recall { case: code, message },
         };
         app.out.reply(&node.ask_as(app, call).await?)?;

@@ -49,7 +49,57 @@ pub(super) fn erasing(v: &Value) -> String {
     let lines =
         [("what", what), ("reason", text(v, "rule")), ("since", text(v, "since")), ("waits for", text(v, "waits_for"))];
     let keep = format!("Until it is final, `clearhouse case keep {}` calls it off.\n", text(v, "case"));
-    format!("{} is being erased.\n{}{keep}", text(v, "case"), pairs(2, &lines))
+    let stays = match text(v, "history_kept_until") {
+        until if until.is_empty() => "Nothing of it stays.\n".to_owned(),
+        until => format!(
+            "The history of its consents stays until {until}; `clearhouse case consents {}` shows it.\n",
+            text(v, "case")
+        ),
+    };
+    let stays = if items(v, "classes").is_empty() { stays } else { String::new() };
+    format!("{} is being erased.\n{}{stays}{keep}", text(v, "case"), pairs(2, &lines))
+}
+
+/// What stays of cases that were erased under one code.
+pub(super) fn history(v: &Value) -> String {
+    let row = |l: &Value| {
+        let whom = match text(l, "receiver") {
+            receiver if receiver.is_empty() => receiver,
+            receiver => format!("to {receiver}"),
+        };
+        let mut how = vec![text(l, "given_by"), text(l, "form")];
+        how.extend([("expires", "until"), ("opened", "opened")].map(|(field, word)| match text(l, field) {
+            time if time.is_empty() => time,
+            time => format!("{word} {time}"),
+        }));
+        how.retain(|word| !word.is_empty());
+        let by = [text(l, "role"), text(l, "by")].join(" ");
+        vec![
+            text(l, "time"),
+            text(l, "said"),
+            text(l, "purpose"),
+            text(l, "data_classes"),
+            whom,
+            by.trim().to_owned(),
+            how.join(", "),
+        ]
+    };
+    let one = |h: &Value| {
+        let lines: Vec<_> = items(h, "lines").iter().map(row).collect();
+        let decided = match text(h, "role") {
+            role if role.is_empty() => role,
+            role => format!(", decided by a {role}"),
+        };
+        let gap = if flag(h, "incomplete") { "Something could not be read then: lines may be missing.\n" } else { "" };
+        format!(
+            "Erased {} ({}{decided}); this stays until {}.\n{gap}{}",
+            text(h, "erased"),
+            text(h, "rule"),
+            text(h, "until"),
+            table(&["TIME", "", "PURPOSE", "CLASSES", "RECEIVER", "BY", "HOW"], &lines)
+        )
+    };
+    items(v, "histories").iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn code(v: &Value) -> String {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clearhouse_casework::case::erase::ErasureRule;
+use clearhouse_casework::consent::history::History;
 use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::erasing::Order;
 use clearhouse_casework::office::{Me, Office, Step};
@@ -10,7 +11,7 @@ use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::StaffId;
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{CONSENT_HISTORY_KEPT_SECS, DAY};
 use clearhouse_store::DurableStore;
 use clearhouse_store::faulty::{Fault, Faulty};
 use clearhouse_store::keyfile::{ContentKeys, DeviceSecret, KeyFile, NewSlot, Opens, ServiceKeys, SlotSecret};
@@ -167,8 +168,24 @@ fn ended(node: &Node, gone: CaseId, stays: CaseId) {
     let facts = node.world.ledger.load(&[Table::Fact, Table::Erasing]).unwrap();
     assert!(facts.damaged.is_empty(), "{:?}", facts.damaged);
     assert!(facts.rows.iter().all(|row| row.key.starts_with(stays.as_bytes())));
+    stays_once(node);
     let wraps = node.world.ledger.store().scan(Table::Wrap as u8, None, 100).unwrap();
     assert_eq!((wraps.rows.len(), node.keys.epoch() > 1), (1, true));
+}
+
+/// Whatever was cut short, the history of the erased case's consents is there once, and nothing in it is hers.
+fn stays_once(node: &Node) {
+    let kept = node.world.ledger.load(&[Table::ConsentHistory]).unwrap();
+    assert!(kept.damaged.is_empty() && kept.locked == 0, "{:?}", kept.damaged);
+    assert_eq!(kept.rows.len(), 1);
+    let value = kept.rows[0].value.as_deref().unwrap();
+    let history = History::decode(value).unwrap();
+    let lines: Vec<_> = history.lines.iter().map(|line| (line.said.as_str(), line.role.as_str())).collect();
+    assert_eq!((lines, history.rule.as_str()), (vec![("Given", "Caseworker")], "PersonAsked"));
+    assert_eq!(history.until, NOW + CONSENT_HISTORY_KEPT_SECS);
+    for word in [NAME, "Mira", "ron"] {
+        assert!(!value.windows(word.len()).any(|part| part == word.as_bytes()), "{word}");
+    }
 }
 
 #[test]

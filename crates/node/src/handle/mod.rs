@@ -9,6 +9,7 @@ mod audit;
 mod erasing;
 mod evidence;
 mod findings;
+mod history;
 mod people;
 mod records;
 mod show;
@@ -212,6 +213,7 @@ impl<S: Store + 'static> Handle<S> {
                 self.case_erase(actor, case, rule, classes, although_open).await
             }
             Call::CaseKeep { case } => self.case_keep(actor, case).await,
+            Call::CaseConsents { case } => self.case_consents(actor, case).await,
             Call::Outbox => self.outbox().await,
             Call::OutboxRetry => self.outbox_retry().await,
             Call::Scrub => self.scrub_for(&actor).await,

@@ -9,6 +9,7 @@ use clearhouse_casework::consent::DataClass;
 use clearhouse_casework::deadlines::Deadlines;
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::cases::{Document, case_code, document_key};
+use clearhouse_casework::office::history::kept_until;
 use clearhouse_protocol::ids::{CaseId, Digest, MsgId, NodeId, OrgId, hex};
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::Table;
@@ -96,7 +97,8 @@ pub(super) fn case_line<S: Store>(world: &World<S>, case: &Case, training: bool,
     })
 }
 
-/// A case that is being erased, or of which parts are: its code, by which rule, and what that waits for.
+/// A case that is being erased, or of which parts are: its code, by which rule, what that waits for, and until when the
+/// history of its consents stays.
 pub(super) fn erasing<S: Store>(world: &World<S>, case: &Case, training: bool) -> Value {
     let decision = world.office.being_erased(case.id());
     let waits = match decision {
@@ -106,6 +108,7 @@ pub(super) fn erasing<S: Store>(world: &World<S>, case: &Case, training: bool) -
         Some(_) => "the next beat of this node",
         None => "",
     };
+    let stays = decision.filter(|decision| decision.is_whole() && !case.consent_history().is_empty());
     json!({
         "schema": "ch.erasing/1",
         "case": case_code(case.conversation(), training),
@@ -115,6 +118,7 @@ pub(super) fn erasing<S: Store>(world: &World<S>, case: &Case, training: bool) -
         "classes": decision.map(|decision| decision.classes.clone()).unwrap_or_default(),
         "since": decision.map(|decision| show_time(decision.at)),
         "waits_for": waits,
+        "history_kept_until": stays.map(|decision| show_time(kept_until(decision))),
     })
 }
 

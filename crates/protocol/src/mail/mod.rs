@@ -64,7 +64,8 @@ impl Mailroom {
             | Table::Account
             | Table::Proving
             | Table::Erasing
-            | Table::Alarm => {}
+            | Table::Alarm
+            | Table::ConsentHistory => {}
         }
     }
 

@@ -1,28 +1,32 @@
 //! Erasing decided, called off, planned and carried out between offices that exchange real envelopes and logs.
 
+use clearhouse_protocol::audit;
 use clearhouse_protocol::envelope::{Outside, Reader, open};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::ids::StaffId;
-use clearhouse_protocol::limits::{DAY, HOUR};
+use clearhouse_protocol::ids::{Digest, MsgId, StaffId};
+use clearhouse_protocol::limits::{DAY, ERASED_RANGES_MAX, HOUR};
 use clearhouse_protocol::mail::Attempt;
 use clearhouse_protocol::reconcile::account::{Account, Head, Shown, examine};
 use clearhouse_protocol::reconcile::{Join, Kind, Policy, Report};
+use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{Consent, Withdrawal};
 
 use super::super::hearing::tests::{Node, envelopes, region};
+use super::plan::{PART, planned};
 use super::*;
 use crate::body::samples as bodies;
+use crate::roles::Role;
 
 /// When the answer is in and everything is over.
 const LATER: u64 = NOW + 30 * DAY;
 
-fn actor(role: Role) -> Actor {
+pub(in crate::office) fn actor(role: Role) -> Actor {
     let label = if role == Role::Manager { "Mira M." } else { "Ana P." };
     Actor { staff_id: StaffId([role as u8; 16]), label: label.into(), role }
 }
 
-fn order() -> Order {
+pub(in crate::office) fn order() -> Order {
     Order { rule: ErasureRule::RetentionEnded, classes: Vec::new(), although_open: false }
 }
 
@@ -44,7 +48,7 @@ fn carry(region: &Region, from: &mut Node, to: &mut Node, queued: Vec<Vec<u8>>, 
 }
 
 /// One person's act at `from`, carried to `to`.
-fn act(
+pub(in crate::office) fn act(
     region: &Region,
     (from, to): (&mut Node, &mut Node),
     at: u64,
@@ -54,7 +58,7 @@ fn act(
     carry(region, from, to, envelopes(&step), at);
 }
 
-fn only_case(node: &Node) -> CaseId {
+pub(in crate::office) fn only_case(node: &Node) -> CaseId {
     node.office.cases().unwrap().iter().next().unwrap().id()
 }
 
@@ -87,7 +91,7 @@ fn declined(region: &Region, sender: &mut Node, receiver: &mut Node) {
     }
 }
 
-fn read_all(region: &Region, node: &mut Node, other: &mut Node) {
+pub(in crate::office) fn read_all(region: &Region, node: &mut Node, other: &mut Node) {
     let case = only_case(node);
     let unread = node.office.cases().unwrap().case(case).unwrap().letters().iter();
     let unread: Vec<MsgId> = unread.filter(|l| !l.is_out() && l.read().is_none()).map(|l| l.id()).collect();
@@ -98,7 +102,7 @@ fn read_all(region: &Region, node: &mut Node, other: &mut Node) {
 }
 
 /// The coordinator's node hears everything of a log.
-fn hear(region: &Region, node: &mut Node, coordinator: &mut Node, at: u64) {
+pub(in crate::office) fn hear(region: &Region, node: &mut Node, coordinator: &mut Node, at: u64) {
     let tell = node.office.to_tell(at)[0];
     let head = node.head(region, &[0, 1, 2]);
     let told = node.tell(region, tell, &head, at);
@@ -114,7 +118,7 @@ fn trail(node: &Node, case: CaseId) -> Trail {
     trail
 }
 
-fn decide(region: &Region, node: &mut Node, at: u64) -> Result<(), Stop> {
+pub(in crate::office) fn decide(region: &Region, node: &mut Node, at: u64) -> Result<(), Stop> {
     let case = only_case(node);
     let mira = actor(Role::Manager);
     let (_, done) = node.act(region, at, |office, now| match office.erase(case, &mira, &order(), now) {
@@ -125,7 +129,7 @@ fn decide(region: &Region, node: &mut Node, at: u64) -> Result<(), Stop> {
 }
 
 /// Plans and carries out; what the entries were that were closed.
-fn carry_out(region: &Region, node: &mut Node, at: u64) -> Result<Vec<u64>, Stop> {
+pub(in crate::office) fn carry_out(region: &Region, node: &mut Node, at: u64) -> Result<Vec<u64>, Stop> {
     let case = only_case(node);
     let trail = trail(node, case);
     let (_, planned) = node.act(region, at, |office, now| match office.plan(case, &trail, Vec::new(), now) {
@@ -148,7 +152,7 @@ fn carry_out(region: &Region, node: &mut Node, at: u64) -> Result<Vec<u64>, Stop
 }
 
 /// A case between two members, over and read at both ends, and everything of it heard by the coordinator.
-fn over() -> (Region, Node, Node, Node) {
+pub(in crate::office) fn over() -> (Region, Node, Node, Node) {
     let (region, coordinator, mut sender, mut receiver) = region();
     declined(&region, &mut sender, &mut receiver);
     read_all(&region, &mut sender, &mut receiver);

@@ -28,7 +28,7 @@ pub(in crate::office) struct Node {
     pub(in crate::office) office: Office,
     pub(in crate::office) events: Vec<EventRow>,
     /// Every row it kept, in order.
-    rows: Vec<Row>,
+    pub(in crate::office) rows: Vec<Row>,
     rng: ChaCha20Rng,
 }
 

@@ -1,0 +1,37 @@
+/* Moves the clocks of the program that has it loaded ahead: CLEARHOUSE_SHIFT names a file that holds the seconds, and may
+ * change while the program runs. Looked at ten times a second, so that a test turns days within moments. Only forwards:
+ * what waits for a time then finds that it has come. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static long shift(long long now) {
+    static atomic_long seconds;
+    static atomic_llong looked;
+    long long before = atomic_load(&looked);
+    /* In milliseconds of the real clock; one thread looks. */
+    if (now - before >= 100 && atomic_compare_exchange_strong(&looked, &before, now)) {
+        const char *control = getenv("CLEARHOUSE_SHIFT");
+        int fd = control == NULL ? -1 : open(control, O_RDONLY | O_CLOEXEC);
+        char text[24] = {0};
+        if (fd >= 0) {
+            if (read(fd, text, sizeof text - 1) > 0) atomic_store(&seconds, strtol(text, NULL, 10));
+            close(fd);
+        }
+    }
+    return atomic_load(&seconds);
+}
+
+int clock_gettime(clockid_t which, struct timespec *at) {
+    static int (*real)(clockid_t, struct timespec *);
+    struct timespec now;
+    if (real == NULL) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int done = real(which, at);
+    if (done == 0 && (which == CLOCK_REALTIME || which == CLOCK_MONOTONIC) && real(CLOCK_MONOTONIC, &now) == 0)
+        at->tv_sec += shift(now.tv_sec * 1000LL + now.tv_nsec / 1000000);
+    return done;
+}
