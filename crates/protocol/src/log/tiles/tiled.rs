@@ -12,8 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{TILE_HEIGHT, TILE_WIDTH, TileId, Tiles};
 use crate::log::Hash;
-use crate::log::tree::Hashes;
-use crate::merkle::node;
+use crate::log::tree::{Hashes, Levels};
 
 /// Levels of a tile that are read again when they are needed: groups of 16 hashes.
 const GROUP_HEIGHT: u32 = 4;
@@ -23,60 +22,11 @@ const LOWEST_BYTES_MAX: usize = 8 << 20;
 /// Bytes remembered of the tiles above them: 511 hashes of each, which is enough for four million entries.
 const UPPER_BYTES_MAX: usize = 1 << 20;
 
-/// Hashes, and those of the whole subtrees over them, level after level in one row.
-#[derive(Clone)]
-struct Pyramid {
-    width: usize,
-    hashes: Vec<Hash>,
-}
-
-impl Pyramid {
-    fn over(hashes: Vec<Hash>) -> Self {
-        let (width, mut hashes) = (hashes.len(), hashes);
-        hashes.reserve_exact(width.saturating_sub(1));
-        let (mut from, mut len) = (0, width);
-        while len > 1 {
-            for left in (from..from + len - 1).step_by(2) {
-                let above = node(&hashes[left], &hashes[left + 1]);
-                hashes.push(above);
-            }
-            from += len;
-            len /= 2;
-        }
-        Self { width, hashes }
-    }
-
-    /// The hash at this place of the level so many above the lowest; `None` beyond its whole subtrees.
-    fn at(&self, above: u32, place: usize) -> Option<Hash> {
-        self.level(above)?.get(place).copied()
-    }
-
-    fn level(&self, above: u32) -> Option<&[Hash]> {
-        let from: usize = (0..above).map(|level| self.width >> level).sum();
-        self.hashes.get(from..from + (self.width >> above))
-    }
-
-    /// From a level up: the subtrees of that height as if they were leaves. For a width that is a power of two.
-    fn from_level(&self, above: u32) -> Self {
-        let from: usize = (0..above).map(|level| self.width >> level).sum();
-        Self { width: self.width >> above, hashes: self.hashes.get(from..).unwrap_or_default().to_vec() }
-    }
-
-    /// The root, of a width that is a power of two.
-    fn top(&self) -> Option<Hash> {
-        self.hashes.last().copied()
-    }
-
-    fn bytes(&self) -> usize {
-        self.hashes.len() * size_of::<Hash>()
-    }
-}
-
 /// Tiles, the first to come the first to go.
 struct Held<K> {
     most: usize,
     bytes: usize,
-    tiles: BTreeMap<K, Pyramid>,
+    tiles: BTreeMap<K, Levels>,
     order: VecDeque<K>,
 }
 
@@ -85,7 +35,7 @@ impl<K: Ord + Copy> Held<K> {
         Self { most, bytes: 0, tiles: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    fn keep(&mut self, key: K, tile: Pyramid) {
+    fn keep(&mut self, key: K, tile: Levels) {
         self.bytes += tile.bytes();
         if let Some(old) = self.tiles.insert(key, tile) {
             self.bytes -= old.bytes();
@@ -126,20 +76,20 @@ impl Remembered {
 struct Near {
     index: u64,
     /// Its upper levels, over the roots of its groups.
-    upper: Pyramid,
-    group: Option<(usize, Pyramid)>,
+    upper: Levels,
+    group: Option<(usize, Levels)>,
 }
 
 impl Near {
     /// A group, which the tile's upper levels vouch for.
-    fn group<T: Tiles>(&mut self, tiles: &T, id: TileId, number: usize) -> Result<&Pyramid, T::Error> {
+    fn group<T: Tiles>(&mut self, tiles: &T, id: TileId, number: usize) -> Result<&Levels, T::Error> {
         let group = match self.group.take() {
             Some((held, group)) if held == number => group,
             _ => {
                 let mut hashes = vec![[0; 32]; GROUP_WIDTH];
                 tiles.part(id, number * GROUP_WIDTH, &mut hashes)?;
-                let group = Pyramid::over(hashes);
-                if group.top() != self.upper.at(0, number) {
+                let group = Levels::over(hashes);
+                if group.top() != self.upper.hash(0, number) {
                     return Err(tiles.damaged(id));
                 }
                 group
@@ -152,7 +102,7 @@ impl Near {
 struct State {
     remembered: Remembered,
     /// By tile level: the tile that is not full at this size.
-    edge: BTreeMap<u32, Pyramid>,
+    edge: BTreeMap<u32, Levels>,
     near: Option<Near>,
 }
 
@@ -191,21 +141,21 @@ impl<'a, T: Tiles> Tiled<'a, T> {
         let width = self.whole(level).saturating_sub(index * TILE_WIDTH);
         let id = TileId { level: Some(level), index, width };
         if !self.state.borrow().edge.contains_key(&level) {
-            let tile = Pyramid::over(self.tiles.tile(id)?);
+            let tile = Levels::over(self.tiles.tile(id)?);
             self.state.borrow_mut().edge.insert(level, tile);
         }
-        let found = self.state.borrow().edge.get(&level).and_then(|tile| tile.at(above, place));
+        let found = self.state.borrow().edge.get(&level).and_then(|tile| tile.hash(above, place));
         found.ok_or_else(|| self.tiles.damaged(id))
     }
 
     fn of_upper(&self, id: TileId, level: u32, above: u32, place: usize) -> Result<Hash, T::Error> {
         let key = (level, id.index);
-        let known = self.state.borrow().remembered.upper.tiles.get(&key).and_then(|tile| tile.at(above, place));
+        let known = self.state.borrow().remembered.upper.tiles.get(&key).and_then(|tile| tile.hash(above, place));
         if let Some(known) = known {
             return Ok(known);
         }
         let tile = self.read(id, level)?;
-        let found = tile.at(above, place).ok_or_else(|| self.tiles.damaged(id));
+        let found = tile.hash(above, place).ok_or_else(|| self.tiles.damaged(id));
         self.state.borrow_mut().remembered.upper.keep(key, tile);
         found
     }
@@ -215,10 +165,10 @@ impl<'a, T: Tiles> Tiled<'a, T> {
         let state = &mut *self.state.borrow_mut();
         let near = state.near.as_mut().ok_or_else(|| self.tiles.damaged(id))?;
         let found = if above >= GROUP_HEIGHT {
-            near.upper.at(above - GROUP_HEIGHT, place)
+            near.upper.hash(above - GROUP_HEIGHT, place)
         } else {
             let group = place >> (GROUP_HEIGHT - above);
-            near.group(self.tiles, id, group)?.at(above, place % (GROUP_WIDTH >> above))
+            near.group(self.tiles, id, group)?.hash(above, place % (GROUP_WIDTH >> above))
         };
         found.ok_or_else(|| self.tiles.damaged(id))
     }
@@ -246,10 +196,10 @@ impl<'a, T: Tiles> Tiled<'a, T> {
     }
 
     /// A full tile, which the tile above vouches for.
-    fn read(&self, id: TileId, level: u32) -> Result<Pyramid, T::Error> {
+    fn read(&self, id: TileId, level: u32) -> Result<Levels, T::Error> {
         let vouched = self.at((level + 1) * TILE_HEIGHT, id.index)?;
-        let tile = Pyramid::over(self.tiles.tile(id)?);
-        if tile.width as u64 == TILE_WIDTH && tile.top() == Some(vouched) {
+        let tile = Levels::over(self.tiles.tile(id)?);
+        if tile.width() as u64 == TILE_WIDTH && tile.top() == Some(vouched) {
             Ok(tile)
         } else {
             Err(self.tiles.damaged(id))
@@ -422,7 +372,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_has_a_limit_and_the_oldest_goes() {
-        let tile = || Pyramid::over(vec![[0; 32]; GROUP_WIDTH]);
+        let tile = || Levels::over(vec![[0; 32]; GROUP_WIDTH]);
         let mut held = Held::up_to(3 * tile().bytes());
         for key in [1u64, 2, 2, 3, 1] {
             held.keep(key, tile());
@@ -436,6 +386,6 @@ mod tests {
         let most = Remembered::default();
         assert_eq!(most.lowest.most + most.upper.most, 9 << 20);
         // One of each kind weighs what the limits were reckoned with.
-        assert_eq!((tile().bytes(), Pyramid::over(vec![[0; 32]; 256]).bytes()), (31 * 32, 511 * 32));
+        assert_eq!((tile().bytes(), Levels::over(vec![[0; 32]; 256]).bytes()), (31 * 32, 511 * 32));
     }
 }
