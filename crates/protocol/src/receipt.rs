@@ -39,6 +39,9 @@ pub fn storage_batch(
     now: u64,
     key: &SigningKey,
 ) -> Vec<wire::StorageReceipt> {
+    if digests.is_empty() {
+        return Vec::new();
+    }
     let leaves = Levels::over(digests.iter().map(|d| merkle::leaf(&d.0)).collect());
     let count = digests.len() as u64;
     let Ok(root) = tree::root(&leaves, count);

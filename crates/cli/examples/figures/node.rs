@@ -301,6 +301,10 @@ impl Store for Counted {
         self.inner.events(from, limit)
     }
 
+    fn commitments(&self, from: u64, limit: usize) -> Result<Vec<[u8; 32]>, StoreError> {
+        self.inner.commitments(from, limit)
+    }
+
     fn scrub(&mut self) -> Result<Vec<Finding>, StoreError> {
         self.inner.scrub()
     }

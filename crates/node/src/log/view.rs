@@ -92,3 +92,113 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use clearhouse_protocol::keys::SigningKey;
+    use clearhouse_protocol::log::checkpoint::Checkpoint;
+    use clearhouse_protocol::log::note::{KeyKind, NoteKey};
+    use clearhouse_protocol::log::tiles::grow;
+    use clearhouse_protocol::log::{leaf_data, leaf_hash};
+    use clearhouse_protocol::merkle;
+
+    use super::*;
+
+    const ORIGIN: &str = "example.org/log";
+
+    /// A log of numbered entries that grows as a node's does, and a view of it.
+    struct Stage {
+        dir: tempfile::TempDir,
+        heads: watch::Sender<Option<Head>>,
+        view: View,
+        size: u64,
+    }
+
+    fn commitment(n: u64) -> Hash {
+        merkle::leaf(&n.to_be_bytes())
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let (dir, heads) = (tempfile::tempdir().unwrap(), watch::Sender::new(None));
+            let none = || watch::Sender::new(None).subscribe();
+            let view = View::new(dir.path(), heads.subscribe(), none(), none());
+            Self { dir, heads, view, size: 0 }
+        }
+
+        fn grow_to(&mut self, size: u64) {
+            let files = TileFiles::new(self.dir.path());
+            let fresh: Vec<Hash> = (self.size..size).map(|n| leaf_hash(&commitment(n))).collect();
+            for (id, hashes) in grow(&files, self.size, &fresh).unwrap() {
+                files.write(id, &hashes).unwrap();
+                id.narrower(self.size).into_iter().for_each(|narrower| files.remove(narrower));
+            }
+            self.size = size;
+            let root = tree::root(&Tiled::new(&files, size), size).unwrap();
+            let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size, root };
+            let note = Arc::new(checkpoint.sign(&SigningKey::from_seed(&[1; 32])).unwrap());
+            self.heads.send_replace(Some(Head { checkpoint, note }));
+        }
+
+        /// Whether the proof of an entry holds under the newest head; an error's text.
+        fn proves(&self, index: u64) -> Result<bool, String> {
+            let key = NoteKey::new(ORIGIN, KeyKind::Log, &SigningKey::from_seed(&[1; 32]).public()).unwrap();
+            let proof = self.view.prove(index).map_err(|error| error.to_string())?.unwrap();
+            let signed = proof.check(&leaf_data(&commitment(index)), &key);
+            Ok(signed.is_ok_and(|signed| signed.checkpoint().size == self.size))
+        }
+
+        /// Flips one bit of a tile; a second time flips it back.
+        fn flip(&self, tile: &str, at: usize) {
+            let path = self.dir.path().join(tile);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_log_that_grows_is_proved_with_what_was_read_of_it_before() {
+        let mut stage = Stage::new();
+        assert!(stage.view.prove(0).unwrap().is_none(), "before the first head");
+        for size in [1, 3, 255, 256, 257, 300, 511, 512, 700, 1024, 1300] {
+            stage.grow_to(size);
+            for index in (0..size).step_by(37).chain([size - 1]) {
+                assert_eq!(stage.proves(index), Ok(true), "{index} of {size}");
+            }
+            assert!(stage.view.prove(size).unwrap().is_none(), "not in it yet");
+        }
+        // Somebody else's reading is shared, and an older head still proved.
+        assert!(stage.view.clone().remembered.lock().unwrap().bytes() > 0);
+        let root = merkle::root(&(0..300).map(|n| leaf_hash(&commitment(n))).collect::<Vec<_>>());
+        let path = stage.view.paths([299], 300, Some(&root)).unwrap().pop().unwrap();
+        assert!(merkle::includes(&leaf_hash(&commitment(299)), 299, 300, &path, &root));
+    }
+
+    #[test]
+    fn no_proof_is_made_out_of_damaged_tiles() {
+        let mut stage = Stage::new();
+        stage.grow_to(1000);
+        for known in [false, true] {
+            if known {
+                assert_eq!(stage.proves(300), Ok(true));
+            }
+            stage.flip("tile/0/001", 32 * 44);
+            let error = stage.proves(301).unwrap_err();
+            assert!(error.contains("tile/0/001 of the log is damaged"), "{error}");
+            stage.flip("tile/0/001", 32 * 44);
+            assert_eq!(stage.proves(301), Ok(true));
+        }
+        for edge in ["tile/0/003.p/232", "tile/1/000.p/3"] {
+            stage.flip(edge, 40);
+            let error = stage.proves(5).unwrap_err();
+            assert!(error.contains("do not lead to the signed root of 1000 entries"), "{error}");
+            stage.flip(edge, 40);
+            assert_eq!(stage.proves(5), Ok(true));
+        }
+        assert!(matches!(stage.view.paths([5], 1000, Some(&[0; 32])), Err(TileError::Edge(1000))));
+    }
+}
