@@ -238,11 +238,11 @@ fn derive(files: &TileFiles, size: u64, root: Hash, store: &impl Store) -> Resul
     let mut edge = Edge::default();
     while edge.size() < size {
         let wanted = usize::try_from(size - edge.size()).unwrap_or(usize::MAX).min(PAGE);
-        let page = store.events(edge.size(), wanted)?;
+        let page = store.commitments(edge.size(), wanted)?;
         if page.is_empty() {
             break;
         }
-        let fresh: Vec<Hash> = page.iter().map(|event| leaf_hash(&event.commitment)).collect();
+        let fresh: Vec<Hash> = page.iter().map(leaf_hash).collect();
         append(files, &mut edge, &fresh)?.into_iter().for_each(|tile| files.remove(tile));
     }
     let fits = edge.size() == size && tree::root(&Tiled::new(files, size), size)? == root;
@@ -305,8 +305,7 @@ async fn unsigned<S: Store + 'static>(
         let from = size + all.len() as u64;
         let page = owner.look(move |world| {
             let store = world.ledger.store();
-            let page = store.events(from, PAGE)?;
-            Ok((page.iter().map(|event| event.commitment).collect::<Vec<_>>(), store.generation()))
+            Ok((store.commitments(from, PAGE)?, store.generation()))
         });
         match page.await? {
             Ok((page, generation)) if page.is_empty() => return Ok(Ok((all, generation))),

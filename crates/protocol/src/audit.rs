@@ -17,7 +17,7 @@ use crate::ids::{Digest, Net, NodeId, OrgId};
 use crate::labels::media;
 use crate::limits::{ERASED_RANGES_MAX, OPENING_LEN, OPENING_STEP_SECS, RETENTION_RULE_MAX};
 use crate::log::note::{KeyKind, NoteKey};
-use crate::pae::pae;
+use crate::pae::pae_head;
 use crate::rows::EventRow;
 
 /// An event before it is numbered and hidden. Everything but the kind may be absent.
@@ -170,7 +170,7 @@ fn opening(happening: &Happening, net: Net, origin: &str, index: u64, now: u64) 
 
 fn hide(opening: &wire::Opening, rng: &mut impl CryptoRng) -> EventRow {
     let index = opening.index;
-    let opening = pad(&opening.encode_to_vec());
+    let opening = padded(opening);
     let mut salt = [0u8; 32];
     rng.fill_bytes(&mut salt);
     EventRow { index, commitment: commit(&salt, &opening), salt, opening }
@@ -181,7 +181,8 @@ fn hide(opening: &wire::Opening, rng: &mut impl CryptoRng) -> EventRow {
 pub fn commit(salt: &[u8; 32], opening: &[u8]) -> [u8; 32] {
     // HMAC takes keys of any length; 32 bytes never fail.
     Hmac::<Sha256>::new_from_slice(salt).map_or([0; 32], |mut mac| {
-        mac.update(&pae(media::OPENING, opening));
+        mac.update(&pae_head(media::OPENING, opening.len()));
+        mac.update(opening);
         mac.finalize().into_bytes().into()
     })
 }
@@ -206,10 +207,12 @@ pub fn unpad(padded: &[u8]) -> Option<wire::Opening> {
     canon::decode(opening, OPENING_LEN).ok()
 }
 
-fn pad(opening: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(opening.len()).unwrap_or(u16::MAX);
-    let mut padded = len.to_be_bytes().to_vec();
-    padded.extend_from_slice(opening);
+/// An opening behind its length in two bytes, filled up with zeros.
+fn padded(opening: &wire::Opening) -> Vec<u8> {
+    let len = opening.encoded_len();
+    let mut padded = Vec::with_capacity(OPENING_LEN.max(2 + len));
+    padded.extend_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes());
+    opening.encode_raw(&mut padded);
     padded.resize(OPENING_LEN.max(padded.len()), 0);
     padded
 }
@@ -289,17 +292,14 @@ mod tests {
                     let time = truth.time - 7 * 86_400 + step * OPENING_STEP_SECS;
                     let (peer_org, peer_node) = (Vec::from(org), Vec::from(node));
                     let guess = wire::Opening { event: event.into(), time, peer_org, peer_node, ..truth.clone() };
-                    let guess = pad(&guess.encode_to_vec());
+                    let guess = padded(&guess);
                     tried += 1;
                     assert!(salts.iter().all(|salt| commit(salt, &guess) != leaf.commitment));
                 }
             }
         }
         assert_eq!(tried, 9 * 2016);
-        assert!(
-            reveal(&leaf.commitment, &leaf.salt, &pad(&truth.encode_to_vec())).is_some(),
-            "the truth was among them"
-        );
+        assert!(reveal(&leaf.commitment, &leaf.salt, &padded(&truth)).is_some(), "the truth was among them");
     }
 
     #[test]

@@ -14,12 +14,46 @@ pub fn pae(kind: &str, body: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn pae_parts(kind: &str, parts: &[&[u8]]) -> Vec<u8> {
     let len: usize = parts.iter().map(|p| p.len()).sum();
-    let mut out = format!("DSSEv1 {} {kind} {len} ", kind.len()).into_bytes();
-    out.reserve_exact(len);
-    for part in parts {
-        out.extend_from_slice(part);
-    }
+    let mut out = Vec::with_capacity(HEAD_MAX + kind.len() + len);
+    head(&mut out, kind, len);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
     out
+}
+
+/// What stands before the body: for whoever hashes it without putting the two together.
+pub(crate) fn pae_head(kind: &str, len: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_MAX + kind.len());
+    head(&mut out, kind, len);
+    out
+}
+
+/// Bytes of a head beside its kind, at most.
+const HEAD_MAX: usize = "DSSEv1 ".len() + 2 * DIGITS_MAX + 3;
+/// Digits of the largest length.
+const DIGITS_MAX: usize = 20;
+
+fn head(out: &mut Vec<u8>, kind: &str, len: usize) {
+    out.extend_from_slice(b"DSSEv1 ");
+    decimal(out, kind.len());
+    out.push(b' ');
+    out.extend_from_slice(kind.as_bytes());
+    out.push(b' ');
+    decimal(out, len);
+    out.push(b' ');
+}
+
+fn decimal(out: &mut Vec<u8>, mut n: usize) {
+    let mut digits = [b'0'; DIGITS_MAX];
+    let mut first = DIGITS_MAX - 1;
+    loop {
+        digits[first] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+        first -= 1;
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 /// SHA-256 of [`pae_parts`].
@@ -44,6 +78,18 @@ mod tests {
             pae("http://example.com/HelloWorld", b"hello world"),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
         );
+    }
+
+    #[test]
+    fn lengths_are_written_in_decimal_without_leading_zeros() {
+        for n in [0, 1, 9, 10, 99, 100, 4096, 1_000_000, usize::MAX] {
+            let mut out = Vec::new();
+            decimal(&mut out, n);
+            assert_eq!(out, n.to_string().into_bytes());
+            assert_eq!(pae_head("kind", n), format!("DSSEv1 4 kind {n} ").into_bytes());
+            assert!(pae_head("kind", n).len() <= HEAD_MAX + 4);
+        }
+        assert_eq!(pae("", b""), b"DSSEv1 0  0 ");
     }
 
     #[test]

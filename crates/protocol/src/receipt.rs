@@ -8,6 +8,7 @@ use crate::ids::{Digest, MsgId, Net, NodeId, OrgId};
 use crate::keys::{SigningKey, VerifyKey};
 use crate::labels::media;
 use crate::limits::OPENING_STEP_SECS;
+use crate::log::tree::{self, Levels};
 use crate::merkle;
 use crate::rows::EventRow;
 use crate::signed::{self, SignedFault, Verified};
@@ -38,21 +39,25 @@ pub fn storage_batch(
     now: u64,
     key: &SigningKey,
 ) -> Vec<wire::StorageReceipt> {
-    let leaves: Vec<[u8; 32]> = digests.iter().map(|d| merkle::leaf(&d.0)).collect();
+    if digests.is_empty() {
+        return Vec::new();
+    }
+    let leaves = Levels::over(digests.iter().map(|d| merkle::leaf(&d.0)).collect());
+    let count = digests.len() as u64;
+    let Ok(root) = tree::root(&leaves, count);
     let head = wire::StorageHead {
         net: net.to_vec(),
         node: node.to_vec(),
-        root: merkle::root(&leaves).to_vec(),
-        count: leaves.len() as u64,
+        root: root.to_vec(),
+        count,
         time: now - now % OPENING_STEP_SECS,
     };
     let head = signed::sign(media::STORAGE, head.encode_to_vec(), key);
-    let receipt = |index: usize| wire::StorageReceipt {
-        head: Some(head.clone()),
-        index: index as u64,
-        path: merkle::path(&leaves, index).iter().map(|h| h.to_vec()).collect(),
+    let receipt = |index: u64| {
+        let Ok(path) = tree::inclusion(&leaves, index, count);
+        wire::StorageReceipt { head: Some(head.clone()), index, path: path.iter().map(|h| h.to_vec()).collect() }
     };
-    (0..digests.len()).map(receipt).collect()
+    (0..count).map(receipt).collect()
 }
 
 /// Checks that `node`, whose key is `key`, stored `digest`.

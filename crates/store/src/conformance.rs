@@ -254,6 +254,11 @@ fn all_events(store: &dyn Store, limit: usize) -> Result<Vec<EventLeaf>, String>
     let mut all = Vec::new();
     loop {
         let page = store.events(all.len() as u64, limit).map_err(|error| format!("events failed: {error}"))?;
+        let commitments = store.commitments(all.len() as u64, limit).map_err(|error| format!("{error}"))?;
+        ensure!(
+            commitments.iter().eq(page.iter().map(|event| &event.commitment)),
+            "commitments are not those of the events"
+        );
         ensure!(page.len() <= limit, "a page of {limit} events held {}", page.len());
         if page.is_empty() {
             return Ok(all);

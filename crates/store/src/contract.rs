@@ -70,6 +70,14 @@ pub trait Store: Send {
     /// [`StoreError::Damaged`] when the leaf at `from` is damaged; a page ends before a damaged leaf.
     fn events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError>;
 
+    /// The commitments alone of [`Store::events`], for whoever signs over them. A back end may have the newest at hand.
+    ///
+    /// # Errors
+    /// As [`Store::events`].
+    fn commitments(&self, from: u64, limit: usize) -> Result<Vec<[u8; 32]>, StoreError> {
+        Ok(self.events(from, limit)?.iter().map(|event| event.commitment).collect())
+    }
+
     /// Reads and verifies everything: every file, row, body and event. Meant for once a day. Heals what is derived
     /// (the index) and names what is lost.
     ///
@@ -256,6 +264,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
         (**self).events(from, limit)
+    }
+
+    fn commitments(&self, from: u64, limit: usize) -> Result<Vec<[u8; 32]>, StoreError> {
+        (**self).commitments(from, limit)
     }
 
     fn scrub(&mut self) -> Result<Vec<Finding>, StoreError> {

@@ -6,7 +6,7 @@
 //! Refuses to go on after a failed sync, to share its folder, and to return a byte that is not what was committed.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 
 use crate::archive::ArchiveInfo;
@@ -29,6 +29,9 @@ use crate::room::{BALLAST_BYTES, Room, compaction_due, keep_ballast, spend_balla
 use crate::shelf::IndexFailed;
 use crate::snapshot::Snapshot;
 
+/// Commitments of the newest events that are kept at hand, 1 MiB: a log signs over them soon after.
+const RECENT_MAX: usize = 32 << 10;
+
 /// A store on disk.
 pub struct DurableStore {
     pub(crate) folder: Folder,
@@ -38,6 +41,8 @@ pub struct DurableStore {
     pub(crate) last: LastFile,
     /// Events closed since the snapshot. In the files they still lie as they were written, until the next compaction.
     pub(crate) closed: BTreeSet<u64>,
+    /// Commitments of events that were committed since it was opened, up to the newest.
+    recent: VecDeque<Hash>,
     /// In a cell because a read may find that the index failed, and mends it. One thread, no borrow outlives a call.
     pub(crate) view: RefCell<View>,
 }
@@ -145,7 +150,8 @@ impl DurableStore {
     pub(crate) fn in_service(opened: Opened) -> (Self, Vec<Finding>) {
         let Opened { folder, snapshot, journal, index, bodies, totals, closed, findings } = opened;
         let view = RefCell::new(View { index, totals, failed: None });
-        (Self { folder, snapshot, journal, bodies, last: LastFile::default(), closed, view }, findings)
+        let (last, recent) = (LastFile::default(), VecDeque::new());
+        (Self { folder, snapshot, journal, bodies, last, closed, recent, view }, findings)
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -329,6 +335,8 @@ impl Store for DurableStore {
             return Err(CommitError::Fatal { doing: "reading back a commit", source });
         }
         self.closed.extend(&changes.closes);
+        self.recent.extend(changes.events.iter().map(|event| event.commitment));
+        self.recent.drain(..self.recent.len().saturating_sub(RECENT_MAX));
         self.bodies.settle(&staged.added, &staged.dropped);
         Ok(self.generation())
     }
@@ -381,6 +389,15 @@ impl Store for DurableStore {
             }
         }
         Ok(events)
+    }
+
+    fn commitments(&self, from: u64, limit: usize) -> Result<Vec<Hash>, StoreError> {
+        let skip = from.checked_sub(self.event_count() - self.recent.len() as u64);
+        match skip.and_then(|skip| usize::try_from(skip).ok()) {
+            Some(_) if self.journal.is_poisoned() => Err(StoreError::Stopped),
+            Some(skip) => Ok(self.recent.iter().skip(skip).take(limit.min(PAGE_ROWS_MAX)).copied().collect()),
+            None => Ok(self.events(from, limit)?.iter().map(|event| event.commitment).collect()),
+        }
     }
 
     fn scrub(&mut self) -> Result<Vec<Finding>, StoreError> {

@@ -29,6 +29,8 @@ use crate::shelf::{Edit, IndexFailed, Indexed, Shelf};
 pub(crate) const FILL_BATCH: usize = 2000;
 /// Events that share an entry.
 const RUN: usize = 64;
+/// Bytes of one of them in it.
+const LEAF_PLACE_LEN: usize = 32 + 8 + 8 + 4;
 /// Prefix of event keys, above every table.
 const EVENTS: u8 = TABLE_MAX + 1;
 /// Where the number of the last commit stands, below every table.
@@ -62,7 +64,9 @@ impl Edits {
     /// Events that follow each other, from index `first` on.
     pub(crate) fn events(&mut self, first: u64, leaves: &[LeafPlace]) {
         for (index, run) in (first..).step_by(RUN).zip(leaves.chunks(RUN)) {
-            self.0.push((event_key(index), Some(run.iter().flat_map(encode_leaf_place).collect())));
+            let mut places = Vec::with_capacity(run.len() * LEAF_PLACE_LEN);
+            run.iter().for_each(|leaf| encode_leaf_place(&mut places, leaf));
+            self.0.push((event_key(index), Some(places)));
         }
     }
 
@@ -358,10 +362,11 @@ fn event_of(key: &[u8]) -> Indexed<u64> {
     Ok(u64::from_be_bytes(digits))
 }
 
-fn encode_leaf_place(leaf: &LeafPlace) -> Vec<u8> {
-    let parts: [&[u8]; 4] =
-        [&leaf.hash, &leaf.spot.segment.to_le_bytes(), &leaf.spot.at.to_le_bytes(), &leaf.len.to_le_bytes()];
-    parts.concat()
+fn encode_leaf_place(out: &mut Vec<u8>, leaf: &LeafPlace) {
+    out.extend_from_slice(&leaf.hash);
+    out.extend_from_slice(&leaf.spot.segment.to_le_bytes());
+    out.extend_from_slice(&leaf.spot.at.to_le_bytes());
+    out.extend_from_slice(&leaf.len.to_le_bytes());
 }
 
 fn decode_run(bytes: &[u8]) -> Indexed<Vec<LeafPlace>> {

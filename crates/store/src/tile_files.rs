@@ -2,11 +2,11 @@
 //!
 //! They are derived: the events in the store are the truth, and whoever opens a log holds the tiles' root against the
 //! last signed head and writes them anew when they differ. That is why nothing here is synced. Refuses a tile that is
-//! not as long as its name says.
+//! not as long as its name says; whether its hashes are those of the log its reader knows (`log::tiles::Tiled`).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clearhouse_protocol::log::Hash;
@@ -35,6 +35,16 @@ pub enum TileError {
     /// The file is there and is not a tile of this width.
     #[error("the tile {0} of the log is cut off or too long")]
     Length(String),
+    /// Its hashes do not lead to the tile above it.
+    #[error(
+        "the tile {0} of the log is damaged: its hashes do not lead to the tile above it. The next start writes it anew"
+    )]
+    Damaged(String),
+    /// The tiles that are not full, with which the log ends, do not lead to the root that was signed.
+    #[error(
+        "the tiles at the end of the log do not lead to the signed root of {0} entries. The next start writes them anew"
+    )]
+    Edge(u64),
 }
 
 impl TileFiles {
@@ -86,28 +96,38 @@ impl TileFiles {
         }
     }
 
-    /// The full tile in a tile's place, or the narrowest that is wider than it.
-    fn wider(&self, id: TileId) -> io::Result<(Vec<u8>, u64)> {
+    /// The full tile in a tile's place, or the narrowest that is wider than it. `None` for one of the wrong length.
+    fn wider(&self, id: TileId) -> io::Result<Option<Vec<Hash>>> {
         // A narrower one is removed when its successor is there, which can be between the listing and the reading.
         for _ in 0..LOOKS {
             let full = TileId { width: TILE_WIDTH, ..id };
-            if let Some(bytes) = self.read(full)? {
-                return Ok((bytes, TILE_WIDTH));
+            if let Some(found) = self.read(full)? {
+                return Ok(found);
             }
             let folder = self.dir.join(format!("{}.p", full.path()));
             let names = fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
             let Some(width) = names.filter(|width| (id.width..TILE_WIDTH).contains(width)).min() else { continue };
-            if let Some(bytes) = self.read(TileId { width, ..id })? {
-                return Ok((bytes, width));
+            if let Some(found) = self.read(TileId { width, ..id })? {
+                return Ok(found);
             }
         }
         Err(io::ErrorKind::NotFound.into())
     }
 
-    fn read(&self, id: TileId) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.dir.join(id.path())) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    /// `None` when there is no such file, `Some(None)` when it has another length.
+    fn read(&self, id: TileId) -> io::Result<Option<Option<Vec<Hash>>>> {
+        let file = match File::open(self.dir.join(id.path())) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() != id.width * size_of::<Hash>() as u64 {
+            return Ok(Some(None));
+        }
+        let mut hashes = vec![[0; 32]; id.width as usize];
+        match file.read_exact_at(hashes.as_flattened_mut(), 0) {
+            Ok(()) => Ok(Some(Some(hashes))),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(None)),
             Err(error) => Err(error),
         }
     }
@@ -120,16 +140,27 @@ impl Tiles for TileFiles {
     /// has moved on.
     fn tile(&self, id: TileId) -> Result<Vec<Hash>, TileError> {
         let failed = |source| TileError::Io { path: id.path(), source };
-        let exact = self.read(id).map_err(failed)?;
-        let (bytes, width) = match exact {
-            Some(bytes) => (bytes, id.width),
+        let found = match self.read(id).map_err(failed)? {
+            Some(exact) => exact,
             None => self.wider(id).map_err(failed)?,
         };
-        let (hashes, rest) = bytes.as_chunks::<32>();
-        if !rest.is_empty() || hashes.len() as u64 != width {
-            return Err(TileError::Length(id.path()));
-        }
-        Ok(hashes[..id.width as usize].to_vec())
+        let mut hashes = found.ok_or_else(|| TileError::Length(id.path()))?;
+        hashes.truncate(id.width as usize);
+        Ok(hashes)
+    }
+
+    fn part(&self, id: TileId, from: usize, into: &mut [Hash]) -> Result<(), TileError> {
+        let path = id.path();
+        let at = (from * size_of::<Hash>()) as u64;
+        let read = File::open(self.dir.join(&path)).and_then(|file| file.read_exact_at(into.as_flattened_mut(), at));
+        read.map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => TileError::Length(path),
+            _ => TileError::Io { path, source },
+        })
+    }
+
+    fn damaged(&self, id: TileId) -> TileError {
+        TileError::Damaged(id.path())
     }
 }
 
@@ -166,6 +197,42 @@ mod tests {
         assert_eq!(files.tile(TileId { width: 100, ..narrow }).unwrap(), leaves[768..868]);
         files.remove(narrow);
         assert!(files.tile(TileId { width: 100, ..narrow }).is_err());
+    }
+
+    #[test]
+    fn a_proof_is_not_made_of_a_damaged_file_and_says_which_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, leaves) = (TileFiles::new(dir.path()), leaves(1000));
+        for (id, hashes) in grow(&files, 0, &leaves).unwrap() {
+            files.write(id, &hashes).unwrap();
+        }
+        let prove =
+            |tiled: &Tiled<'_, TileFiles>, index| tree::inclusion(tiled, index, 1000).map_err(|e| e.to_string());
+        let path = dir.path().join("tile/0/001");
+        let whole = fs::read(&path).unwrap();
+        for at in [0, 5000, whole.len() - 1] {
+            let mut spoilt = whole.clone();
+            spoilt[at] ^= 1;
+            fs::write(&path, spoilt).unwrap();
+            let error = prove(&Tiled::new(&files, 1000), 300).unwrap_err();
+            assert!(error.contains("tile/0/001 of the log is damaged"), "{error}");
+        }
+        // With its upper half known, all that is read of it is still held against that.
+        fs::write(&path, &whole).unwrap();
+        let known = Tiled::new(&files, 1000);
+        let before = prove(&known, 300).unwrap();
+        let mut spoilt = whole.clone();
+        spoilt[(300 - 256) * 32] ^= 1;
+        fs::write(&path, &spoilt).unwrap();
+        let known = Tiled::with(&files, 1000, known.into_remembered());
+        assert!(prove(&known, 301).unwrap_err().contains("tile/0/001 of the log is damaged"));
+        assert!(prove(&known, 320).is_ok(), "another group of it is whole");
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert!(prove(&known, 500).unwrap_err().contains("tile/0/001 of the log is cut off"));
+        fs::remove_file(&path).unwrap();
+        assert!(prove(&known, 480).unwrap_err().contains("tile/0/001"));
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(prove(&known, 300).unwrap(), before);
     }
 
     #[test]

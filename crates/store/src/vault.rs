@@ -252,8 +252,11 @@ impl Vault {
     fn seal_event(&self, event: &EventRow, rng: &mut impl CryptoRng) -> Result<EventLeaf, VaultError> {
         let (index, commitment) = (event.index, event.commitment);
         let aad = event_aad(value::VERSION, index, &commitment);
-        let framed = aead::seal_framed(&self.evidence, &aad, &[&event.salt, &event.opening], rng)?;
-        Ok(EventLeaf { index, commitment, sealed: [&[value::VERSION], framed.as_slice()].concat() })
+        let nonce = aead::nonce(rng);
+        let mut prefix = [value::VERSION; 1 + aead::NONCE_LEN];
+        prefix[1..].copy_from_slice(&nonce);
+        let sealed = aead::seal_after(&prefix, &self.evidence, &nonce, &aad, &[&event.salt, &event.opening])?;
+        Ok(EventLeaf { index, commitment, sealed })
     }
 
     fn seal_row(

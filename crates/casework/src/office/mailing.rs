@@ -2,6 +2,8 @@
 //!
 //! A letter is stored first and understood later; what a message means for a case is asked of [`super::cases`].
 
+use std::collections::BTreeMap;
+
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
@@ -31,36 +33,44 @@ impl Office {
     pub fn deposit<R: CryptoRng>(&self, batch: Vec<Deposit>, now: &mut Now<'_, R>) -> (Step, Vec<Deposited>) {
         let me = &self.me;
         let (mut fresh, mut bytes, mut decided) = (Vec::new(), 0, Vec::with_capacity(batch.len()));
+        let mut nth = BTreeMap::new();
         for d in &batch {
             let staged = (fresh.len(), bytes);
             let arrival = self.mail.arrive(&d.outside, d.bytes.len(), staged, &me.mailboxes, now.time);
-            if matches!(arrival, Ok(Arrival::New)) && !fresh.contains(&d.outside.digest) {
+            if matches!(arrival, Ok(Arrival::New)) && !nth.contains_key(&d.outside.digest) {
+                nth.insert(d.outside.digest, fresh.len());
                 fresh.push(d.outside.digest);
                 bytes += d.bytes.len() as u64;
             }
             decided.push(arrival);
         }
         let receipts = receipt::storage_batch(me.net, me.node, &fresh, now.time, now.key);
-        let receipt_of = |digest: &Digest| fresh.iter().position(|d| d == digest).and_then(|i| receipts.get(i));
+        // Each is handed out once; for the same envelope again it is copied from the reply that has it.
+        let mut receipts: Vec<_> = receipts.into_iter().map(Some).collect();
         let mut step = Step::default();
-        let mut replies = Vec::with_capacity(batch.len());
-        let mut stored: Vec<Digest> = Vec::new();
+        let mut replies: Vec<Deposited> = Vec::with_capacity(batch.len());
+        let mut told = vec![None; fresh.len()];
+        let mut stored = 0;
         for (deposit, arrival) in batch.into_iter().zip(decided) {
-            replies.push(match (arrival, receipt_of(&deposit.outside.digest)) {
+            let place = nth.get(&deposit.outside.digest).copied();
+            let reply = match (arrival, place) {
                 (Ok(Arrival::Repeat(receipt)), _) => Ok(receipt),
-                (Ok(Arrival::New), Some(receipt)) => {
-                    if !stored.contains(&deposit.outside.digest) {
-                        let nth = stored.len() as u64;
-                        stored.push(deposit.outside.digest);
-                        step.rows.extend(self.mail.store(&deposit.outside, deposit.bytes, nth, receipt, now.time));
+                (Ok(Arrival::New), Some(place)) => match (receipts[place].take(), told[place]) {
+                    (Some(receipt), _) => {
+                        told[place] = Some(replies.len());
+                        step.rows.extend(self.mail.store(&deposit.outside, deposit.bytes, stored, &receipt, now.time));
+                        stored += 1;
                         let happening = Happening::of(AuditEvent::Deposited).about(deposit.outside.digest, 0);
                         self.record(&mut step, &happening, now);
+                        Ok(receipt)
                     }
-                    Ok(receipt.clone())
-                }
+                    (None, Some(first)) => replies.get::<usize>(first).cloned().unwrap_or(Err(DepositFault::Full)),
+                    (None, None) => Err(DepositFault::Full),
+                },
                 (Ok(Arrival::New), None) => Err(DepositFault::Full),
                 (Err(fault), _) => Err(fault),
-            });
+            };
+            replies.push(reply);
         }
         if !step.rows.is_empty() {
             step.effects.push(Effect::OpenLetters);

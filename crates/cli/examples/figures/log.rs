@@ -1,37 +1,27 @@
 //! The log: checking one from disk, proofs, what it adds to a deposit, how it grows, holding many against each other.
 //! Each beside its floor of the same run. What takes memory runs in a process of its own, so that its peak is its own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use clearhouse_node::clock::chance;
-use clearhouse_node::log::Keeper;
 use clearhouse_node::log::folder::{self, Export, Known};
-use clearhouse_protocol::audit::{self, AuditEvent, Happening};
-use clearhouse_protocol::ids::{Digest, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::log::checkpoint::Checkpoint;
 use clearhouse_protocol::log::note::{KeyKind, NoteKey};
-use clearhouse_protocol::log::tiles::Tiled;
+use clearhouse_protocol::log::tiles::{TILE_WIDTH, Tiled};
 use clearhouse_protocol::log::tree::{self, Edge};
 use clearhouse_protocol::log::{Hash, leaf_data, leaf_hash};
 use clearhouse_protocol::merkle;
 use clearhouse_protocol::pae::sha256;
-use clearhouse_protocol::receipt::storage_batch;
-use clearhouse_protocol::rows::{EventRow, Row, Table, Under};
-use clearhouse_store::heads::{Heads, HeadsFile};
-use clearhouse_store::keyfile::{ContentKeys, ServiceKeys};
-use clearhouse_store::ledger::Ledger;
 use clearhouse_store::tile_files::TileFiles;
-use clearhouse_store::vault::Vault;
-use clearhouse_store::{DurableStore, Store as _};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use sha2::Sha256;
 
-use crate::measure::{Outcome, Spread, micros, thread_time};
+use crate::measure::{Outcome, Spread, thread_time};
 
 /// Sizes of the table of growth; the last is the one that everything else is measured on.
 const SIZES: [u64; 3] = [10_000, 100_000, MILLION];
@@ -40,13 +30,8 @@ const MILLION: u64 = 1_000_000;
 const TICK: usize = 1000;
 /// Proofs made and checked in each round.
 const PROOFS: u64 = 20_000;
-/// Deposits of one commit, and commits of one tick.
-const BATCH: usize = 64;
-const BATCHES: usize = 16;
-/// Ticks in each round.
-const TICKS: usize = 2;
-/// Bytes of an envelope that is kept.
-const ENVELOPE: usize = 4096;
+/// Proofs made by readers that know nothing of the log yet: at most one out of each tile of leaves.
+const FIRST_PROOFS: usize = 2000;
 const ORIGIN: &str = "clearhouse.01010101/02020202020202020202020202020202/03030303030303030303030303030303/g1";
 const NOW: u64 = 1_794_657_600;
 
@@ -74,7 +59,7 @@ pub(crate) fn print(rounds: usize, folder: &Path, deposit: Option<f64>) -> Outco
     let grown = growth(folder)?;
     checked(rounds, &grown)?;
     proofs(rounds, &grown)?;
-    added(rounds, folder, deposit)?;
+    crate::accept::print(rounds, folder, deposit)?;
     print!("{}", alone(&[RECONCILE])?);
     Ok(())
 }
@@ -185,7 +170,7 @@ fn proofs(rounds: usize, log: &Path) -> Outcome<()> {
     leaves.iter().for_each(|commitment| theirs.push(leaf_data(commitment)));
     let their_root = theirs.root();
     let go = tlog(log)?;
-    let (mut made, mut by_go, mut by_ct, mut in_order) = (vec![], vec![], vec![], vec![]);
+    let (mut made, mut by_go, mut by_ct, mut in_order, mut first) = (vec![], vec![], vec![], vec![], vec![]);
     let (mut checks, mut their_checks) = (vec![], vec![]);
     let mut at = 1u64;
     for _ in 0..rounds {
@@ -195,6 +180,12 @@ fn proofs(rounds: usize, log: &Path) -> Outcome<()> {
                 at % MILLION
             })
             .collect();
+        // Nothing is remembered, and no tile of leaves is asked twice.
+        let tiled = Tiled::new(&files, MILLION);
+        let tiles: BTreeSet<u64> = places.iter().map(|index| index / TILE_WIDTH).collect();
+        let apart: Vec<u64> = tiles.iter().map(|tile| tile * TILE_WIDTH).take(FIRST_PROOFS).collect();
+        let (_, rate) = rated(&apart, |index| Ok(tree::inclusion(&tiled, *index, MILLION)?))?;
+        first.push(rate);
         let tiled = Tiled::new(&files, MILLION);
         let (paths, rate) = rated(&places, |index| Ok(tree::inclusion(&tiled, *index, MILLION)?))?;
         made.push(rate);
@@ -222,16 +213,17 @@ fn proofs(rounds: usize, log: &Path) -> Outcome<()> {
     }
     let ratio = |of: &[f64], to: &[f64]| Spread::of(of.iter().zip(to).map(|(a, b)| a / b).collect());
     line("  proofs made by ct-merkle in memory", &Spread::of(by_ct.clone()), "/s", "");
-    let mut beside =
-        [format!("{} of ct-merkle", ratio(&made, &by_ct)), format!("{} of ct-merkle", ratio(&in_order, &by_ct))];
+    let own = [&made, &first, &in_order];
+    let mut beside = own.map(|own| format!("{} of ct-merkle", ratio(own, &by_ct)));
     if by_go.is_empty() {
         println!("  (Go with golang.org/x/mod is not here)");
     } else {
-        beside = [&made, &in_order].map(|own| format!("{} of Go", ratio(own, &by_go)));
+        beside = own.map(|own| format!("{} of Go", ratio(own, &by_go)));
         line("  proofs made by Go's tlog in memory", &Spread::of(by_go), "/s", "");
     }
     line("  made from tiles on the disk, anywhere", &Spread::of(made), "/s", &beside[0]);
-    line("  made from them, one entry after the other", &Spread::of(in_order), "/s", &beside[1]);
+    line("  the first ones, each out of another tile", &Spread::of(first), "/s", &beside[1]);
+    line("  made from them, one entry after the other", &Spread::of(in_order), "/s", &beside[2]);
     let beside = format!("{} of ct-merkle", ratio(&checks, &their_checks));
     line("  proofs checked by ct-merkle", &Spread::of(their_checks), "/s", "");
     line("  checked", &Spread::of(checks), "/s", &beside);
@@ -266,118 +258,6 @@ fn run_go(program: &Path) -> Outcome<f64> {
     Ok(String::from_utf8_lossy(&ran.stdout).trim().parse()?)
 }
 
-/// What an office's record costs a deposit: the same envelopes kept without and with their receipts, events and ticks.
-fn added(rounds: usize, folder: &Path, deposit: Option<f64>) -> Outcome<()> {
-    let (service, content) = (ServiceKeys::generate(&mut chance()), ContentKeys::generate(&mut chance()));
-    let open = |name: &str| -> Outcome<Ledger<DurableStore>> {
-        let (store, _) = DurableStore::open(&folder.join(name))?;
-        Ok(Ledger::new(store, Vault::new(&service, Some(&content))?))
-    };
-    let (mut bare, mut full) = (open("bare")?, open("full")?);
-    let (whose, heads) = ((Net([1; 32]), NodeId([3; 16])), folder.join("heads"));
-    let heads = HeadsFile::create(&heads, whose, &service, Heads::default())?;
-    let mut keeper = Keeper::open(heads, &folder.join("kept"), ORIGIN.to_owned(), key(), full.store())?;
-    let mut figures = [(); 6].map(|()| Vec::new());
-    for round in 0..=rounds {
-        let (mut floor, mut whole, mut ticks) = (Cost::default(), Cost::default(), Cost::default());
-        for batch in 0..TICKS * BATCHES {
-            let digests: Vec<Digest> = (0..BATCH).map(|n| digest(round, batch, n)).collect();
-            let rows = letters(&digests, &[]);
-            floor.add(|| Ok(bare.commit(&rows, &[], &mut chance())?))?;
-            whole.add(|| keep(&mut full, &digests))?;
-            if batch % BATCHES == BATCHES - 1 {
-                let store = full.store();
-                let fresh: Vec<Hash> = store.events(keeper.size(), usize::MAX)?.iter().map(|e| e.commitment).collect();
-                let generation = store.generation();
-                ticks.add(|| Ok(keeper.advance(&fresh, generation)?))?;
-            }
-        }
-        // The first round does not count: files grow to their working size.
-        if round > 0 {
-            let n = (TICKS * BATCHES * BATCH) as f64;
-            let both = (whole.cpu + ticks.cpu, whole.wall + ticks.wall);
-            let per = |of: Duration| micros(of) / n;
-            let values = [
-                per(floor.cpu),
-                per(both.0) / per(floor.cpu) - 1.0,
-                per(both.1) / per(floor.wall) - 1.0,
-                per(both.0) - per(floor.cpu),
-                micros(ticks.wall) / 1000.0 / TICKS as f64,
-                per(floor.wall),
-            ];
-            figures.iter_mut().zip(values).for_each(|(all, value)| all.push(value));
-        }
-    }
-    let [cpu, more, later, own, tick, wall] = figures.map(Spread::of);
-    println!("  a deposit of {ENVELOPE} bytes kept, {BATCH} a commit, a tick each {}", BATCH * BATCHES);
-    line("  without receipt, event and tick", &cpu, "us", &format!("of the processor; {wall} us of time"));
-    let of = deposit.map_or_else(String::new, |all| format!("; {:.0} % of all a deposit takes", 100.0 * own.mid / all));
-    let beside = format!(
-        "of the processor: {} of that more{of}; {} more time; a tick {} ms",
-        percent(&more),
-        percent(&later),
-        tick
-    );
-    line("  what these three add", &own, "us", &beside);
-    Ok(())
-}
-
-fn percent(share: &Spread) -> String {
-    format!("{:.0} % ({:.0}-{:.0})", share.mid * 100.0, share.low * 100.0, share.high * 100.0)
-}
-
-#[derive(Default)]
-struct Cost {
-    cpu: Duration,
-    wall: Duration,
-}
-
-impl Cost {
-    fn add<T>(&mut self, work: impl FnOnce() -> Outcome<T>) -> Outcome<()> {
-        let (began, cpu) = (Instant::now(), thread_time());
-        black_box(work()?);
-        self.cpu += thread_time().saturating_sub(cpu);
-        self.wall += began.elapsed();
-        Ok(())
-    }
-}
-
-fn digest(round: usize, batch: usize, n: usize) -> Digest {
-    Digest(sha256(format!("{round} {batch} {n}").as_bytes()))
-}
-
-/// The rows of deposits: the envelope under its own key, and what the mailbox knows of it.
-fn letters(digests: &[Digest], receipts: &[Vec<u8>]) -> Vec<Row> {
-    let row = |table, digest: &Digest, value, under| Row {
-        table,
-        key: digest.as_bytes().to_vec(),
-        value: Some(value),
-        under,
-        must_be_new: true,
-    };
-    let known = |n: usize| [vec![0xA5; 80], receipts.get(n).cloned().unwrap_or_default()].concat();
-    let both = |(n, digest): (usize, &Digest)| {
-        let envelope = row(Table::Envelope, digest, vec![0xA5; ENVELOPE], Under::Letter(*digest));
-        [envelope, row(Table::Mailbox, digest, known(n), Under::Service)]
-    };
-    digests.iter().enumerate().flat_map(both).collect()
-}
-
-/// Keeps deposits as an office does: receipts under one signature, an event each, one commit.
-fn keep(ledger: &mut Ledger<DurableStore>, digests: &[Digest]) -> Outcome<u64> {
-    let (net, node) = (Net([1; 32]), NodeId([3; 16]));
-    let receipts: Vec<Vec<u8>> =
-        storage_batch(net, node, digests, NOW, &key()).iter().map(prost::Message::encode_to_vec).collect();
-    let first = ledger.store().event_count();
-    let peer = (OrgId([4; 16]), NodeId([5; 16]));
-    let event = |(index, digest): (u64, &Digest)| {
-        let happening = Happening::of(AuditEvent::Deposited).with(peer.0, peer.1).about(*digest, 0);
-        audit::record(&happening, net, ORIGIN, index, NOW, &mut chance())
-    };
-    let events: Vec<EventRow> = (first..).zip(digests).map(event).collect();
-    Ok(ledger.commit(&letters(digests, &receipts), &events, &mut chance())?)
-}
-
-fn line(case: &str, figure: &Spread, unit: &str, beside: &str) {
+pub(crate) fn line(case: &str, figure: &Spread, unit: &str, beside: &str) {
     println!("{case:<44} {:<32} {beside}", format!("{figure} {unit}"));
 }

@@ -1,14 +1,16 @@
 //! First figures of the product, each beside the floor it stands on, taken in the same run:
 //!
 //! ```text
-//! cargo run --release --example figures [-- ROUNDS | log]
+//! cargo run --release --example figures [-- ROUNDS | log | accept]
 //! ```
-//! With `log` alone the figures of the log only, which stand at the end of the others too.
+//! With `log` alone the figures of the log only, which stand at the end of the others too; with `accept` of them only
+//! what the log costs a deposit.
 //! Every case once in each of five rounds, one after the other; medians, and ratios of the same round. Absolute
 //! figures are of this machine at this minute, and both ends of every line share it; the ratios are what to read.
 //! Nothing passes or fails. Writes to the temporary folder (`TMPDIR`), which must be on the disk that is meant.
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
+mod accept;
 mod deposit;
 mod disk;
 mod echo;
@@ -92,7 +94,8 @@ fn main() -> Outcome<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [log::VERIFY, folder] => return log::verify(Path::new(folder)),
         [log::RECONCILE] => return reconcile::million(),
-        ["log"] => return of_the_log(ROUNDS, None),
+        ["log"] => return of_the_log(|folder| log::print(ROUNDS, folder, None)),
+        ["accept"] => return of_the_log(|folder| accept::print(ROUNDS, folder, None)),
         _ => {}
     }
     let rounds = args.first().map_or(Ok(ROUNDS), |n| n.parse())?.max(1);
@@ -115,13 +118,13 @@ fn main() -> Outcome<()> {
     let deposit = measure::median(rounds.iter().map(|round| round.deposits.cpu_us()).collect());
     report::print(&rounds, &Setting { folder, small_body, envelopes, load: [before, report::load_average()] });
     println!();
-    of_the_log(rounds.len(), Some(deposit))
+    of_the_log(|folder| log::print(rounds.len(), folder, Some(deposit)))
 }
 
 /// The log's figures, in a folder that goes with them.
-fn of_the_log(rounds: usize, deposit: Option<f64>) -> Outcome<()> {
+fn of_the_log(print: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
     let folder = std::env::temp_dir().join(format!("clearhouse-figures-{}", std::process::id()));
-    let done = log::print(rounds, &folder, deposit);
+    let done = print(&folder);
     let _ = std::fs::remove_dir_all(&folder);
     done
 }

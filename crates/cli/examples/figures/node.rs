@@ -58,9 +58,25 @@ pub(crate) fn directory(region: &Region) -> Outcome<Directory> {
     Ok(directory)
 }
 
-fn founded(region: &Region) -> Outcome<Directory> {
+/// A directory that knows its founding record and nothing else.
+pub(crate) fn founded(region: &Region) -> Outcome<Directory> {
     let genesis = std::fs::read(region.coordinator.folder.join(files::GENESIS))?;
     Ok(Directory::found(&wire::Signed::decode(genesis.as_slice())?, Some(region.net))?)
+}
+
+/// Who a member is, and where its door is.
+pub(crate) fn me(region: &Region, member: &Member) -> Outcome<(Me, SocketAddr)> {
+    let known = directory(region)?;
+    let at = known.descriptor(member.made.node).and_then(|d| d.mailboxes.first()).ok_or("a node without mailbox")?;
+    let me = Me {
+        net: region.net,
+        org: member.made.org,
+        node: member.made.node,
+        mailboxes: vec![MailboxId::try_from(at.id.as_slice())?],
+        generation: 1,
+        zone: Zone::utc(),
+    };
+    Ok((me, at.endpoint.parse()?))
 }
 
 /// A member's TLS key.
@@ -86,18 +102,7 @@ impl Node {
     pub(crate) fn start(region: &Region, member: &Member, name: &str, open: bool) -> Outcome<Self> {
         let runtime = threads(&format!("node-{name}"))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let known = directory(region)?;
-        let at =
-            known.descriptor(member.made.node).and_then(|d| d.mailboxes.first()).ok_or("a node without mailbox")?;
-        let (mailbox, at) = (MailboxId::try_from(at.id.as_slice())?, at.endpoint.parse()?);
-        let me = Me {
-            net: region.net,
-            org: member.made.org,
-            node: member.made.node,
-            mailboxes: vec![mailbox],
-            generation: 1,
-            zone: Zone::utc(),
-        };
+        let (me, at) = me(region, member)?;
         let tally = Arc::new(Tally::default());
         let office = Office::new(me.clone(), founded(region)?);
         let (owner, ended) = own(member, office, name, open, &tally, &clock)?;
@@ -294,6 +299,10 @@ impl Store for Counted {
 
     fn events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
         self.inner.events(from, limit)
+    }
+
+    fn commitments(&self, from: u64, limit: usize) -> Result<Vec<[u8; 32]>, StoreError> {
+        self.inner.commitments(from, limit)
     }
 
     fn scrub(&mut self) -> Result<Vec<Finding>, StoreError> {

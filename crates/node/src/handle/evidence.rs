@@ -254,7 +254,8 @@ impl<S: Store + 'static> Handle<S> {
         let log = self.log.clone();
         let prove = move || -> Result<Vec<Value>, clearhouse_store::tile_files::TileError> {
             let read: Vec<_> = read.into_iter().flatten().collect();
-            let paths = log.paths(read.iter().map(|(index, ..)| *index), size)?;
+            // Whoever asked has the head and holds each path against it.
+            let paths = log.paths(read.iter().map(|(index, ..)| *index), size, None)?;
             let one = |((index, commitment, row), path): ((u64, Hash, Option<EventRow>), Vec<Hash>)| {
                 json!({
                     "index": index, "commitment": STANDARD.encode(commitment), "path": STANDARD.encode(path.concat()),

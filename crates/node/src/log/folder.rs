@@ -271,7 +271,8 @@ fn compare(tiles: &TileFiles, id: TileId, hashes: &[Hash], whole: Option<Hash>) 
     let differs = tile.as_ref().ok().and_then(|tile| tile.iter().zip(hashes).position(|(a, b)| a != b));
     match (tile, differs, fits) {
         (Err(TileError::Io { path, source }), ..) => Err(FolderFault::Missing { file: path, kind: source.kind() }),
-        (Err(TileError::Length(name)), ..) => Err(FolderFault::Broken(name)),
+        (Err(TileError::Length(name) | TileError::Damaged(name)), ..) => Err(FolderFault::Broken(name)),
+        (Err(TileError::Edge(size)), ..) => Err(FolderFault::Root(size)),
         (Ok(_), Some(_), Some(true)) => Err(FolderFault::Tile(below.path())),
         (Ok(_), Some(at), _) => Err(FolderFault::Entry(first + at as u64)),
         (Ok(_), None, Some(false)) => Err(FolderFault::Entries { from: first, to: first + TILE_WIDTH - 1 }),

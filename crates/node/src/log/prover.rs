@@ -8,6 +8,7 @@ use std::time::Duration;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::rows::EventRow;
 use clearhouse_store::Store;
+use clearhouse_store::tile_files::TileError;
 
 use super::Head;
 use super::view::View;
@@ -88,7 +89,7 @@ impl<S: Store + 'static> Prover<S> {
     }
 
     async fn send(&self, to: (OrgId, NodeId), indices: Vec<u64>, head: &Head) -> Result<bool, NotTaken> {
-        let size = head.checkpoint.size;
+        let (size, root) = (head.checkpoint.size, head.checkpoint.root);
         let covered: Vec<u64> = indices.into_iter().filter(|index| *index < size).collect();
         let read = self.owner.look(move |world| {
             let store = world.ledger.store();
@@ -98,14 +99,21 @@ impl<S: Store + 'static> Prover<S> {
         let rows = read.await?;
         let log = self.log.clone();
         let prove = move || {
-            let paths = log.paths(rows.iter().map(|row| row.index), size).ok()?;
-            Some(rows.into_iter().zip(paths).collect::<Vec<_>>())
+            let paths = log.paths(rows.iter().map(|row| row.index), size, Some(&root))?;
+            Ok(rows.into_iter().zip(paths).collect::<Vec<_>>())
         };
-        let entries = tokio::task::spawn_blocking(prove).await.ok().flatten();
-        let whole = entries.is_some();
-        let entries = entries.unwrap_or_default();
+        let entries = match tokio::task::spawn_blocking(prove).await {
+            Ok(Ok(entries)) => entries,
+            // The head moved on and took its last tiles with it.
+            Ok(Err(TileError::Io { .. })) | Err(_) => return Ok(false),
+            // Looking at once again would find the same. They stay owed.
+            Ok(Err(error @ (TileError::Length(_) | TileError::Damaged(_) | TileError::Edge(_)))) => {
+                tracing::error!(%error, "proofs wait");
+                return Ok(true);
+            }
+        };
         if entries.is_empty() {
-            return Ok(whole);
+            return Ok(true);
         }
         let note = head.note.to_string();
         let queued = self.owner.decide(move |world, now| match world.office.send_proofs(to, &note, &entries, now) {
@@ -115,6 +123,6 @@ impl<S: Store + 'static> Prover<S> {
         if let Some(stop) = queued.await? {
             tracing::debug!(?stop, "proofs wait");
         }
-        Ok(whole)
+        Ok(true)
     }
 }

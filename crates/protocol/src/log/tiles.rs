@@ -4,12 +4,12 @@
 //! A tile of tile level `L` holds hashes of tree level `8 * L`. Only whole subtrees have a hash, so the last tile of a
 //! level may be narrower; it is then kept under a name that says how wide it is.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod tiled;
 
-use super::tree::Hashes;
 use super::{Hash, LEAF_LEN};
-use crate::merkle::{leaf, node, root};
+use crate::merkle::{leaf, root};
+
+pub use tiled::{Remembered, Tiled};
 
 /// Hashes in a full tile.
 pub const TILE_WIDTH: u64 = 256;
@@ -112,6 +112,20 @@ pub trait Tiles {
     /// # Errors
     /// Whatever kept it from being read.
     fn tile(&self, id: TileId) -> Result<Vec<Hash>, Self::Error>;
+
+    /// Some hashes of a full tile, from number `from` on: as many as `into` has room for, or an error.
+    ///
+    /// # Errors
+    /// As [`Tiles::tile`].
+    fn part(&self, id: TileId, from: usize, into: &mut [Hash]) -> Result<(), Self::Error> {
+        let all = self.tile(id)?;
+        let some = all.get(from..from + into.len()).ok_or_else(|| self.damaged(id))?;
+        into.copy_from_slice(some);
+        Ok(())
+    }
+
+    /// The error that says that the hashes of a tile are not those of the log.
+    fn damaged(&self, id: TileId) -> Self::Error;
 }
 
 /// The tiles that appending `fresh` leaf hashes to a tree of `old` leaves adds or widens, lowest level first.
@@ -145,81 +159,15 @@ pub fn grow<T: Tiles>(tiles: &T, old: u64, fresh: &[Hash]) -> Result<Vec<(TileId
     Ok(added)
 }
 
-/// Tiles that one reader remembers: 1 MiB with all that is computed in them. A log of four million entries has that many
-/// above its lowest level.
-const HELD_MAX: usize = 64;
-
-/// A tile that was read, and the levels of the tree within it as far as they were asked for.
-struct Held(Vec<Vec<Hash>>);
-
-impl Held {
-    /// The hash at this place of the level so many above the tile's own; `None` beyond its whole subtrees.
-    fn at(&mut self, above: u32, place: u64) -> Option<Hash> {
-        let (above, place) = (above as usize, usize::try_from(place).ok()?);
-        while self.0.len() <= above {
-            let (pairs, _) = self.0.last()?.as_chunks::<2>();
-            let next = pairs.iter().map(|[left, right]| node(left, right)).collect();
-            self.0.push(next);
-        }
-        self.0.get(above)?.get(place).copied()
-    }
-}
-
-/// The hashes of a tree of a given size, out of its tiles. Remembers some of them with what was computed: proofs of
-/// neighbours cost little after the first.
-pub struct Tiled<'a, T> {
-    tiles: &'a T,
-    size: u64,
-    /// By tile level and index.
-    held: RefCell<BTreeMap<(u32, u64), Held>>,
-}
-
-impl<'a, T: Tiles> Tiled<'a, T> {
-    /// The tree of the first `size` leaves.
-    #[must_use]
-    pub fn new(tiles: &'a T, size: u64) -> Self {
-        Self { tiles, size, held: RefCell::default() }
-    }
-
-    fn within<R>(&self, level: u32, index: u64, read: impl FnOnce(&mut Held) -> R) -> Result<R, T::Error> {
-        let mut held = self.held.borrow_mut();
-        if let Some(tile) = held.get_mut(&(level, index)) {
-            return Ok(read(tile));
-        }
-        if held.len() >= HELD_MAX {
-            // Those above are few and asked for again and again.
-            held.retain(|(level, _), _| *level > 0);
-            if held.len() >= HELD_MAX {
-                held.clear();
-            }
-        }
-        let whole = self.size >> (level * TILE_HEIGHT);
-        let width = whole.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
-        let tile = self.tiles.tile(TileId { level: Some(level), index, width })?;
-        Ok(read(held.entry((level, index)).or_insert(Held(vec![tile]))))
-    }
-}
-
-impl<T: Tiles> Hashes for Tiled<'_, T> {
-    type Error = T::Error;
-
-    fn at(&self, level: u32, index: u64) -> Result<Hash, T::Error> {
-        let (tile_level, above) = (level / TILE_HEIGHT, level % TILE_HEIGHT);
-        let first = index << above;
-        // A tile that is too short, against its contract, gives a hash that no root agrees with.
-        let place = (first % TILE_WIDTH) >> above;
-        self.within(tile_level, first / TILE_WIDTH, |tile| tile.at(above, place).unwrap_or([0; 32]))
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::log::tree;
 
     /// Tiles held in memory, as wide as they were written.
     #[derive(Default)]
-    struct Shelf(BTreeMap<(u32, u64), Vec<Hash>>);
+    pub(super) struct Shelf(pub(super) BTreeMap<(u32, u64), Vec<Hash>>);
 
     impl Tiles for Shelf {
         type Error = TileId;
@@ -228,13 +176,17 @@ mod tests {
             let held = self.0.get(&(id.level.ok_or(id)?, id.index)).ok_or(id)?;
             held.get(..id.width as usize).map(<[Hash]>::to_vec).ok_or(id)
         }
+
+        fn damaged(&self, id: TileId) -> TileId {
+            id
+        }
     }
 
-    fn leaves(n: u64) -> Vec<Hash> {
+    pub(super) fn leaves(n: u64) -> Vec<Hash> {
         (0..n).map(|i| leaf(&i.to_be_bytes())).collect()
     }
 
-    fn shelf(leaves: &[Hash]) -> Shelf {
+    pub(super) fn shelf(leaves: &[Hash]) -> Shelf {
         let mut shelf = Shelf::default();
         for id in added(0, leaves.len() as u64) {
             let span = 1usize << (id.level.unwrap() * TILE_HEIGHT);
@@ -243,21 +195,6 @@ mod tests {
             shelf.0.insert((id.level.unwrap(), id.index), hashes);
         }
         shelf
-    }
-
-    #[test]
-    fn a_tree_of_tiles_is_the_tree_in_memory() {
-        for n in [1, 2, 255, 256, 257, 511, 512, 513, 65_536, 65_537, 70_000] {
-            let leaves = leaves(n);
-            let shelf = shelf(&leaves);
-            let tiled = Tiled::new(&shelf, n);
-            assert_eq!(tree::root(&tiled, n).unwrap(), root(&leaves), "{n}");
-            // With what was remembered, in any order, and more tiles than are.
-            for index in [0, n / 3, n - 1].into_iter().chain((0..n).step_by(211)).chain([n / 3]) {
-                let path = tree::inclusion(&tiled, index, n).unwrap();
-                assert!(crate::merkle::includes(&leaves[index as usize], index, n, &path, &root(&leaves)));
-            }
-        }
     }
 
     #[test]

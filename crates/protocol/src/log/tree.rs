@@ -2,6 +2,8 @@
 //!
 //! RFC 6962, section 2.1. Each proof asks for a number of hashes that grows with the logarithm of the tree.
 
+use std::convert::Infallible;
+
 use super::Hash;
 use crate::merkle::node;
 use crate::pae::sha256;
@@ -108,6 +110,78 @@ fn split(n: u64) -> u64 {
     1 << (63 - (n - 1).leading_zeros())
 }
 
+/// Leaf hashes in memory, and the hashes of all whole subtrees over them.
+#[derive(Clone)]
+pub struct Levels {
+    width: usize,
+    /// Level after level, the leaves first.
+    hashes: Vec<Hash>,
+}
+
+impl Levels {
+    /// Hashes each subtree once.
+    #[must_use]
+    pub fn over(leaves: Vec<Hash>) -> Self {
+        let (width, mut hashes) = (leaves.len(), leaves);
+        hashes.reserve_exact(width.saturating_sub(1));
+        let (mut from, mut len) = (0, width);
+        while len > 1 {
+            for left in (from..from + len - 1).step_by(2) {
+                let above = node(&hashes[left], &hashes[left + 1]);
+                hashes.push(above);
+            }
+            from += len;
+            len /= 2;
+        }
+        Self { width, hashes }
+    }
+
+    /// How many leaves there are.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The root over the leaves `place << above .. (place + 1) << above`; `None` unless all of them are there.
+    #[must_use]
+    pub fn hash(&self, above: u32, place: usize) -> Option<Hash> {
+        self.width.checked_shr(above).filter(|len| place < *len)?;
+        self.hashes.get(self.start(above) + place).copied()
+    }
+
+    /// From a level up, its subtrees as the leaves. For a width that is a multiple of theirs.
+    #[must_use]
+    pub fn from_level(&self, above: u32) -> Self {
+        let hashes = self.hashes.get(self.start(above)..).unwrap_or_default().to_vec();
+        Self { width: self.width.checked_shr(above).unwrap_or(0), hashes }
+    }
+
+    /// The root, of a width that is a power of two.
+    #[must_use]
+    pub fn top(&self) -> Option<Hash> {
+        self.hashes.last().copied()
+    }
+
+    /// Bytes of all hashes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.hashes.len() * size_of::<Hash>()
+    }
+
+    fn start(&self, above: u32) -> usize {
+        (0..above.min(usize::BITS - 1)).map(|level| self.width >> level).sum()
+    }
+}
+
+impl Hashes for Levels {
+    type Error = Infallible;
+
+    fn at(&self, level: u32, index: u64) -> Result<Hash, Infallible> {
+        // Beyond the leaves, against the contract: a hash that no root agrees with.
+        Ok(usize::try_from(index).ok().and_then(|index| self.hash(level, index)).unwrap_or([0; 32]))
+    }
+}
+
 /// The roots of the whole subtrees along the right edge: all that is needed to append, and to know the root.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Edge {
@@ -188,8 +262,6 @@ impl Edge {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use super::*;
     use crate::merkle;
 
@@ -215,11 +287,34 @@ mod tests {
             let tree = leaves(n);
             let top = root(&tree, n).unwrap();
             assert_eq!(top, merkle::root(&tree.0));
+            let levels = Levels::over(tree.0.clone());
             for i in 0..n {
                 assert_eq!(inclusion(&tree, i, n).unwrap(), merkle::path(&tree.0, i as usize));
+                assert_eq!(inclusion(&levels, i, n).unwrap(), merkle::path(&tree.0, i as usize));
             }
+            assert_eq!(root(&levels, n).unwrap(), top);
             assert_eq!(inclusion(&tree, n, n).unwrap(), Vec::<Hash>::new());
         }
+    }
+
+    #[test]
+    fn levels_hold_every_whole_subtree_and_nothing_beyond_them() {
+        for n in [0usize, 1, 2, 3, 7, 8, 31] {
+            let tree = leaves(n as u64);
+            let levels = Levels::over(tree.0.clone());
+            for above in 0..8 {
+                for place in 0..n {
+                    let whole = (place + 1) << above <= n;
+                    let expected = whole.then(|| tree.at(above, place as u64).unwrap());
+                    assert_eq!(levels.hash(above, place), expected, "{above} {place} of {n}");
+                }
+            }
+            assert_eq!((levels.hash(64, 0), levels.hash(u32::MAX, 0), levels.width()), (None, None, n));
+        }
+        let levels = Levels::over(leaves(32).0);
+        assert_eq!(levels.from_level(3).hash(1, 1), levels.hash(4, 1));
+        assert_eq!((levels.from_level(3).top(), levels.from_level(3).width()), (levels.top(), 4));
+        assert_eq!(levels.from_level(3).bytes(), 7 * 32);
     }
 
     #[test]

@@ -296,3 +296,47 @@ fn a_missing_reserve_is_made_again() {
     assert_eq!(findings, []);
     assert!(stage.path(BALLAST_FILE).exists());
 }
+
+#[test]
+fn commitments_are_those_of_the_events_whether_they_are_at_hand_or_not() {
+    let stage = Stage::new();
+    let number = |index: u64| digest(&index.to_le_bytes());
+    let add = |store: &mut DurableStore, count: u64| {
+        let first = store.event_count();
+        let leaf = |index| EventLeaf { index, commitment: number(index), sealed: vec![1] };
+        let events = (first..first + count).map(leaf).collect();
+        store.commit(&Changes { generation: store.generation(), events, ..Changes::default() }).unwrap();
+    };
+    let (mut store, _) = stage.open();
+    add(&mut store, 5);
+    drop(store);
+    // Half of them from before the start, half since.
+    let (mut store, _) = stage.open();
+    add(&mut store, 3);
+    add(&mut store, 4);
+    for from in 0..15 {
+        for limit in [0, 1, 4, 100] {
+            let expected: Vec<Hash> = (from..12.min(from + limit)).map(number).collect();
+            let found = store.commitments(from, limit as usize).unwrap();
+            assert_eq!(found, expected, "{limit} from {from}");
+        }
+    }
+    // A batch that was not taken has none.
+    stage.script.lock().unwrap().fail_append_after = Some(40);
+    commit(&mut store, vec![put(1, 11)]).unwrap_err();
+    assert_eq!(store.commitments(11, 9).unwrap(), [number(11)]);
+    // Only so many are kept.
+    while store.recent.len() < RECENT_MAX {
+        add(&mut store, 8000);
+    }
+    add(&mut store, 7);
+    let count = store.event_count();
+    assert_eq!(store.recent.len(), RECENT_MAX);
+    let oldest = count - RECENT_MAX as u64;
+    for from in [0, oldest - 1, oldest, oldest + 1, count - 1] {
+        assert_eq!(store.commitments(from, 1).unwrap(), [number(from)]);
+    }
+    stage.script.lock().unwrap().fail_sync = true;
+    commit(&mut store, vec![put(1, 11)]).unwrap_err();
+    assert!(matches!(store.commitments(count - 1, 1), Err(StoreError::Stopped)));
+}
