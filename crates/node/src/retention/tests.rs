@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clearhouse_casework::deadlines::Zone;
-use clearhouse_casework::office::hearing::{Heard, Kept, page_key};
+use clearhouse_casework::office::hearing::page_key;
 use clearhouse_casework::office::{Me, Office};
 use clearhouse_protocol::audit::{self, AuditEvent, Happening};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::ids::Digest;
+use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::limits::{DAY, OPENINGS_KEPT_MAX_SECS, OPENINGS_KEPT_SECS};
 use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_protocol::merkle;
@@ -48,7 +48,7 @@ fn page(region: &Region, origin: &str, leaves: &mut Vec<Hash>, entries: &[Entry]
     let kept = entries.iter().zip(first..).map(|((at, happening), index)| {
         let row = audit::record(happening, region.net, origin, index, *at, &mut chance());
         leaves.push(leaf_hash(&row.commitment));
-        Kept { commitment: row.commitment.to_vec(), salt: row.salt.to_vec(), opening: row.opening }
+        Kept { commitment: row.commitment.to_vec(), salt: row.salt.to_vec(), opening: row.opening, ..Kept::default() }
     });
     let entries = kept.collect();
     let root = merkle::root(leaves).to_vec();
