@@ -8,7 +8,7 @@ use clearhouse_casework::office::hearing::{Heard, Kept, page_key};
 use clearhouse_casework::office::{Me, Office};
 use clearhouse_protocol::audit::{self, AuditEvent, Happening};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::ids::Digest;
+use clearhouse_protocol::ids::{Digest, NodeId};
 use clearhouse_protocol::limits::{DAY, OPENINGS_KEPT_MAX_SECS, OPENINGS_KEPT_SECS};
 use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_protocol::merkle;
