@@ -117,3 +117,119 @@ impl Case {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clearhouse_wire::v1::{MessageType, Stage};
+
+    use super::super::fact::{ConsentRecorded, MessageOut, Opened, Recalled, ReceiptIn, RefusedHere, Stored};
+    use super::*;
+    use crate::body::samples::{self, NOW, RECEIVER};
+
+    /// A case towards the receiver, and what happened in it.
+    fn lines(facts: Vec<Fact>) -> Vec<(String, String, String)> {
+        let opened = Fact::Opened(Opened {
+            case: vec![1; 16],
+            direction: 1,
+            conversation: vec![2; 32],
+            peer_org: RECEIVER.to_vec(),
+            own_org: vec![3; 16],
+            own_node: vec![4; 16],
+            at: NOW,
+            by: None,
+        });
+        let case = Case::fold(std::iter::once(&opened).chain(&facts)).unwrap();
+        assert_eq!(case.unreadable(), 0);
+        case.consent_history().into_iter().map(|line| (line.said, line.purpose, line.classes.join(" "))).collect()
+    }
+
+    fn profile() -> Fact {
+        let body = body::prepare(&samples::profile()).ok().unwrap();
+        Fact::MessageOut(MessageOut {
+            msg_id: vec![9; 16],
+            msg_type: MessageType::VictimProfile as u32,
+            seq: 1,
+            body: body.skeleton().to_vec(),
+            at: NOW,
+            body_version: 1,
+            by: None,
+        })
+    }
+
+    fn refused(refusal: RefusalCode) -> Fact {
+        let (stage, org) = (Stage::Refused.into(), RECEIVER.to_vec());
+        Fact::ReceiptIn(ReceiptIn {
+            msg_id: vec![9; 16],
+            stage,
+            org,
+            node: vec![5; 16],
+            refusal: refusal.into(),
+            ..ReceiptIn::default()
+        })
+    }
+
+    /// What the sample's profile carries: its consents, and then what is said of the message.
+    fn of_profile(after: Vec<Fact>) -> Vec<(String, String, String)> {
+        let facts = std::iter::once(profile()).chain(after).collect();
+        lines(facts).into_iter().filter(|line| line.0 != "Given").collect()
+    }
+
+    #[test]
+    fn a_message_is_shared_when_it_got_there_and_refused_when_consent_was_why() {
+        let both = |said: &str| {
+            [("ShareProfile", "Identity Contact"), ("ShareHealth", "Health")]
+                .map(|(purpose, classes)| (said.to_owned(), purpose.to_owned(), classes.to_owned()))
+        };
+        assert_eq!(of_profile(vec![refused(RefusalCode::Consent)]), both("Refused"));
+        let stored = Fact::Stored(Stored { msg_id: vec![9; 16], node: vec![5; 16], at: NOW, ..Stored::default() });
+        assert_eq!(of_profile(vec![stored]), both("Shared"), "a line for each purpose");
+        assert_eq!(of_profile(vec![refused(RefusalCode::OutOfOrder)]), [], "not because of her");
+        let recalled = Fact::Recalled(Recalled { msg_id: vec![9; 16], at: NOW, by: None });
+        assert_eq!((of_profile(vec![recalled]), of_profile(vec![])), (vec![], vec![]), "it never left");
+    }
+
+    #[test]
+    fn what_came_without_a_consent_is_refused_here_and_says_so() {
+        let came = |code: &str| {
+            vec![Fact::RefusedHere(RefusedHere {
+                msg_id: vec![7; 16],
+                msg_type: MessageType::VictimProfile as u32,
+                seq: 1,
+                at: NOW,
+                code: code.to_owned(),
+                digest: Vec::new(),
+            })]
+        };
+        let refused = ("Refused".to_owned(), "ShareProfile".to_owned(), String::new());
+        assert_eq!(lines(came(ConsentFault::Withdrawn.code())), [refused]);
+        assert_eq!(lines(came("CH-C0701")), []);
+    }
+
+    #[test]
+    fn who_wrote_a_consent_down_first_is_its_witness() {
+        let consent = samples::consent(1, "ShareNotice", &[]);
+        let recorded = |role: &str| {
+            let by = Some(By { role: role.to_owned(), label: "Ana P.".to_owned(), ..By::default() });
+            Fact::ConsentRecorded(ConsentRecorded { consent: Some(consent.clone()), at: NOW, by })
+        };
+        let opened = Fact::Opened(Opened {
+            case: vec![1; 16],
+            direction: 1,
+            conversation: vec![2; 32],
+            peer_org: RECEIVER.to_vec(),
+            own_org: vec![3; 16],
+            own_node: vec![4; 16],
+            ..Opened::default()
+        });
+        let case = Case::fold([&opened, &recorded("ChildOfficer"), &recorded("Caseworker")]).unwrap();
+        let history = case.consent_history();
+        assert_eq!(
+            (history.len(), history[0].role.as_str(), history[0].org.as_slice()),
+            (1, "ChildOfficer", &[3; 16][..])
+        );
+        // A role that is none is kept as none, whatever the record says.
+        let case = Case::fold([&opened, &recorded("Ileana")]).unwrap();
+        assert_eq!(case.consent_history()[0].role, "");
+    }
+}
