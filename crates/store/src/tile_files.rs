@@ -153,8 +153,10 @@ impl Tiles for TileFiles {
         let path = id.path();
         let at = (from * size_of::<Hash>()) as u64;
         let read = File::open(self.dir.join(&path)).and_then(|file| file.read_exact_at(into.as_flattened_mut(), at));
-        let short = |source: &io::Error| source.kind() == io::ErrorKind::UnexpectedEof;
-        read.map_err(|source| if short(&source) { TileError::Length(path) } else { TileError::Io { path, source } })
+        read.map_err(|source| {
+            let short = source.kind() == io::ErrorKind::UnexpectedEof;
+            if short { TileError::Length(path) } else { TileError::Io { path, source } }
+        })
     }
 
     fn damaged(&self, id: TileId) -> TileError {

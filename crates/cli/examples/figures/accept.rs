@@ -23,7 +23,8 @@ use clearhouse_store::heads::{Heads, HeadsFile};
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::vault::Vault;
 use clearhouse_store::{DurableStore, Store as _};
-use clearhouse_wire::v1::StorageReceipt;
+use clearhouse_wire::v1::{DepositReply, StorageReceipt};
+use prost::Message as _;
 
 use crate::log::line;
 use crate::measure::{Outcome, Spread, micros, thread_time};
@@ -95,8 +96,8 @@ impl Desk {
         Ok(Self { office: Office::new(me.clone(), founded(region)?), ledger, key, now })
     }
 
-    /// Without receipt and leaf.
-    fn keep(&mut self, letters: Vec<Vec<u8>>, commit: &mut Cost) -> Outcome<()> {
+    /// Without receipt and leaf. Returns the answers, as they go to the network.
+    fn keep(&mut self, letters: Vec<Vec<u8>>, commit: &mut Cost) -> Outcome<Vec<Vec<u8>>> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for (nth, deposit) in read(letters)?.into_iter().enumerate() {
             let (len, mine) = (deposit.bytes.len(), &self.office.me().mailboxes);
@@ -110,18 +111,20 @@ impl Desk {
         }
         self.office.apply(&rows);
         commit.add(|| Ok(self.ledger.commit(&rows, &[], &mut chance())?))?;
-        Ok(())
+        let answer = || DepositReply { receipt: None, locked: true }.encode_to_vec();
+        Ok((0..rows.len() / 2).map(|_| answer()).collect())
     }
 
-    /// As a node accepts them. Returns what their depositors get.
-    fn accept(&mut self, letters: Vec<Vec<u8>>, commit: &mut Cost) -> Outcome<Vec<StorageReceipt>> {
+    /// As a node accepts them.
+    fn accept(&mut self, letters: Vec<Vec<u8>>, commit: &mut Cost) -> Outcome<Vec<Vec<u8>>> {
         let deposits = read(letters)?;
         let mut rng = chance();
         let mut now = Now { time: self.now, rng: &mut rng, key: &self.key };
         let (step, replies) = self.office.deposit(deposits, &mut now);
         self.office.take(&step);
         commit.add(|| Ok(self.ledger.commit(&step.rows, &step.events, &mut chance())?))?;
-        Ok(replies.into_iter().collect::<Result<_, _>>()?)
+        let answer = |receipt| DepositReply { receipt: Some(receipt), locked: true }.encode_to_vec();
+        Ok(replies.into_iter().map(|reply| reply.map(answer)).collect::<Result<_, _>>()?)
     }
 
     /// Signs for everything so far, as a tick does.
@@ -175,8 +178,14 @@ pub(crate) fn print(rounds: usize, folder: &Path, deposit: Option<f64>) -> Outco
             // A mailbox cannot tell what is sealed from what is not, so a number in it makes it another envelope.
             let letters: Vec<Vec<u8>> = (0..BATCH).map(|_| numbered(&sample, &mut count)).collect();
             let again = letters.clone();
-            round.plain.add(|| plain.keep(letters, &mut round.commits))?;
-            round.whole.add(|| whole.accept(again, &mut round.its_commits))?;
+            // By turns, so that neither always finds the memory as the other left it.
+            if batch % 2 == 0 {
+                round.plain.add(|| plain.keep(letters, &mut round.commits))?;
+                round.whole.add(|| whole.accept(again, &mut round.its_commits))?;
+            } else {
+                round.whole.add(|| whole.accept(again, &mut round.its_commits))?;
+                round.plain.add(|| plain.keep(letters, &mut round.commits))?;
+            }
             plain.empty();
             whole.empty();
             if batch % BATCHES == 0 {

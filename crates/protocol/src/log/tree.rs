@@ -33,10 +33,10 @@ pub fn root<H: Hashes>(hashes: &H, size: u64) -> Result<Hash, H::Error> {
 /// # Errors
 /// Of [`Hashes::at`].
 pub fn inclusion<H: Hashes>(hashes: &H, index: u64, size: u64) -> Result<Vec<Hash>, H::Error> {
-    let mut path = Vec::new();
     if index >= size {
-        return Ok(path);
+        return Ok(Vec::new());
     }
+    let mut path = Vec::with_capacity((u64::BITS - (size - 1).leading_zeros()) as usize);
     let (mut from, mut to) = (0, size);
     while to - from > 1 {
         let middle = from + split(to - from);
