@@ -32,8 +32,9 @@ const KILL_AT: &str = "kill-at";
 const OVER: Duration = Duration::from_secs(2);
 /// Set to another number, only every so manieth call kills.
 const EVERY: &str = "CLEARHOUSE_ERASURE_KILL_EVERY";
-/// Calls that kill while a coordinator is heard: from the decision on, over what it is told, to the keys.
-const TOLD_KILLS: [usize; 7] = [1, 2, 3, 5, 7, 10, 16];
+/// Calls that kill while a coordinator has to hear of it, from the decision on. How many calls the telling takes depends
+/// on the machine: it goes on until one kills behind it, or none does.
+const TOLD_KILLS: [usize; 11] = [1, 2, 3, 5, 7, 10, 16, 24, 36, 54, 81];
 const CONFIG: &str = "keep_content_open = true\nlog_level = \"info\"\n";
 
 fn copy(from: &Path, to: &Path) {
@@ -247,8 +248,9 @@ async fn with_a_coordinator(program: &Path) {
     let (to, o) = (region.destination.name.to_owned(), &mut region.origin);
     let opened = ask(o, Call::CaseOpen { to: to.clone() }).await;
     let stays = opened["case"].as_str().unwrap().to_owned();
-    let mut cut = BTreeSet::new();
+    let (mut cut, mut erased_cases) = (BTreeSet::new(), 0);
     for n in TOLD_KILLS {
+        erased_cases += 1;
         let opened = ask(o, Call::CaseOpen { to: to.clone() }).await;
         let gone = opened["case"].as_str().unwrap().to_owned();
         let turns = epoch(o);
@@ -268,8 +270,14 @@ async fn with_a_coordinator(program: &Path) {
         start(o).await;
         assert_eq!(ask(o, Call::CaseShow { case: stays.clone() }).await["state"], "DRAFT");
         cut.insert(stage);
+        if !["before the decision", "decided"].contains(&stage) {
+            break;
+        }
     }
-    assert!(cut.contains("decided") && cut.len() > 2, "{cut:?}");
+    assert!(
+        cut.contains("decided") && cut.len() > 2,
+        "the telling was not cut, or it took more calls than that: {cut:?}"
+    );
     // The log verifies, the erased entries with it, and its coordinator has nothing to ask.
     let began = Instant::now();
     loop {
@@ -278,7 +286,7 @@ async fn with_a_coordinator(program: &Path) {
         let erased: Vec<u64> =
             entries.iter().filter(|e| e["event"] == "erased").map(|e| e["index"].as_u64().unwrap()).collect();
         // The opening of each case.
-        assert_eq!(erased.len(), TOLD_KILLS.len(), "{list}");
+        assert_eq!(erased.len(), erased_cases, "{list}");
         if list["signed"].as_u64() >= erased.last().map(|last| last + 1) {
             for index in erased {
                 ask(&region.origin, Call::AuditProve { index }).await;
