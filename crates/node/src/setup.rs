@@ -14,6 +14,7 @@ use clearhouse_casework::office::people::{Invitee, StaffFault};
 use clearhouse_casework::office::{Me, Now, Office};
 use clearhouse_casework::roles::Role;
 use clearhouse_protocol::ceremony::{self, Application, NodeKeys, Presence};
+use clearhouse_protocol::directory::entry::{Telling, check_name};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
@@ -97,6 +98,9 @@ pub enum SetupError {
     /// The genesis does not hold.
     #[error("the genesis file does not hold: {0}. Ask the coordinator for it again and compare its eight words")]
     Genesis(RecordFault),
+    /// The working name tells what no directory may say.
+    #[error("the name cannot stand in the directory: {0}. Every member reads it; choose another")]
+    Name(#[from] Telling),
     /// A text is empty, too long, or not what it must be.
     #[error("`{0}` is not usable: 1 to {LABEL_MAX} plain characters, and a country as two capital letters")]
     Field(&'static str),
@@ -296,9 +300,7 @@ fn config_text(plan: &Plan<'_>, network: &str) -> String {
 
 fn check_plan(plan: &Plan<'_>) -> Result<(), SetupError> {
     let plain = |t: &str| !t.is_empty() && t.chars().count() <= LABEL_MAX && !t.chars().any(char::is_control);
-    if !plain(plan.label) {
-        return Err(SetupError::Field("name"));
-    }
+    check_name(plan.label)?;
     if plan.country.len() != 2 || !plan.country.bytes().all(|c| c.is_ascii_uppercase()) {
         return Err(SetupError::Field("country"));
     }

@@ -15,6 +15,7 @@ use clearhouse_node::clock::{Clock as _, SystemClock, chance};
 use clearhouse_node::config::Config;
 use clearhouse_node::setup::{self, Made, Plan, files as names};
 use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::directory::entry::{check_name, is_code};
 use clearhouse_protocol::ids::Net;
 use clearhouse_store::keyfile::{KdfCost, NewSlot, Opens};
 use clearhouse_store::passphrase::{Credential, Passphrase};
@@ -55,7 +56,7 @@ pub(crate) struct Init {
     /// The network's id, as compared on paper or by voice
     #[arg(long, value_name = "HEX")]
     network: Option<String>,
-    /// The organisation's working name; a pseudonym where a shelter needs one
+    /// The organisation's working name; a pseudonym where a shelter needs one, never an address
     #[arg(long, value_name = "NAME")]
     name: String,
     /// The organisation's country, two letters
@@ -161,9 +162,13 @@ impl Init {
         if let Some(bad) = self.languages.iter().find(|l| !is_language(l)) {
             return wrong(format!("--language {bad} is not a language of ISO 639-2, such as ron, srp or eng."));
         }
-        let word = |w: &&String| w.is_empty() || !w.chars().all(|c| c.is_ascii_alphanumeric());
-        if let Some(bad) = self.roles.iter().chain(&self.competences).find(word) {
+        if let Some(bad) = self.roles.iter().chain(&self.competences).find(|word| !is_code(word)) {
             return wrong(format!("'{bad}' is not one word such as Origin or LegalAid."));
+        }
+        if let Err(tells) = check_name(&self.name) {
+            return wrong(format!(
+                "--name cannot stand in the directory: {tells}. Every member reads it; choose another."
+            ));
         }
         if let Some(name) = self.admin_name.as_ref().filter(|name| !is_label(name)) {
             return wrong(format!("--admin-name '{name}' is not one to four words of letters, such as 'Vera S.'."));

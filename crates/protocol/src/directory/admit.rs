@@ -5,6 +5,7 @@
 
 use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
 
+use super::entry::{CODES_MAX, Telling, check_name, is_code};
 use super::held::{Held, Place};
 use super::{Directory, Entry};
 use crate::audit;
@@ -51,6 +52,9 @@ pub enum RecordFault {
     /// A field outside its limits: an identifier, a lifetime, a count, a text.
     #[error("a field is outside its limits")]
     Field,
+    /// A text that tells where somebody is or how to reach them.
+    #[error("{0}")]
+    Tells(#[from] Telling),
     /// A critical extension that we do not know.
     #[error("a critical extension this version does not know")]
     Extension,
@@ -198,10 +202,10 @@ impl Directory {
         self.same_net(&org.net)?;
         let id = org_id(&org.org_id)?;
         no_critical(&org.extensions)?;
-        let texts = org.roles.iter().chain(&org.competences).chain([&org.label, &org.country]);
-        if !org.country.bytes().all(|c| c.is_ascii_uppercase()) || org.country.len() != 2 || !short(texts) {
+        if !is_country(&org.country) || !codes(&org.roles) || !codes(&org.competences) {
             return Err(RecordFault::Field);
         }
+        check_name(&org.label)?;
         lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
         VerifyKey::admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
@@ -312,7 +316,7 @@ impl Directory {
         self.same_net(&revocation.net)?;
         no_critical(&revocation.extensions)?;
         let subject: [u8; 16] = revocation.subject.as_slice().try_into().map_err(|_| RecordFault::Field)?;
-        if !short([&revocation.reason]) {
+        if !is_code(&revocation.reason) {
             return Err(RecordFault::Field);
         }
         let coordinators = signed::count(media::REVOCATION, signed, &self.coordinators)?.len();
@@ -369,16 +373,16 @@ fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
     lifetime(policy.not_before, policy.not_after, RECORD_LIFE_SECS)?;
     let n = policy.coordinators.len();
     let thresholds = [policy.k_accredit, policy.k_revoke, policy.k_root];
-    let texts = policy.coordinators.iter().map(|c| &c.country).chain([&policy.label]);
     let sound = (1..=16).contains(&n)
         && thresholds.iter().all(|k| (1..=n).contains(&as_usize(*k)))
         && policy.kind() != NetworkKind::Unspecified
         && policy.allowed_suites.contains(&policy.min_suite)
         && (policy.witness_policy.is_empty() || Policy::parse(&policy.witness_policy).is_ok())
-        && short(texts);
+        && policy.coordinators.iter().all(|c| is_country(&c.country));
     if !sound {
         return Err(RecordFault::Field);
     }
+    check_name(&policy.label)?;
     let mut keys = Vec::with_capacity(n);
     for coordinator in &policy.coordinators {
         let key = VerifyKey::admit(&coordinator.accreditation_pk)?;
@@ -397,13 +401,29 @@ fn check_descriptor_fields(descriptor: &Descriptor) -> Result<(), RecordFault> {
     let sound = (1..=2).contains(&descriptor.tls_pks.len())
         && (1..=MAILBOXES_MAX).contains(&mailboxes.len())
         && mailboxes.iter().all(|m| m.id.len() == 16 && m.node_id.len() == 16)
-        && short(mailboxes.iter().map(|m| &m.endpoint).chain(&descriptor.languages))
+        && short(mailboxes.iter().map(|m| &m.endpoint))
+        && descriptor.languages.len() <= CODES_MAX
+        && descriptor.languages.iter().all(|language| is_language(language))
         && (1..=PREKEY_WEEKS as usize + 1).contains(&weeks.len())
         && weeks.windows(2).all(|w| w[0] < w[1])
         && descriptor.prekeys.iter().all(|p| p.sha256.len() == 32)
         && (1..=16).contains(&descriptor.suites.len())
         && descriptor.reads.len() <= 64;
     if sound { Ok(()) } else { Err(RecordFault::Field) }
+}
+
+fn codes(codes: &[String]) -> bool {
+    codes.len() <= CODES_MAX && codes.iter().all(|code| is_code(code))
+}
+
+/// ISO 3166-1 alpha-2, or XK.
+fn is_country(country: &str) -> bool {
+    country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase())
+}
+
+/// ISO 639-2.
+fn is_language(language: &str) -> bool {
+    language.len() == 3 && language.bytes().all(|c| c.is_ascii_lowercase())
 }
 
 fn short<'a>(texts: impl IntoIterator<Item = &'a String>) -> bool {

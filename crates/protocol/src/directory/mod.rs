@@ -6,6 +6,7 @@
 //! Inclusion proofs in coordinators' logs are demanded once those logs exist.
 
 mod admit;
+pub mod entry;
 mod held;
 mod lookup;
 mod witnesses;

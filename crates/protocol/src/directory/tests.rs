@@ -1,6 +1,7 @@
 //! Attacks on the directory that this version answers: keys, thresholds, versions, networks.
 mod contested;
 
+use super::entry::Telling;
 use super::*;
 use crate::ceremony::{self, Application};
 use crate::fixture::{Member, NOW, Region, member_records};
@@ -262,4 +263,35 @@ fn a_bundle_brings_a_stranger_to_the_same_directory() {
     }
     assert!(fresh.recipient(m.org, m.node, NOW).is_ok());
     assert_eq!(member_records(region.net, m, 1, &region.coordinators).len(), 3);
+}
+
+#[test]
+fn what_tells_where_or_who_is_refused_at_admission_whoever_signed_it() {
+    let region = Region::new(1, 1);
+    let m = &region.members[0];
+    let refused = |change: fn(&mut OrgRecord)| fault(&region, &next_org(&region, m, change, &coordinators(&region)));
+    let tells = |telling| Some(RecordFault::Tells(telling));
+    assert_eq!(refused(|r| r.label = "Shelter, Strada Lungă 12".into()), tells(Telling::Address));
+    assert_eq!(refused(|r| r.label = "House 44.4268".into()), tells(Telling::Coordinates));
+    assert_eq!(refused(|r| r.label = String::new()), tells(Telling::Length));
+    for change in [
+        (|r| r.roles.push("at Strada Lunga".into())) as fn(&mut OrgRecord),
+        |r| r.competences.push("Ana Popescu".into()),
+        |r| r.competences = vec!["Shelter".into(); entry::CODES_MAX + 1],
+        |r| r.country = "Ro".into(),
+    ] {
+        assert_eq!(refused(change), Some(RecordFault::Field));
+    }
+    // A code that this version does not know is a newer one's.
+    assert_eq!(refused(|r| r.competences.push("NightShelter".into())), None);
+    let ended = |reason: &str| {
+        let signed = ceremony::revoke(region.net, wire::SubjectKind::Node, m.node.0, reason, NOW, &[&m.root]);
+        fault(&region, &signed)
+    };
+    assert_eq!((ended("Compromised"), ended("Ana left with the keys")), (None, Some(RecordFault::Field)));
+    let mut descriptor = region.directory.descriptor(m.node).unwrap().clone();
+    descriptor.serial += 1;
+    descriptor.languages.push("Ana".into());
+    let signed = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &m.sign);
+    assert_eq!(fault(&region, &signed), Some(RecordFault::Field));
 }
