@@ -153,7 +153,12 @@ SCHEMAS = {
         9: ("reads", Many("Readable")),
         10: ("expires", U64),
         11: ("extensions", Many("Extension")),
+        12: ("attested", U64),
+        13: ("duty", Many("DutyHours")),
+        14: ("alternate", TEXT),
+        15: ("child_places", U32),
     },
+    "DutyHours": {1: ("day", U32), 2: ("from_minute", U32), 3: ("until_minute", U32)},
     "Prekey": {1: ("week", U64), 2: ("pk", BYTES)},
     "Revocation": {
         1: ("net", BYTES),

@@ -257,7 +257,7 @@ impl From<SetupError> for Trouble {
             SetupError::Exists(_) => Self::new(Code::Exists, text, "clearhouse status --node DIR"),
             SetupError::Genesis(_) => Self::new(Code::Record, text, "clearhouse directory verify FILE --genesis FILE"),
             SetupError::Staff(_) => Self::new(Code::WhoActs, text, "clearhouse init --help"),
-            SetupError::Field(_) => Self::new(Code::Arguments, text, "clearhouse init --help"),
+            SetupError::Name(_) | SetupError::Field(_) => Self::new(Code::Arguments, text, "clearhouse init --help"),
             SetupError::Keys(_) => Self::new(Code::Secret, text, "clearhouse init --help"),
             SetupError::File { .. } | SetupError::Heads(_) | SetupError::Store(_) | SetupError::Generation => {
                 Self::new(Code::File, text, "clearhouse init --help")

@@ -45,6 +45,9 @@ pub enum Call {
     DirectoryExport { org: Option<String> },
     /// Asks every known node for its newest records, now. Answers `ch.import/1`.
     DirectoryRefresh,
+    /// Says that this organisation's entry is right, and changes what is given: duty hours (day 0 to 7, minutes of the day
+    /// in UTC), the role to ask for when nobody answers, places for children. Answers `ch.attested/1`.
+    DirectoryAttest { duty: Option<Vec<[u32; 3]>>, alternate: Option<String>, child_places: Option<bool> },
     /// Opens a case towards an organisation, by id or label. Answers `ch.case-code/1`.
     CaseOpen { to: String },
     /// The cases. Answers `ch.cases/1`.

@@ -13,7 +13,7 @@ use clearhouse_casework::body::versions;
 use clearhouse_casework::office::people::{Invitee, StaffFault};
 use clearhouse_casework::office::{Me, Now, Office};
 use clearhouse_casework::roles::Role;
-use clearhouse_protocol::ceremony::{self, Application, NodeKeys, Presence};
+use clearhouse_protocol::ceremony::{self, Application, Attested, NodeKeys, Presence};
 use clearhouse_protocol::directory::entry::{Telling, check_name};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
@@ -188,12 +188,13 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
         prekeys: &prekeys,
         languages: plan.languages,
         reads: &readable(),
+        attested: &Attested { at: now, ..Attested::default() },
     };
     let bundle = wire::RecordBundle {
         records: vec![
             ceremony::accredit(net, &application, &[], now),
             ceremony::certify(net, org, node, &node_keys, &root, now).map_err(|_| SetupError::Generation)?,
-            ceremony::describe(net, &presence, &sign, now),
+            ceremony::describe(net, &presence, &sign, 0, now),
         ],
         prekeys: prekeys.iter().map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() }).collect(),
     };

@@ -4,8 +4,8 @@
 //! stores a key or reads a clock.
 
 use clearhouse_wire::v1::{
-    Coordinator, Descriptor, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash, Readable, Revocation, RootPolicy,
-    Signed, SubjectKind,
+    ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash, Readable,
+    Revocation, RootPolicy, Signed, SubjectKind,
 };
 use prost::Message;
 
@@ -175,17 +175,57 @@ pub struct Presence<'a> {
     pub languages: &'a [String],
     /// Message types it reads, each with the highest version.
     pub reads: &'a [(u32, u32)],
+    /// What its people say of it, and when they last did.
+    pub attested: &'a Attested,
 }
 
-/// A descriptor with the serial of `now`'s hour, valid 35 days.
+/// What a person at an organisation attests: that the entry is as they would have it, and this.
+#[derive(Clone, Default, PartialEq)]
+pub struct Attested {
+    /// When, unix seconds; 0 never.
+    pub at: u64,
+    /// When somebody answers, UTC.
+    pub duty: Vec<DutyHours>,
+    /// The role to ask for when nobody does: a code.
+    pub alternate: String,
+    /// Whether they have places for children; `None` when nobody said.
+    pub child_places: Option<bool>,
+}
+
+impl Attested {
+    /// What a descriptor says.
+    #[must_use]
+    pub fn of(descriptor: &Descriptor) -> Self {
+        Self {
+            at: descriptor.attested,
+            duty: descriptor.duty.clone(),
+            alternate: descriptor.alternate.clone(),
+            child_places: match descriptor.child_places() {
+                ChildPlaces::Unspecified => None,
+                ChildPlaces::Yes => Some(true),
+                ChildPlaces::No => Some(false),
+            },
+        }
+    }
+
+    fn child_places(&self) -> ChildPlaces {
+        match self.child_places {
+            None => ChildPlaces::Unspecified,
+            Some(true) => ChildPlaces::Yes,
+            Some(false) => ChildPlaces::No,
+        }
+    }
+}
+
+/// A descriptor with the serial of `now`'s hour, or the first after `held`, the serial of the one before; valid 35 days.
 #[must_use]
-pub fn describe(net: Net, p: &Presence<'_>, key: &SigningKey, now: u64) -> Signed {
+pub fn describe(net: Net, p: &Presence<'_>, key: &SigningKey, held: u64, now: u64) -> Signed {
     let mailbox = |(id, node, endpoint): &(MailboxId, NodeId, String)| Mailbox {
         id: id.to_vec(),
         node_id: node.to_vec(),
         endpoint: endpoint.clone(),
     };
-    let serial = now / HOUR;
+    let serial = (now / HOUR).max(held.saturating_add(1));
     let descriptor = Descriptor {
         net: net.to_vec(),
         node_id: p.node.to_vec(),
@@ -202,6 +242,26 @@ pub fn describe(net: Net, p: &Presence<'_>, key: &SigningKey, now: u64) -> Signe
         reads: p.reads.iter().map(|(msg_type, max)| Readable { msg_type: *msg_type, max_version: *max }).collect(),
         expires: serial * HOUR + DESCRIPTOR_LIFE_SECS,
         extensions: vec![],
+        attested: p.attested.at,
+        duty: p.attested.duty.clone(),
+        alternate: p.attested.alternate.clone(),
+        child_places: p.attested.child_places().into(),
+    };
+    sign(media::DESCRIPTOR, descriptor.encode_to_vec(), key)
+}
+
+/// The descriptor after `held`, the same but for what a person attests now.
+#[must_use]
+pub fn attest(held: &Descriptor, said: &Attested, key: &SigningKey, now: u64) -> Signed {
+    let serial = (now / HOUR).max(held.serial.saturating_add(1));
+    let descriptor = Descriptor {
+        serial,
+        expires: serial * HOUR + DESCRIPTOR_LIFE_SECS,
+        attested: said.at,
+        duty: said.duty.clone(),
+        alternate: said.alternate.clone(),
+        child_places: said.child_places().into(),
+        ..held.clone()
     };
     sign(media::DESCRIPTOR, descriptor.encode_to_vec(), key)
 }

@@ -7,7 +7,7 @@ use clearhouse_wire::v1::{NetworkKind, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::ceremony::{self, Application, Founder, NodeKeys, Presence, Thresholds};
+use crate::ceremony::{self, Application, Attested, Founder, NodeKeys, Presence, Thresholds};
 use crate::directory::Directory;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, PrekeySecret, SigningKey};
@@ -176,10 +176,11 @@ fn records_of(net: Net, m: &Member, n: usize, roles: &[&str], coordinators: &[Si
         prekeys: &prekeys,
         languages: &["ron".to_owned()],
         reads: &[2, 3, 4, 6, 9, 10, 17, 100, 101, 102, 103, 104].map(|t| (t, 1)),
+        attested: &Attested { at: NOW, ..Attested::default() },
     };
     [
         ceremony::accredit(net, &application, &keys, NOW),
         ceremony::certify(net, m.org, m.node, &m.keys(), &m.root, NOW).expect("fresh keys are sound"),
-        ceremony::describe(net, &presence, &m.sign, NOW),
+        ceremony::describe(net, &presence, &m.sign, 0, NOW),
     ]
 }

@@ -68,6 +68,10 @@ pub const SIGNATURES_MAX: usize = 16;
 pub const RECORD_MAX: usize = 64 << 10;
 /// Records in one bundle.
 pub const BUNDLE_MAX: usize = 512;
+/// After so long without a person's word that it is so, an entry of the directory is not used for anybody new.
+pub const ATTESTED_SECS: u64 = 90 * DAY;
+/// Duty hours of one descriptor: two stretches a day.
+pub const DUTY_MAX: usize = 14;
 /// Mailboxes of one descriptor.
 pub const MAILBOXES_MAX: usize = 3;
 /// Longest short text in a record: a label, a role, an endpoint.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::ceremony::{Attested, attest};
 use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
 use clearhouse_protocol::ids::Digest;
 use clearhouse_protocol::limits::BUNDLE_MAX;
@@ -14,6 +15,7 @@ use rand_core::CryptoRng;
 
 use super::{Effect, Now, Office, Step};
 use crate::deadlines::Deadlines;
+use crate::roles::Actor;
 
 /// What became of a bundle of records.
 #[derive(Default)]
@@ -79,6 +81,26 @@ impl Office {
             step.effects.push(Effect::DirectoryChanged);
         }
         (step, intake)
+    }
+
+    /// Says that this organisation's entry is right: publishes a descriptor of this node with what a person attests.
+    ///
+    /// # Errors
+    /// `None` when nothing describes this node yet; otherwise [`RecordFault`], and nothing changes.
+    pub fn attest<R: CryptoRng>(
+        &self,
+        said: &Attested,
+        actor: &Actor,
+        now: &mut Now<'_, R>,
+    ) -> Result<Step, Option<RecordFault>> {
+        let held = self.directory.descriptor(self.me.node).ok_or(None)?;
+        let records = vec![attest(held, said, now.key, now.time)];
+        let (mut step, intake) = self.admit(&wire::RecordBundle { records, prekeys: Vec::new() }, now);
+        if let Some((_, fault)) = intake.refused.first() {
+            return Err(Some(*fault));
+        }
+        self.record(&mut step, &Happening::of(AuditEvent::LocalAct).by(actor.role.code()), now);
+        Ok(step)
     }
 
     /// Takes one kept record back into memory. It was checked when it came and is checked again here: a store that

@@ -15,6 +15,7 @@ use rand_core::CryptoRng;
 
 use super::cases::{Document, FactWriter, document_row};
 use super::desk::{Attached, Stop};
+use super::witness::is_disclosure;
 use super::{Effect, Now, Office, Step};
 use crate::body::{self, BODY_VERSION, CheckedBody};
 use crate::case::Case;
@@ -58,6 +59,9 @@ impl Office {
         let to = self.directory.recipient(parcel.to.0, parcel.to.1, now.time).map_err(Stop::Route)?;
         if self.is_withheld(parcel.to.1, parcel.msg_type) {
             return Err(Stop::Route(RouteFault::Suspended));
+        }
+        if is_disclosure(parcel.msg_type) && self.directory.is_stale(parcel.to.1, now.time) {
+            return Err(Stop::Route(RouteFault::Stale));
         }
         if !to.reads.iter().any(|(t, v)| *t == parcel.msg_type && *v >= parcel.body_version) {
             return Err(Stop::CannotRead);

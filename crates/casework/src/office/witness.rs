@@ -153,8 +153,7 @@ impl Office {
     /// about a person. What serves somebody already on her way goes, and so does her own word: not to send it would be
     /// the greater harm.
     pub(super) fn is_withheld(&self, node: NodeId, msg_type: u32) -> bool {
-        let discloses = [MessageType::ReturnNotice, MessageType::VictimProfile].map(|kind| kind as u32);
-        self.directory.is_suspended(node) && discloses.contains(&msg_type)
+        self.directory.is_suspended(node) && is_disclosure(msg_type)
     }
 
     /// Whether a message in the outbox waits because its receiver was suspended since it was queued. It stays there, in
@@ -183,6 +182,11 @@ impl Office {
         self.record(step, &happening, now);
         step.effects.push(Effect::DirectoryChanged);
     }
+}
+
+/// Whether a message tells its receiver something new about a person.
+pub(super) fn is_disclosure(msg_type: u32) -> bool {
+    [MessageType::ReturnNotice, MessageType::VictimProfile].map(|kind| kind as u32).contains(&msg_type)
 }
 
 /// The proof out of the head that was cosigned and the request that does not continue it.

@@ -2,12 +2,13 @@
 //! signing and ending accreditations, verifying a file of records.
 
 pub(crate) mod ceremony;
+mod duty;
 pub(crate) mod records;
 mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use clearhouse_node::calls::Call;
 use serde_json::{Value, json};
 
@@ -75,6 +76,23 @@ Examples:
   clearhouse directory refresh
   clearhouse directory refresh --as ana")]
     Refresh,
+    /// Say that this organisation's entry is right, and change what is given
+    #[command(after_help = "\
+Examples:
+  clearhouse directory attest
+  clearhouse directory attest --duty mon-fri=08:00-16:00 --duty sat=09:00-12:00
+  clearhouse directory attest --alternate ChildOfficer --child-places no")]
+    Attest {
+        /// When somebody answers, in UTC; can be repeated, and takes the place of all before
+        #[arg(long, value_name = "DAYS=HH:MM-HH:MM", value_parser = duty::parse)]
+        duty: Vec<duty::Stretch>,
+        /// The role to ask for when nobody answers, never a name
+        #[arg(long, value_name = "ROLE")]
+        alternate: Option<String>,
+        /// Whether there are places for children
+        #[arg(long, value_enum, value_name = "YES|NO")]
+        child_places: Option<YesNo>,
+    },
     /// Verify a file of records without a node; exit code 8 if one does not hold
     #[command(after_help = "\
 Examples:
@@ -120,6 +138,15 @@ Examples:
     Revoke(ceremony::Revoke),
 }
 
+/// A plain answer.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum YesNo {
+    /// There are
+    Yes,
+    /// There are none
+    No,
+}
+
 impl Directory {
     pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         let reply = match self.act {
@@ -140,6 +167,11 @@ impl Directory {
                 let bytes = bytes_of(&reply, "bundle")?;
                 files::write_new(&out, &bytes)?;
                 json!({"schema": "ch.saved/1", "file": out.display().to_string(), "bytes": bytes.len()})
+            }
+            Act::Attest { duty, alternate, child_places } => {
+                let duty = (!duty.is_empty()).then(|| duty.iter().flat_map(duty::Stretch::days).collect());
+                let child_places = child_places.map(|said| said == YesNo::Yes);
+                Node::find(&app.global)?.ask_as(app, Call::DirectoryAttest { duty, alternate, child_places }).await?
             }
             Act::Refresh => Node::find(&app.global)?.ask_as(app, Call::DirectoryRefresh).await?,
             Act::Verify(verify) => return verify.run(app),

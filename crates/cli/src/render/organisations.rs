@@ -43,10 +43,36 @@ pub(super) fn organisation(v: &Value) -> String {
                 ("node", text(node, "node")),
                 ("reached at", text(node, "endpoints")),
                 ("languages", text(node, "languages")),
+                ("answers", text(node, "duty")),
+                ("otherwise ask", text(node, "alternate")),
+                ("for children", child_places(node)),
+                ("confirmed", text(node, "attested")),
                 ("state", text(node, "state")),
             ],
         );
     }
+    out
+}
+
+fn child_places(v: &Value) -> String {
+    match v.get("child_places").and_then(Value::as_bool) {
+        Some(true) => "places".to_owned(),
+        Some(false) => "no places".to_owned(),
+        None => String::new(),
+    }
+}
+
+pub(super) fn attested(v: &Value) -> String {
+    let mut out = pairs(
+        0,
+        &[
+            ("confirmed", text(v, "attested")),
+            ("answers", text(v, "duty")),
+            ("otherwise ask", text(v, "alternate")),
+            ("for children", child_places(v)),
+        ],
+    );
+    out += &format!("Others rely on it until {}. Say it again before.\n", text(v, "stale_from"));
     out
 }
 

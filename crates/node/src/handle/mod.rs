@@ -5,6 +5,7 @@
 
 mod acts;
 mod alarms;
+mod attest;
 mod audit;
 mod erasing;
 mod evidence;
@@ -188,6 +189,9 @@ impl<S: Store + 'static> Handle<S> {
             Call::UserLeave { login } => self.leave(actor, login).await,
             Call::DirectoryImport { bundle } => self.directory_import(&actor, &bundle).await,
             Call::DirectoryRefresh => self.directory_refresh().await,
+            Call::DirectoryAttest { duty, alternate, child_places } => {
+                self.attest(actor, duty, alternate, child_places).await
+            }
             Call::CaseOpen { to } => self.case_open(actor, to).await,
             Call::CaseList => self.case_list(actor).await,
             Call::CaseShow { case } => self.case_show(actor, case).await,
@@ -313,7 +317,11 @@ fn route_code(fault: RouteFault) -> &'static str {
     match fault {
         RouteFault::Unknown => "CH-N0102",
         RouteFault::Revoked | RouteFault::Suspended | RouteFault::Contested => "CH-R0104",
-        RouteFault::Expired | RouteFault::NoDescriptor | RouteFault::NoPrekey | RouteFault::NoSuite => "CH-R0105",
+        RouteFault::Expired
+        | RouteFault::NoDescriptor
+        | RouteFault::NoPrekey
+        | RouteFault::NoSuite
+        | RouteFault::Stale => "CH-R0105",
     }
 }
 
@@ -327,6 +335,10 @@ fn route_next(fault: RouteFault) -> &'static str {
         RouteFault::Suspended => {
             "Nothing new about a person goes to their node until the coordinators have decided. Ask your coordinator; \
              who is on her way already can still be written about."
+        }
+        RouteFault::Stale => {
+            "Phone them and ask that somebody says `clearhouse directory attest` there: nobody new is entrusted to an entry \
+             that nobody stands by. Who is on her way already can still be written about."
         }
         RouteFault::Contested => {
             "Somebody signed two truths. Nothing goes there until the coordinators publish a higher version; phone them, and \

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::records::Intake;
 use clearhouse_casework::roles::Actor;
-use clearhouse_protocol::ceremony::{Presence, describe};
+use clearhouse_protocol::ceremony::{Attested, Presence, describe};
 use clearhouse_protocol::directory::{Directory, RouteFault};
 use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
@@ -29,7 +30,10 @@ const DESCRIPTOR_RENEW_SECS: u64 = DAY;
 /// Whether a node can be written to about a person it knows nothing of.
 fn state(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Result<(), RouteFault> {
     directory.recipient(org, node, now)?;
-    if directory.is_suspended(node) { Err(RouteFault::Suspended) } else { Ok(()) }
+    if directory.is_suspended(node) {
+        return Err(RouteFault::Suspended);
+    }
+    if directory.is_stale(node, now) { Err(RouteFault::Stale) } else { Ok(()) }
 }
 
 impl<S: Store + 'static> Handle<S> {
@@ -76,7 +80,12 @@ impl<S: Store + 'static> Handle<S> {
                         Ok(_) => "usable now".to_owned(),
                         Err(fault) => fault.to_string(),
                     };
-                    json!({"node": node.to_string(), "endpoints": mailboxes, "languages": languages, "state": state})
+                    let said = d.map(Attested::of).unwrap_or_default();
+                    json!({
+                        "node": node.to_string(), "endpoints": mailboxes, "languages": languages, "state": state,
+                        "attested": (said.at > 0).then(|| show_time(said.at)), "duty": duty_hours(&said),
+                        "alternate": said.alternate, "child_places": said.child_places,
+                    })
                 })
                 .collect();
             let bundle = directory.bundle(id);
@@ -192,9 +201,12 @@ impl<S: Store + 'static> Handle<S> {
                 prekeys: &prekeys,
                 languages: &languages,
                 reads: &readable(),
+                // What people said of it stays said until they say it anew.
+                attested: &current.map(Attested::of).unwrap_or_default(),
             };
+            let held = current.map_or(0, |held| held.serial);
             let bundle = wire::RecordBundle {
-                records: vec![describe(me.net, &presence, now.key, now.time)],
+                records: vec![describe(me.net, &presence, now.key, held, now.time)],
                 prekeys: prekeys
                     .iter()
                     .map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() })
@@ -209,6 +221,19 @@ impl<S: Store + 'static> Handle<S> {
         let (keys, prekeys) = (Arc::clone(&self.keys), self.prekeys.clone());
         let _ = tokio::task::spawn_blocking(move || lock(&keys).content().map(|c| prekeys.unlock(c))).await;
     }
+}
+
+/// The days of duty hours by their number.
+const DAYS: [&str; 8] = ["every day", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// Duty hours as people read them, one line for each stretch.
+pub(super) fn duty_hours(said: &Attested) -> Vec<String> {
+    let clock = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let line = |hours: &wire::DutyHours| {
+        let day = usize::try_from(hours.day).ok().and_then(|day| DAYS.get(day)).unwrap_or(&"?");
+        format!("{day} {}-{} UTC", clock(hours.from_minute), clock(hours.until_minute))
+    };
+    said.duty.iter().map(line).collect()
 }
 
 struct Missing;

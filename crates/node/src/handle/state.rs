@@ -67,6 +67,7 @@ impl<S: Store + 'static> Handle<S> {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
             let mut seen = Vec::new();
+            let own_entry = office.directory().descriptor(me.node).is_some();
             if let Err(fault) = office.directory().signing_key(me.org, me.node, now) {
                 let next = "Send application.record to your coordinators and import what comes back.";
                 seen.push(finding_of("CH-D0201", format!("This node is not accredited: {fault}."), next, true));
@@ -75,6 +76,11 @@ impl<S: Store + 'static> Handle<S> {
             if policy.not_after < now + 30 * DAY {
                 let text = format!("The network's policy ends on {}.", show_time(policy.not_after));
                 seen.push(finding_of("CH-D0202", text, "Import the next policy from a coordinator.", true));
+            }
+            if office.directory().is_stale(me.node, now + 15 * DAY) && own_entry {
+                let text = "Nobody here has confirmed this organisation's entry for long.".to_owned();
+                let next = "After 90 days nobody sends it a new case. Look at it and say: clearhouse directory attest";
+                seen.push(finding_of("CH-D0205", text, next, true));
             }
             for two in office.directory().contested() {
                 let what = match two[0].payload_type.as_str() {

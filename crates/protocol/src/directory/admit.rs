@@ -3,7 +3,9 @@
 //! Order of every check: type, signatures, canonical payload, this network, admission of keys, version chain,
 //! lifetimes. Time decides nothing here but fast-forward: an expired record is kept and simply not usable.
 
-use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind};
+use clearhouse_wire::v1::{
+    Descriptor, DutyHours, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind,
+};
 
 use super::entry::{CODES_MAX, Telling, check_name, is_code};
 use super::held::{Held, Place};
@@ -13,7 +15,8 @@ use crate::ids::{KeyId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
 use crate::limits::{
-    DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, HOUR, LABEL_MAX, MAILBOXES_MAX, PREKEY_WEEKS, RECORD_LIFE_SECS,
+    DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, DUTY_MAX, HOUR, LABEL_MAX, MAILBOXES_MAX, PREKEY_WEEKS,
+    RECORD_LIFE_SECS,
 };
 use crate::log::policy::Policy;
 use crate::pae::sha256;
@@ -291,7 +294,9 @@ impl Directory {
         if serial_time > now.saturating_add(DESCRIPTOR_AHEAD_SECS) {
             return Err(RecordFault::Broken);
         }
-        if descriptor.expires > serial_time.saturating_add(DESCRIPTOR_LIFE_SECS) {
+        // What is said tomorrow is said in tomorrow's descriptor.
+        let attested_ahead = descriptor.attested > serial_time.saturating_add(DESCRIPTOR_AHEAD_SECS);
+        if descriptor.expires > serial_time.saturating_add(DESCRIPTOR_LIFE_SECS) || attested_ahead {
             return Err(RecordFault::Field);
         }
         for pk in &descriptor.tls_pks {
@@ -408,7 +413,10 @@ fn check_descriptor_fields(descriptor: &Descriptor) -> Result<(), RecordFault> {
         && weeks.windows(2).all(|w| w[0] < w[1])
         && descriptor.prekeys.iter().all(|p| p.sha256.len() == 32)
         && (1..=16).contains(&descriptor.suites.len())
-        && descriptor.reads.len() <= 64;
+        && descriptor.reads.len() <= 64
+        && descriptor.duty.len() <= DUTY_MAX
+        && descriptor.duty.iter().all(is_duty)
+        && (descriptor.alternate.is_empty() || is_code(&descriptor.alternate));
     if sound { Ok(()) } else { Err(RecordFault::Field) }
 }
 
@@ -419,6 +427,10 @@ fn codes(codes: &[String]) -> bool {
 /// ISO 3166-1 alpha-2, or XK.
 fn is_country(country: &str) -> bool {
     country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase())
+}
+
+fn is_duty(hours: &DutyHours) -> bool {
+    hours.day <= 7 && hours.from_minute < hours.until_minute && hours.until_minute <= 24 * 60
 }
 
 /// ISO 639-2.

@@ -6,7 +6,7 @@
 use super::Directory;
 use crate::ids::{MailboxId, NodeId, OrgId, PrekeyId};
 use crate::keys::{Prekey, VerifyKey};
-use crate::limits::WEEK;
+use crate::limits::{ATTESTED_SECS, WEEK};
 
 /// Why a node may not be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum RouteFault {
     /// Two contradicting records of it are held, and none before them; or two policies of one version are.
     #[error("two different records of it are signed: neither counts")]
     Contested,
+    /// Nobody there has said for [`ATTESTED_SECS`] that its entry is right: not used for anybody new.
+    #[error("not confirmed by its people for 90 days")]
+    Stale,
     /// Its log showed two histories: nothing new about a person goes there.
     #[error("suspended: its log was shown with two histories")]
     Suspended,
@@ -142,6 +145,12 @@ impl Directory {
     #[must_use]
     pub fn org_of(&self, node: NodeId) -> Option<OrgId> {
         OrgId::try_from(self.cert(node)?.org_id.as_slice()).ok()
+    }
+
+    /// Whether nobody at a node has said for [`ATTESTED_SECS`] that its entry is right. One without a descriptor is.
+    #[must_use]
+    pub fn is_stale(&self, node: NodeId, now: u64) -> bool {
+        self.descriptor(node).is_none_or(|d| d.attested.saturating_add(ATTESTED_SECS) <= now)
     }
 
     /// Whether a revocation of this organisation, node or key id is in force.

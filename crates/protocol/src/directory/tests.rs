@@ -7,6 +7,7 @@ use crate::ceremony::{self, Application};
 use crate::fixture::{Member, NOW, Region, member_records};
 use crate::ids::Net;
 use crate::keys::SigningKey;
+use crate::limits::DAY;
 use crate::signed::{add_signature, sign};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -294,4 +295,37 @@ fn what_tells_where_or_who_is_refused_at_admission_whoever_signed_it() {
     descriptor.languages.push("Ana".into());
     let signed = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &m.sign);
     assert_eq!(fault(&region, &signed), Some(RecordFault::Field));
+}
+
+#[test]
+fn an_entry_that_nobody_confirmed_for_ninety_days_is_stale_and_says_no_more_than_codes_and_hours() {
+    let region = Region::new(1, 1);
+    let m = &region.members[0];
+    let directory = &region.directory;
+    assert_eq!(
+        [NOW, NOW + 90 * DAY - 1, NOW + 90 * DAY].map(|at| directory.is_stale(m.node, at)),
+        [false, false, true]
+    );
+    assert!(directory.is_stale(NodeId([0; 16]), NOW));
+    let held = directory.descriptor(m.node).unwrap();
+    let said = |change: &dyn Fn(&mut Descriptor)| {
+        let mut next = Descriptor { serial: held.serial + 1, ..held.clone() };
+        change(&mut next);
+        fault(&region, &sign(media::DESCRIPTOR, next.encode_to_vec(), &m.sign))
+    };
+    let hours = |day, from_minute, until_minute| wire::DutyHours { day, from_minute, until_minute };
+    assert_eq!(said(&|d| d.duty = vec![hours(0, 0, 1440); 14]), None);
+    assert_eq!(said(&|d| d.alternate = "Manager".into()), None);
+    for wrong in [
+        &|d: &mut Descriptor| d.duty = vec![hours(0, 0, 1440); 15],
+        &|d: &mut Descriptor| d.duty = vec![hours(8, 0, 60)],
+        &|d: &mut Descriptor| d.duty = vec![hours(1, 60, 60)],
+        &|d: &mut Descriptor| d.duty = vec![hours(1, 0, 1441)],
+        &|d: &mut Descriptor| d.alternate = "Ana Popescu".into(),
+        // A word of next year, signed today.
+        &|d: &mut Descriptor| d.attested = NOW + 365 * DAY,
+    ] as [&dyn Fn(&mut Descriptor); 6]
+    {
+        assert_eq!(said(wrong), Some(RecordFault::Field));
+    }
 }

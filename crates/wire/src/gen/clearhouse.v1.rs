@@ -406,6 +406,18 @@ pub struct Readable {
     #[prost(uint32, tag = "2")]
     pub max_version: u32,
 }
+/// When somebody answers there. UTC, minutes of the day; `until_minute` is above `from_minute` and at most 1440.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DutyHours {
+    /// 1 Monday to 7 Sunday, 0 every day
+    #[prost(uint32, tag = "1")]
+    pub day: u32,
+    #[prost(uint32, tag = "2")]
+    pub from_minute: u32,
+    #[prost(uint32, tag = "3")]
+    pub until_minute: u32,
+}
 /// How to reach a node and seal to it. Signed by the node's signing key, short-lived.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -438,6 +450,17 @@ pub struct Descriptor {
     pub expires: u64,
     #[prost(message, repeated, tag = "11")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+    /// when a person there last said that all this is so; unix seconds, 0 never
+    #[prost(uint64, tag = "12")]
+    pub attested: u64,
+    /// at most 14
+    #[prost(message, repeated, tag = "13")]
+    pub duty: ::prost::alloc::vec::Vec<DutyHours>,
+    /// the role to ask for when nobody answers: a code, never a name
+    #[prost(string, tag = "14")]
+    pub alternate: ::prost::alloc::string::String,
+    #[prost(enumeration = "ChildPlaces", tag = "15")]
+    pub child_places: i32,
 }
 /// A prekey by value. Authenticated by the hash in the descriptor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -506,6 +529,35 @@ impl NetworkKind {
             "NETWORK_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "TRAINING" => Some(Self::Training),
             "LIVE" => Some(Self::Live),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ChildPlaces {
+    Unspecified = 0,
+    Yes = 1,
+    No = 2,
+}
+impl ChildPlaces {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CHILD_PLACES_UNSPECIFIED",
+            Self::Yes => "CHILD_PLACES_YES",
+            Self::No => "CHILD_PLACES_NO",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CHILD_PLACES_UNSPECIFIED" => Some(Self::Unspecified),
+            "CHILD_PLACES_YES" => Some(Self::Yes),
+            "CHILD_PLACES_NO" => Some(Self::No),
             _ => None,
         }
     }

@@ -4,12 +4,17 @@ use clearhouse_protocol::audit::unpad;
 use clearhouse_protocol::ceremony::{Application, accredit};
 use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::{ConversationId, StaffId};
+use clearhouse_protocol::limits::{DAY, HOUR};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
 use crate::deadlines::Zone;
 use crate::office::Me;
+use crate::office::desk::Stop;
+use crate::office::sending::Parcel;
+use crate::roles::Role;
 
 fn office(region: &Region, directory: Directory) -> Office {
     let member = &region.members[0];
@@ -64,4 +69,62 @@ fn attack_20_what_contradicts_is_evidence_an_entry_of_the_log_and_outlives_a_res
     again.apply(&rows);
     assert_eq!(fault(&again), Some(RouteFault::Contested));
     assert_eq!(again.directory().contested().count(), 1);
+}
+
+#[test]
+fn an_entry_is_confirmed_by_a_person_and_nobody_new_goes_to_one_that_is_not() {
+    let region = Region::new(1, 2);
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let (mut here, mut there) = (office(&region, region.directory.clone()), region.directory.clone());
+    let other = &region.members[1];
+    let old = Attested { at: NOW - 90 * DAY, ..Attested::default() };
+    let stale = attest(there.descriptor(other.node).unwrap(), &old, &other.sign, NOW);
+    let checked = there.check(&stale, NOW).unwrap().unwrap();
+    there.insert(checked);
+    let sender = office(&region, there);
+    let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[0].sign };
+    let mut send = |office: &Office, kind: wire::MessageType| {
+        let parcel = Parcel {
+            msg_type: kind as u32,
+            body_version: 1,
+            to: (other.org, other.node),
+            conversation: ConversationId([7; 32]),
+            body: b"body",
+            attachments: &[],
+            actor: None,
+            case: None,
+            not_after: u64::MAX,
+        };
+        office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err()
+    };
+    for kind in [wire::MessageType::ReturnNotice, wire::MessageType::VictimProfile] {
+        assert_eq!(send(&sender, kind), Some(Stop::Route(RouteFault::Stale)));
+        assert_eq!(send(&here, kind), None, "of a confirmed entry");
+    }
+    // Who is on her way is not abandoned.
+    for kind in [wire::MessageType::Departure, wire::MessageType::Withdrawal, wire::MessageType::Answer] {
+        assert_eq!(send(&sender, kind), None);
+    }
+
+    let actor = Actor { staff_id: StaffId([1; 16]), label: "Vera S.".into(), role: Role::Manager };
+    let said = Attested { at: NOW + DAY, alternate: "ChildOfficer".into(), child_places: Some(false), ..old };
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let mut now = Now { time: NOW + DAY, rng: &mut rng, key: &region.members[0].sign };
+    let step = here.attest(&said, &actor, &mut now).ok().unwrap();
+    here.take(&step);
+    let held = here.directory().descriptor(here.me().node).unwrap();
+    assert!(Attested::of(held) == said && held.mailboxes.len() == 1, "what is not attested anew stays");
+    let entered: Vec<_> = step.events.iter().map(|row| unpad(&row.opening).unwrap()).collect();
+    assert_eq!((entered.len(), entered[1].actor_role.as_str(), entered[1].index), (2, "Manager", entered[0].index + 1));
+    // The serial is an hour, and may not run ahead of the clock by more than two.
+    for allowed in [true, true, false] {
+        let step = here.attest(&said, &actor, &mut now);
+        assert_eq!(step.as_ref().err(), if allowed { None } else { Some(&Some(RecordFault::Broken)) });
+        step.into_iter().for_each(|step| here.take(&step));
+    }
+    let named = Attested { alternate: "Ana Popescu".into(), ..said };
+    now.time += 5 * HOUR;
+    assert_eq!(here.attest(&named, &actor, &mut now).err(), Some(Some(RecordFault::Field)));
+    let stranger = office(&region, Directory::found(&region.genesis, None).unwrap());
+    assert_eq!(stranger.attest(&named, &actor, &mut now).err(), Some(None));
 }
