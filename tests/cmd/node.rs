@@ -58,6 +58,10 @@ fn an_init_that_fails_leaves_nothing_and_can_be_repeated() {
     assert!(!node.exists());
     assert!(fs::read_dir(desk.path(".")).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().contains("unfin")));
     desk.init(&node, "Casa Nova", "md", "Origin", "127.0.0.1:17012").exits(2);
+    // What every member would read must not say where the house stands.
+    let told = desk.init(&node, "Casa Nova, Strada Lunga 12", "MD", "Origin", "127.0.0.1:17012").exits(2);
+    assert!(told.err.contains("street address") && told.err.contains("choose another"), "{}", told.err);
+    assert!(!node.exists());
     desk.init(&node, "Casa Nova", "MD", "Origin", "127.0.0.1:17012").exits(0);
 }
 

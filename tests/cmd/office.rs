@@ -420,3 +420,34 @@ fn a_case_is_erased_by_a_managers_command_and_only_told_as_being_erased_before()
         "nobody agreed to anything"
     );
 }
+
+#[test]
+fn an_entry_is_confirmed_by_who_answers_for_it_and_shown_with_its_hours() {
+    let desk = Desk::new();
+    desk.network();
+    let office = Office::open(&desk, "nova", "MD", "Origin");
+    let attest = |more: &[&'static str]| office.as_root(&[&["directory", "attest"], more].concat());
+    let early = attest(&[]).exits(5);
+    assert!(early.err.contains("CH-R0112") && early.err.contains("application.record"), "{}", early.err);
+    office.import("nova.record");
+    office.employ("ana", "Ana P.", "Caseworker");
+    let refused = office.run("ana", &["directory", "attest"]).exits(5);
+    assert!(refused.err.contains("CH-R0111"), "{}", refused.err);
+    for wrong in [["--duty", "mon-fri"], ["--duty", "fri=16:00-08:00"], ["--child-places", "perhaps"]] {
+        attest(&wrong).exits(2);
+    }
+    let named = attest(&["--alternate", "Ana Popescu"]).exits(2);
+    assert!(named.err.contains("one word") && named.err.contains("Nothing was changed"), "{}", named.err);
+    let said =
+        attest(&["--duty", "mon-tue=08:00-16:00", "--alternate", "ChildOfficer", "--child-places", "no"]).exits(0);
+    assert!(said.out.contains("Mon 08:00-16:00 UTC") && said.out.contains("no places"), "{}", said.out);
+    let shown = office.as_root(&["directory", "show", "nova"]).exits(0).out;
+    for line in ["Tue 08:00-16:00 UTC", "ChildOfficer", "no places", "confirmed"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    // Said again without a word more, the rest stays; and no more often than an hour has serials.
+    let again = attest(&["--json"]).exits(0).json();
+    assert_eq!((again["alternate"].as_str(), again["duty"].as_array().map(Vec::len)), (Some("ChildOfficer"), Some(2)));
+    let codes: Vec<Option<i32>> = (0..3).map(|_| attest(&[]).code).collect();
+    assert_eq!(codes.last(), Some(&Some(2)), "{codes:?}");
+}
