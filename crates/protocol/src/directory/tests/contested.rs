@@ -117,6 +117,11 @@ fn attack_21_a_policy_is_taken_over_by_nobody() {
     take(&mut directory, &third);
     let walk: Vec<u64> = directory.records().map_while(version_of_policy).collect();
     assert_eq!(walk, [1, 2, 3]);
+    for walked in [&region.genesis, &second, &third] {
+        assert!(directory.check(walked, NOW).unwrap().is_none(), "every bundle brings all of them");
+    }
+    let elsewhere = next_policy(&region.genesis, |policy| policy.label = "elsewhere".into(), &old);
+    assert_eq!(directory.check(&elsewhere, NOW).err(), Some(RecordFault::Rollback));
     let mut stranger = Directory::found(&region.genesis, Some(region.net)).unwrap();
     assert_eq!(stranger.check(&third, NOW).err(), Some(RecordFault::Broken), "no step is left out");
     take(&mut stranger, &second);
