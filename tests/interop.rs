@@ -46,7 +46,8 @@ fn written(folder: &Path) -> (PathBuf, PathBuf) {
     let leaves: Vec<Hash> = commitments.iter().map(leaf_hash).collect();
     let note = Checkpoint { origin, size: SIZE, root: merkle::root(&leaves) }.sign(&me.log()).unwrap();
     let genesis = region.genesis.encode_to_vec();
-    let records = wire::RecordBundle { records: region.records.clone(), prekeys: vec![] }.encode_to_vec();
+    let records =
+        wire::RecordBundle { records: region.records.clone(), prekeys: vec![], published: vec![] }.encode_to_vec();
     let (log, evidence) = (folder.join("log"), folder.join("evidence"));
     let mut export = Export::new(&log).unwrap();
     export.push(&commitments).unwrap();

@@ -75,7 +75,7 @@ fn ground(site: Site) -> Ground {
         let public = secret.public().expect("a fixture prekey is sound");
         prekeys.push(Prekey { week: *week, pk: public.as_bytes().to_vec() });
     }
-    let bundle = RecordBundle { records: region().records.clone(), prekeys };
+    let bundle = RecordBundle { records: region().records.clone(), prekeys, published: vec![] };
     let time = clearhouse_protocol::fixture::NOW;
     let (step, _) = office.admit(&bundle, &mut Now { time, rng: dice.rng(), key: &member.sign });
     ledger.commit(&step.rows, &step.events, dice.rng()).expect("a fresh store takes the directory");

@@ -345,7 +345,7 @@ impl World {
         self.note(format!("site {out} is put out"));
         for site in (0..SITES).filter(|site| *site != out) {
             if self.dice.percent(80) {
-                let bundle = RecordBundle { records: vec![record.clone()], prekeys: Vec::new() };
+                let bundle = RecordBundle { records: vec![record.clone()], prekeys: Vec::new(), published: vec![] };
                 self.ask(site, Ask::Admit(bundle))?;
             }
         }

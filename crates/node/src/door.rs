@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use clearhouse_casework::office::hearing::{Page, page_key};
 use clearhouse_casework::office::mailing::Deposit;
+use clearhouse_protocol::directory::logs::Newest;
 use clearhouse_protocol::envelope::Outside;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::limits::UNARY_MAX;
 use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 use clearhouse_protocol::log::witness::{Request, WitnessFault};
 use clearhouse_protocol::mail::DepositFault;
@@ -119,8 +121,10 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         };
         let decided = self.owner.decide(move |world, now| {
             let (mut step, decided) = world.office.cosign(from, &request, now);
+            let asked_for = world.office.log_asked_for(from, &request);
+            let held = asked_for.and_then(|key| world.office.head_held(&key));
+            // Entries of a directory log are for everybody to follow: only a node's own log is mirrored.
             let key = world.office.directory().log_key(from);
-            let held = key.as_ref().and_then(|key| world.office.head_held(key));
             let head = key.and_then(|key| SignedCheckpoint::of(request.note.clone(), &key).ok());
             if let (Ok(_), Some(head), (leaves, [])) = (&decided, head, asked.leaves.as_chunks()) {
                 let head = head.checkpoint();
@@ -167,6 +171,33 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
                 reply.next = 0;
             }
             Some(reply)
+        });
+        Ok(shown.await.map_err(|_| Refused::Unavailable)?.unwrap_or_default())
+    }
+
+    async fn directory_log(
+        &self,
+        from: NodeId,
+        node: NodeId,
+        first: u64,
+        fresh: u64,
+    ) -> Result<wire::DirectoryLogReply, Refused> {
+        self.still_accredited(from)?;
+        let shown = self.owner.look(move |world| {
+            let directory = world.office.directory();
+            let newer = |head: &&Newest| first < head.size() || (first == head.size() && fresh < head.fresh());
+            directory.newest_head(node).filter(newer)?;
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            for key in world.office.entry_keys(node, first) {
+                // An entry that cannot be read ends the page: others have it too.
+                let Some(entry) = world.ledger.read(Table::DirectoryEntry, &key).ok().flatten() else { break };
+                bytes += entry.len();
+                entries.push(entry.to_vec());
+                if bytes > UNARY_MAX {
+                    break;
+                }
+            }
+            Some(directory.page_of(node, first, fresh, entries))
         });
         Ok(shown.await.map_err(|_| Refused::Unavailable)?.unwrap_or_default())
     }

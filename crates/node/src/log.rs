@@ -6,6 +6,7 @@
 //! store that is older than what was signed, and to go on after the file of heads failed.
 
 pub mod bundle;
+pub mod directory;
 #[cfg(test)]
 mod fixture;
 pub mod folder;

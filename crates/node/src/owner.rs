@@ -28,8 +28,9 @@ const BATCH_BYTES_MAX: usize = 48 << 20;
 /// Inputs that may wait for the owner; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 1024;
 /// Tables held in memory whether cases are open or not, in the order they are read.
-pub const SERVICE_TABLES: [Table; 14] = [
+pub const SERVICE_TABLES: [Table; 15] = [
     Table::Directory,
+    Table::DirectoryLog,
     Table::Mailbox,
     Table::Outbox,
     Table::Taken,
@@ -97,8 +98,7 @@ impl<S: Store> World<S> {
             return Err(ReadError::OtherKeys);
         }
         office.recorded(ledger.store().event_count());
-        let directory = loaded.rows.iter().take_while(|r| r.table == Table::Directory).count();
-        reading_order(&mut loaded.rows[..directory]);
+        reading_order(&mut loaded.rows);
         office.apply(&loaded.rows);
         let mut world = Self { office, ledger };
         if !world.ledger.vault().is_locked() {
@@ -398,8 +398,7 @@ impl<S: Store> Desk<S> {
         let mut fresh = office;
         let mut loaded = self.world.ledger.load(&SERVICE_TABLES).map_err(failed)?;
         fresh.recorded(self.world.ledger.store().event_count());
-        let records = loaded.rows.iter().take_while(|r| r.table == Table::Directory).count();
-        reading_order(&mut loaded.rows[..records]);
+        reading_order(&mut loaded.rows);
         fresh.apply(&loaded.rows);
         self.world.office = fresh;
         if !self.world.ledger.vault().is_locked() {

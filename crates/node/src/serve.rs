@@ -34,6 +34,7 @@ use crate::erasing::Eraser;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
+use crate::log::directory::Follower;
 use crate::log::herald::Herald;
 use crate::log::prover::Prover;
 use crate::log::resume::resume;
@@ -174,6 +175,7 @@ pub async fn run(
     let open = world.office.is_open();
     let tick_secs = world.office.directory().policy().log_tick_secs;
     let witness = SigningKey::from_seed(keys.service().witness_seed.expose());
+    let log_key = SigningKey::from_seed(keys.service().log_seed.expose());
     let keeper = open_log(&config.data, &me, keys.service(), world.ledger.store())?;
     let sign = SigningKey::from_seed(keys.service().node_seed.expose());
     let tls = Identity::from_seed(&Zeroizing::new(*keys.service().tls_seed.expose()))?;
@@ -254,6 +256,13 @@ pub async fn run(
     let prover = Prover { owner: owner.clone(), clock: Arc::clone(&clock), log: log_view, me: me.node };
     let eraser = Eraser { owner: owner.clone(), clock: Arc::clone(&clock), keys: handle.keys() };
     let herald = Herald { owner: owner.clone(), pool: Arc::clone(&pool), me: me.node };
+    let follower = Follower {
+        owner: owner.clone(),
+        pool: Arc::clone(&pool),
+        clock: Arc::clone(&clock),
+        me: (me.org, me.node),
+        key: log_key,
+    };
     let watch = Watch { owner: owner.clone(), clock: Arc::clone(&clock) };
     let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
     let mut tasks = tokio::task::JoinSet::new();
@@ -264,6 +273,7 @@ pub async fn run(
     tasks.spawn(prover.run());
     tasks.spawn(herald.run());
     tasks.spawn(watch.run());
+    tasks.spawn(follower.run());
     tasks.spawn(eraser.run());
     tasks.spawn(keep_time(Arc::clone(&handle), config.idle_lock_secs, config.keep_content_open));
     let porch = Arc::clone(&handle);

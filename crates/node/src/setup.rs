@@ -197,6 +197,7 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
             ceremony::describe(net, &presence, &sign, 0, now),
         ],
         prekeys: prekeys.iter().map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() }).collect(),
+        published: vec![],
     };
     let write = |name: &str, bytes: &[u8]| write_new(&plan.folder.join(name), bytes);
     write(files::GENESIS, &plan.genesis.encode_to_vec())?;

@@ -10,10 +10,11 @@ use clearhouse_wire::v1::{
 use prost::Message;
 
 use crate::audit::{self, FIRST_GENERATION};
+use crate::directory::logs;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, SigningKey};
 use crate::labels::media;
-use crate::limits::{DAY, DESCRIPTOR_LIFE_SECS, HOUR, RECORD_LIFE_SECS};
+use crate::limits::{DAY, DESCRIPTOR_LIFE_SECS, HOUR, RECORD_LIFE_SECS, RECORD_MAX};
 use crate::log::note::{KeyKind, NoteFault, NoteKey};
 use crate::pae::sha256;
 use crate::signed::{add_signature, sign};
@@ -79,6 +80,38 @@ pub fn genesis(kind: NetworkKind, label: &str, founders: &[Founder<'_>], k: Thre
     }
     let net = Net(sha256(&signed.payload));
     (signed, net)
+}
+
+/// The policy after `held`, valid 360 days from `now`, with a change; nobody has signed it. `None` when `held` is none.
+#[must_use]
+pub fn next_policy(held: &Signed, now: u64, change: impl FnOnce(&mut RootPolicy)) -> Option<Signed> {
+    let mut policy: RootPolicy = crate::canon::decode(&held.payload, RECORD_MAX).ok()?;
+    policy.version += 1;
+    policy.prev_hash = sha256(&held.payload).to_vec();
+    policy.not_before = now.saturating_sub(DAY);
+    policy.not_after = now + 360 * DAY;
+    change(&mut policy);
+    Some(Signed { payload_type: media::ROOT.into(), payload: policy.encode_to_vec(), signatures: vec![] })
+}
+
+/// Names, in a policy, the node of a coordinator with its directory log and the key by which it cosigns the others'. The
+/// log is signed with the key of the node's own log: the name of a log is part of what is signed.
+///
+/// # Errors
+/// [`NoteFault`] for a key that must not be used.
+pub fn name_log(
+    coordinator: &mut Coordinator,
+    net: Net,
+    (org, node): (OrgId, NodeId),
+    log: &[u8; 32],
+    witness: &[u8; 32],
+) -> Result<(), NoteFault> {
+    coordinator.id = org.to_vec();
+    coordinator.node_id = node.to_vec();
+    coordinator.log_vkey = NoteKey::new(&logs::origin(net, org, node), KeyKind::Log, log)?.to_string();
+    coordinator.witness_vkey =
+        NoteKey::new(&audit::witness_name(net, org, node), KeyKind::Witness, witness)?.to_string();
+    Ok(())
 }
 
 /// What an organisation applies with.

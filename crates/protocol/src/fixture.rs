@@ -3,7 +3,7 @@
 //! Not compiled into the product: only with the feature `fixture` or in this crate's own tests.
 #![allow(clippy::expect_used, reason = "a fixture that cannot be built must stop the test")]
 
-use clearhouse_wire::v1::{NetworkKind, Signed};
+use clearhouse_wire::v1::{DirectoryLogReply, NetworkKind, Signed};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -12,6 +12,8 @@ use crate::directory::Directory;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, PrekeySecret, SigningKey};
 use crate::limits::WEEK;
+use crate::log::checkpoint::Checkpoint;
+use crate::log::tree::{Levels, consistency};
 use crate::pae::sha256;
 
 /// A convenient "now": 14 November 2026, 12:00 UTC, a Saturday.
@@ -96,6 +98,68 @@ impl Region {
     #[must_use]
     pub fn with_coordinators(seed: u64, members: usize, coordinators: usize) -> Self {
         Self::founded(seed, members, coordinators, NetworkKind::Training)
+    }
+
+    /// [`Region::with_coordinators`] of three, under a second policy that names their directory logs. Nothing stands in
+    /// them yet, so only the coordinators' own records count.
+    #[must_use]
+    pub fn with_logs(seed: u64, members: usize) -> Self {
+        let mut region = Self::with_coordinators(seed, members, 3);
+        let named = region.members.iter().take(3).map(|m| ((m.org, m.node), m.keys()));
+        let named: Vec<_> = named.collect();
+        let net = region.net;
+        let policy = ceremony::next_policy(&region.genesis, NOW, |policy| {
+            for (coordinator, (ends, keys)) in policy.coordinators.iter_mut().zip(named) {
+                ceremony::name_log(coordinator, net, ends, &keys.log, &keys.witness).expect("fresh keys are sound");
+            }
+        });
+        let mut policy = policy.expect("the genesis is a policy");
+        region.coordinators.iter().for_each(|key| crate::signed::add_signature(&mut policy, key));
+        let checked = region.directory.check(&policy, NOW).expect("the next policy is sound").expect("new");
+        region.directory.insert(checked);
+        region.records.insert(0, policy);
+        region
+    }
+
+    /// A page of the directory log of member `of` that holds these entries: those from `first` to `until`, under a head
+    /// over all of them, cosigned at `time` by `witnesses`.
+    #[must_use]
+    pub fn log_page(
+        &self,
+        of: usize,
+        entries: &[Vec<u8>],
+        (first, until): (usize, usize),
+        (witnesses, time): (&[usize], u64),
+    ) -> DirectoryLogReply {
+        let keeper = &self.members[of];
+        let leaves: Vec<[u8; 32]> = entries.iter().map(|entry| crate::merkle::leaf(entry)).collect();
+        let origin = crate::directory::logs::origin(self.net, keeper.org, keeper.node);
+        let head = Checkpoint { origin, size: leaves.len() as u64, root: crate::merkle::root(&leaves) };
+        let mut note = head.sign(&keeper.log()).expect("a sound name");
+        for witness in witnesses {
+            let m = &self.members[*witness];
+            let name = crate::audit::witness_name(self.net, m.org, m.node);
+            note.cosign(&name, &m.witness(), time).expect("a sound name");
+        }
+        let Ok(path) = consistency(&Levels::over(leaves), until as u64, head.size);
+        DirectoryLogReply {
+            head: note.to_string().into_bytes(),
+            entries: entries[first..until].to_vec(),
+            path: path.into_iter().map(Vec::from).collect(),
+        }
+    }
+
+    /// Shows everybody all records: every coordinator's log is followed to a head that the others cosigned at `time`.
+    pub fn publish_all(&mut self, time: u64) {
+        for of in 0..3 {
+            let node = self.members[of].node;
+            let fresh = self.directory.to_enter(node);
+            let entries: Vec<Vec<u8>> = fresh.into_iter().map(prost::Message::encode_to_vec).collect();
+            let others: Vec<usize> = (0..3).filter(|n| *n != of).collect();
+            let page = self.log_page(of, &entries, (0, entries.len()), (&others, time));
+            let page = self.directory.check_page(node, &page).expect("a sound page");
+            self.directory.follow(&page);
+        }
     }
 
     fn founded(seed: u64, members: usize, coordinating: usize, kind: NetworkKind) -> Self {

@@ -31,3 +31,4 @@ pub mod rows;
 pub mod signed;
 #[cfg(test)]
 mod vectors;
+pub mod words;

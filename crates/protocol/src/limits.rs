@@ -70,6 +70,12 @@ pub const RECORD_MAX: usize = 64 << 10;
 pub const BUNDLE_MAX: usize = 512;
 /// After so long without a person's word that it is so, an entry of the directory is not used for anybody new.
 pub const ATTESTED_SECS: u64 = 90 * DAY;
+/// Entries of one page of a directory log.
+pub const LOG_PAGE_ENTRIES_MAX: usize = 512;
+/// With the newest word of the coordinators older than this, no victim profile leaves.
+pub const DIRECTORY_AGED_SECS: u64 = 48 * HOUR;
+/// With it older than this, nobody is told anything new about a person.
+pub const DIRECTORY_OLD_SECS: u64 = 14 * DAY;
 /// Duty hours of one descriptor: two stretches a day.
 pub const DUTY_MAX: usize = 14;
 /// Mailboxes of one descriptor.

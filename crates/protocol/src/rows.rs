@@ -53,11 +53,15 @@ pub enum Table {
     Alarm = 22,
     /// What stays of erased cases: the history of their consents; how long each stays is loaded at start.
     ConsentHistory = 23,
+    /// Coordinators' directory logs: hashes of their entries, newest heads, proofs that came with a file; loaded at start.
+    DirectoryLog = 24,
+    /// Entries of directory logs, by the hash of their leaf; read one at a time.
+    DirectoryEntry = 26,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -80,6 +84,8 @@ impl Table {
         Self::Erasing,
         Self::Alarm,
         Self::ConsentHistory,
+        Self::DirectoryLog,
+        Self::DirectoryEntry,
     ];
 }
 

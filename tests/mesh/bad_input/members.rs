@@ -52,7 +52,7 @@ async fn revoke(station: &Station, keys: &[&SigningKey], kind: wire::SubjectKind
     use base64::Engine as _;
     let net = station.region.net;
     let record = ceremony::revoke(net, kind, subject, "Compromised", SystemClock.now(), keys);
-    let bundle = wire::RecordBundle { records: vec![record], prekeys: vec![] };
+    let bundle = wire::RecordBundle { records: vec![record], prekeys: vec![], published: vec![] };
     let bundle = base64::engine::general_purpose::STANDARD.encode(bundle.encode_to_vec());
     station.region.origin.ask(Call::DirectoryImport { bundle }).await.unwrap()
 }

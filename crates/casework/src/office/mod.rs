@@ -7,6 +7,7 @@
 //! Split by subject: [`mailing`] letters in and out, [`records`] the directory, [`people`] staff, [`desk`] what persons do,
 //! with `sending` and `taking` for what goes to the other side of a case and comes from it, [`erasing`] how a case goes,
 //! [`history`] what stays of it,
+//! [`publishing`] the coordinators' directory logs,
 //! [`cases`] what is known of cases while content is open, [`witness`] others' logs, [`telling`] and [`hearing`] what nodes
 //! show coordinators of their logs, [`proving`] what the ends of a message show each other, [`alarms`] what coordinators
 //! raise when a word is missing.
@@ -20,6 +21,7 @@ pub mod history;
 pub mod mailing;
 pub mod people;
 pub mod proving;
+pub mod publishing;
 pub mod records;
 mod sending;
 mod taking;
@@ -152,6 +154,7 @@ impl Office {
                 Table::Mailbox | Table::Taken | Table::Conversation => self.mail.apply(row),
                 Table::Outbox => self.apply_outgoing(row),
                 Table::Directory => self.apply_record(row),
+                Table::DirectoryLog => self.apply_directory_log(row),
                 Table::Staff => self.staff.apply(row),
                 Table::Timer => self.due_times.apply(row),
                 Table::Witness => self.apply_witness(row),
@@ -178,7 +181,8 @@ impl Office {
                 | Table::Meta
                 | Table::Receipt
                 | Table::Draft
-                | Table::Account => {}
+                | Table::Account
+                | Table::DirectoryEntry => {}
             }
         }
     }

@@ -72,6 +72,9 @@ impl Office {
             let result = directory.check_prekey(prekey.week, &prekey.pk);
             take(bundle.records.len() + position, &mut directory, result, prekey.encode_to_vec());
         }
+        for position in Self::take_published(&mut directory, bundle, &mut step) {
+            intake.refused.push((bundle.records.len() + bundle.prekeys.len() + position, RecordFault::Proof));
+        }
         if !step.rows.is_empty() {
             self.record(&mut step, &Happening::of(AuditEvent::DirectoryChanged), now);
             for rival in rivals {
@@ -95,7 +98,8 @@ impl Office {
     ) -> Result<Step, Option<RecordFault>> {
         let held = self.directory.descriptor(self.me.node).ok_or(None)?;
         let records = vec![attest(held, said, now.key, now.time)];
-        let (mut step, intake) = self.admit(&wire::RecordBundle { records, prekeys: Vec::new() }, now);
+        let (mut step, intake) =
+            self.admit(&wire::RecordBundle { records, prekeys: Vec::new(), published: vec![] }, now);
         if let Some((_, fault)) = intake.refused.first() {
             return Err(Some(*fault));
         }
@@ -134,11 +138,18 @@ fn record_row(checked: &Checked, value: Vec<u8>) -> Row {
     }
 }
 
-/// Sorts kept records into the order in which each can be checked: policies, organisations, certificates,
-/// descriptors, prekeys, revocations.
+/// Sorts the rows of each table, which lie together, into an order in which they can be taken: records so that each can
+/// be checked (policies, organisations, certificates, descriptors, prekeys, revocations), stretches of a directory log one
+/// after the other.
 pub fn reading_order(rows: &mut [Row]) {
     let rank = |row: &Row| b"PONQRV".iter().position(|k| row.key.first() == Some(k));
-    rows.sort_by_cached_key(|row| (rank(row), row.key.clone()));
+    for rows in rows.chunk_by_mut(|one, next| one.table == next.table) {
+        match rows.first().map(|row| row.table) {
+            Some(Table::Directory) => rows.sort_by_cached_key(|row| (rank(row), row.key.clone())),
+            Some(Table::DirectoryLog) => rows.sort_by(|a, b| a.key.cmp(&b.key)),
+            Some(_) | None => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::directory::RouteFault;
+use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::envelope::{Attachment, Letter, seal};
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId, StaffId};
 use clearhouse_protocol::limits::ENVELOPE_LIFE_SECS;
 use clearhouse_protocol::mail::Outbound;
 use clearhouse_wire::v1::case_body::What;
-use clearhouse_wire::v1::{CaseBody, Consent};
+use clearhouse_wire::v1::{CaseBody, Consent, MessageType};
 use rand_core::CryptoRng;
 
 use super::cases::{Document, FactWriter, document_row};
@@ -63,6 +64,9 @@ impl Office {
         if is_disclosure(parcel.msg_type) && self.directory.is_stale(parcel.to.1, now.time) {
             return Err(Stop::Route(RouteFault::Stale));
         }
+        if self.is_out_of_date(parcel.msg_type, now.time) {
+            return Err(Stop::Route(RouteFault::OutOfDate));
+        }
         if !to.reads.iter().any(|(t, v)| *t == parcel.msg_type && *v >= parcel.body_version) {
             return Err(Stop::CannotRead);
         }
@@ -99,6 +103,16 @@ impl Office {
         step.rows.extend(self.mail.queue(&out, now.time));
         step.effects.push(Effect::Deliver);
         Ok(Queued { msg_id: letter.msg_id, seq: place.seq, digest: sealed.digest })
+    }
+
+    /// Whether what coordinators said last is too old to tell somebody this: they may have been revoked since (protocol
+    /// section 7.4, attack case 16). A notice goes longer than a profile: without it nobody meets her.
+    fn is_out_of_date(&self, msg_type: u32, now: u64) -> bool {
+        match self.directory.freshness(now) {
+            Freshness::NoLogs | Freshness::Fresh(_) => false,
+            Freshness::Aged(_) => msg_type == MessageType::VictimProfile as u32,
+            Freshness::Old(_) => is_disclosure(msg_type),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one sending, all of whose parts differ by caller")]

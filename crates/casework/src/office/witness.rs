@@ -76,7 +76,7 @@ impl Office {
         }
     }
 
-    /// Decides on a node's request to cosign a head of its own log. What comes back may be signed once the step is
+    /// Decides on a node's request to cosign a head of its own log, or of its directory log if it keeps one. What comes back may be signed once the step is
     /// durable. When the request shows that the log has two histories, the step keeps the proof.
     pub fn cosign<R: CryptoRng>(
         &self,
@@ -85,7 +85,7 @@ impl Office {
         now: &mut Now<'_, R>,
     ) -> (Step, Result<Cosigning, WitnessFault>) {
         let mut step = Step::default();
-        let Some(log) = self.directory.log_key(from) else {
+        let Some(log) = self.log_asked_for(from, request) else {
             return (step, Err(NoteFault::NotSigned.into()));
         };
         let key = sha256(log.name().as_bytes());
@@ -107,6 +107,13 @@ impl Office {
             Ok(_) | Err(_) => {}
         }
         (step, decided)
+    }
+
+    /// The key of the log whose head a node asks to cosign: its directory log's when the head is named so.
+    #[must_use]
+    pub fn log_asked_for(&self, from: NodeId, request: &Request) -> Option<NoteKey> {
+        let named = |log: &NoteKey| Checkpoint::parse(request.note.text()).is_ok_and(|head| head.origin == log.name());
+        self.directory.directory_log(from).filter(named).or_else(|| self.directory.log_key(from))
     }
 
     /// Decides on a proof, from a peer or a file, that some log showed two histories. Returns whose log it is. A proof
@@ -164,7 +171,7 @@ impl Office {
         })
     }
 
-    fn keep_proof<R: CryptoRng>(
+    pub(super) fn keep_proof<R: CryptoRng>(
         &self,
         node: NodeId,
         log: &[u8; 32],

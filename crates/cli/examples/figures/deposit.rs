@@ -17,7 +17,7 @@ use clearhouse_protocol::limits::MAILBOX_ITEMS_MAX;
 use clearhouse_protocol::receipt::{check_storage, storage_batch};
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositReply, OutcomeReply, OwnLogReply, RecordBundle,
+    AddCheckpointReply, AddCheckpointRequest, DepositReply, DirectoryLogReply, OutcomeReply, OwnLogReply, RecordBundle,
 };
 use tokio::runtime::Runtime;
 
@@ -51,6 +51,10 @@ impl Door for NullDoor {
     }
 
     async fn add_checkpoint(&self, _: NodeId, _: AddCheckpointRequest) -> Result<AddCheckpointReply, Refused> {
+        Err(Refused::NotOffered)
+    }
+
+    async fn directory_log(&self, _: NodeId, _: NodeId, _: u64, _: u64) -> Result<DirectoryLogReply, Refused> {
         Err(Refused::NotOffered)
     }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod ceremony;
 mod duty;
+mod policy;
 pub(crate) mod records;
 mod verify;
 
@@ -124,6 +125,39 @@ Examples:
       --key second.key --key third.key --out casa-nova.record"
     )]
     Accredit(ceremony::Accredit),
+    /// Propose the network's next policy: coordinators begin to keep directory logs
+    #[command(
+        override_usage = "\
+clearhouse directory propose [OPTIONS] --genesis <FILE>
+           --log <N=FILE> --out <FILE>",
+        after_help = "\
+Examples:
+  clearhouse directory propose --genesis genesis.record \\
+      --log 1=casa-nova.record --log 2=second.record --log 3=third.record \\
+      --out policy-2.record"
+    )]
+    Propose(policy::Propose),
+    /// Sign a proposed policy with coordinators' keys, after reading what it changes
+    #[command(
+        override_usage = "\
+clearhouse directory sign --genesis <FILE> --key <FILE>
+           --out <FILE> <PROPOSAL>",
+        after_help = "\
+Examples:
+  clearhouse directory sign policy-2.record --genesis genesis.record \\
+      --key first.key --out policy-2-1.record
+  clearhouse directory import policy-2-signed.record"
+    )]
+    Sign(policy::Sign),
+    /// Show the words by which an organisation's key is compared over the telephone
+    #[command(after_help = "\
+Examples:
+  clearhouse directory words 'Casa Nova'
+  clearhouse directory words 'Casa Nova' --json")]
+    Words {
+        /// The organisation, by name or id; this one when left out
+        org: Option<String>,
+    },
     /// End an organisation's accreditation; nothing lifts it again
     #[command(
         override_usage = "\
@@ -177,6 +211,20 @@ impl Directory {
             Act::Verify(verify) => return verify.run(app),
             Act::Found(found) => return found.run(app),
             Act::Accredit(accredit) => return accredit.run(app),
+            Act::Propose(propose) => return propose.run(app),
+            Act::Sign(sign) => return sign.run(app),
+            Act::Words { org } => {
+                let org = match org {
+                    Some(org) => org,
+                    None => {
+                        let status = Node::find(&app.global)?.ask(Call::Status).await?;
+                        status.get("org").and_then(Value::as_str).unwrap_or_default().to_owned()
+                    }
+                };
+                let shown = Node::find(&app.global)?.ask(Call::DirectoryShow { org }).await?;
+                let of = |field: &str| shown.get(field).cloned().unwrap_or_default();
+                json!({"schema": "ch.words/1", "label": of("label"), "org": of("org"), "words": of("fingerprint")})
+            }
             Act::Revoke(revoke) => return revoke.run(app),
         };
         app.out.reply(&reply)?;

@@ -137,6 +137,21 @@ pub(super) fn founding(v: &Value) -> String {
     )
 }
 
+pub(super) fn policy(v: &Value) -> String {
+    let mut out = format!("Policy {} of the network {}:\n", number(v, "version"), text(v, "network"));
+    let mut lines: Vec<_> = items(v, "changes").iter().map(|change| ("changes", super::shown(change))).collect();
+    lines.extend([("valid until", text(v, "until")), ("its words", text(v, "words"))]);
+    lines.extend(signers(v));
+    out += &pairs(2, &lines);
+    out += &so_far(v, "Import it on a coordinator's node; every other takes it from there.");
+    out + &pairs(0, &[("written", text(v, "file"))])
+}
+
+pub(super) fn words(v: &Value) -> String {
+    let lines = [("organisation", text(v, "label")), ("id", text(v, "org")), ("words", text(v, "words"))];
+    pairs(0, &lines) + "Read them to each other over the telephone: all eight have to be the same.\n"
+}
+
 /// Who signed, one line each.
 fn signers(v: &Value) -> Vec<(&'static str, String)> {
     let line = |s: &Value| {

@@ -321,7 +321,9 @@ fn route_code(fault: RouteFault) -> &'static str {
         | RouteFault::NoDescriptor
         | RouteFault::NoPrekey
         | RouteFault::NoSuite
-        | RouteFault::Stale => "CH-R0105",
+        | RouteFault::Stale
+        | RouteFault::Unpublished
+        | RouteFault::OutOfDate => "CH-R0105",
     }
 }
 
@@ -339,6 +341,14 @@ fn route_next(fault: RouteFault) -> &'static str {
         RouteFault::Stale => {
             "Phone them and ask that somebody says `clearhouse directory attest` there: nobody new is entrusted to an entry \
              that nobody stands by. Who is on her way already can still be written about."
+        }
+        RouteFault::Unpublished => {
+            "Their records are complete and nobody can know yet whether everybody was shown them. That takes minutes while \
+             a coordinator can be reached; `clearhouse directory refresh` asks now. If it lasts, phone a coordinator."
+        }
+        RouteFault::OutOfDate => {
+            "Reading goes on; nothing new about a person leaves until this node has heard enough coordinators again: what \
+             was revoked meanwhile is not known here. Check the connection with `clearhouse directory refresh`."
         }
         RouteFault::Contested => {
             "Somebody signed two truths. Nothing goes there until the coordinators publish a higher version; phone them, and \

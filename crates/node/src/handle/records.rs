@@ -12,6 +12,7 @@ use clearhouse_protocol::directory::{Directory, RouteFault};
 use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::words::words;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -94,7 +95,7 @@ impl<S: Store + 'static> Handle<S> {
                 "schema": "ch.organisation/1", "org": id.to_string(), "label": record.label,
                 "country": record.country, "roles": record.roles, "competences": record.competences,
                 "version": record.version, "valid_until": record.valid_until, "nodes": nodes,
-                "fingerprint": fingerprint(&record.org_root_pk), "dsse": dsse.map(dsse_json),
+                "fingerprint": words(&record.org_root_pk), "dsse": dsse.map(dsse_json),
             }))
         });
         shown.await.map_err(not_taken)?.map_err(|Missing| no_org())
@@ -211,6 +212,7 @@ impl<S: Store + 'static> Handle<S> {
                     .iter()
                     .map(|(week, key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() })
                     .collect(),
+                published: vec![],
             };
             let (step, intake) = world.office.admit(&bundle, now);
             (step, intake.refused.is_empty())
@@ -277,10 +279,4 @@ fn dsse_json(signed: &wire::Signed) -> Value {
     json!({
         "payloadType": signed.payload_type, "payload": STANDARD.encode(&signed.payload), "signatures": signatures,
     })
-}
-
-/// Groups of hex to compare by telephone.
-fn fingerprint(key: &[u8]) -> String {
-    let hash = clearhouse_protocol::pae::sha256(key);
-    hash[..12].chunks(2).map(hex).collect::<Vec<_>>().join(" ")
 }

@@ -208,7 +208,7 @@ fn without_addresses(records: &[u8]) -> Result<Vec<u8>, FolderFault> {
             records.push(record);
         }
     }
-    Ok(wire::RecordBundle { records, prekeys: Vec::new() }.encode_to_vec())
+    Ok(wire::RecordBundle { records, prekeys: Vec::new(), published: vec![] }.encode_to_vec())
 }
 
 /// Who could see the head, how many of them were enough by the lists of that time, and who did.

@@ -72,7 +72,7 @@ impl Log {
     }
 
     pub(super) fn records(&self) -> Vec<u8> {
-        wire::RecordBundle { records: self.region.records.clone(), prekeys: vec![] }.encode_to_vec()
+        wire::RecordBundle { records: self.region.records.clone(), prekeys: vec![], published: vec![] }.encode_to_vec()
     }
 
     /// An entry with its path under the head over all.

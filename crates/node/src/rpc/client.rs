@@ -12,10 +12,10 @@ use crate::limits::{CLIENT_LINE_AGE, Limits, lock};
 use crate::tls::Identity;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
-use clearhouse_protocol::limits::FRAME_MAX;
+use clearhouse_protocol::limits::{FRAME_MAX, UNARY_MAX};
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, OwnLogReply,
-    OwnLogRequest, RecordBundle, RecordsRequest, TellEquivocationRequest,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, DirectoryLogReply, DirectoryLogRequest,
+    OutcomeReply, OutcomeRequest, OwnLogReply, OwnLogRequest, RecordBundle, RecordsRequest, TellEquivocationRequest,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -132,6 +132,16 @@ impl Client {
     pub async fn own_log(&self, first: u64) -> Result<OwnLogReply, PeerError> {
         let mut stub = self.stub();
         self.call(self.limits.call, async move { stub.own_log(OwnLogRequest { first }).await }).await
+    }
+
+    /// Asks for the next entries of a coordinator's directory log from `first` on. Nothing of the answer is verified yet.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn directory_log(&self, node: NodeId, first: u64, fresh: u64) -> Result<DirectoryLogReply, PeerError> {
+        let mut stub = ExchangeClient::new(self.channel.clone()).max_decoding_message_size(UNARY_MAX);
+        let request = DirectoryLogRequest { node: node.to_vec(), first, fresh };
+        self.call(self.limits.call, async move { stub.directory_log(request).await }).await
     }
 
     /// Whether new calls should be made on this line: nothing broke it, and it is young enough for a long deposit.

@@ -16,8 +16,9 @@ use clearhouse_protocol::limits::{ENVELOPE_MAX, FRAME_MAX, UNARY_MAX};
 use clearhouse_protocol::log::equivocation::EQUIVOCATION_MAX;
 use clearhouse_protocol::log::witness::REQUEST_MAX as CHECKPOINT_MAX;
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, OutcomeReply, OutcomeRequest, OwnLogReply,
-    OwnLogRequest, RecordBundle, RecordsRequest, TellEquivocationReply, TellEquivocationRequest,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, DirectoryLogReply, DirectoryLogRequest,
+    OutcomeReply, OutcomeRequest, OwnLogReply, OwnLogRequest, RecordBundle, RecordsRequest, TellEquivocationReply,
+    TellEquivocationRequest,
 };
 use prost::Message;
 use std::future::Future;
@@ -86,6 +87,19 @@ pub trait Door: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`].
     fn own_log(&self, from: NodeId, first: u64) -> impl Future<Output = Result<OwnLogReply, Refused>> + Send;
+
+    /// The next entries of the directory log of `node` from `first` on, for somebody who knows it cosigned at `fresh`. At
+    /// most [`UNARY_MAX`] bytes encoded. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn directory_log(
+        &self,
+        from: NodeId,
+        node: NodeId,
+        first: u64,
+        fresh: u64,
+    ) -> impl Future<Output = Result<DirectoryLogReply, Refused>> + Send;
 }
 
 /// A door with its bell and doorman, ready to be served by a [`Listener`](crate::listener::Listener).
@@ -244,6 +258,12 @@ impl<D: Door> Doorman<D> {
         self.door.own_log(from, request.into_inner().first).await
     }
 
+    async fn show_directory_log(&self, request: Request<DirectoryLogRequest>) -> Result<DirectoryLogReply, Refused> {
+        let from = self.admit(&request, &self.checkpoints)?;
+        let asked = request.into_inner();
+        self.door.directory_log(from, NodeId(name(&asked.node)?), asked.first, asked.fresh).await
+    }
+
     fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
         let refused = match result {
             Ok(reply) => return Ok(Response::new(reply)),
@@ -291,6 +311,13 @@ impl<D: Door> Exchange for Doorman<D> {
 
     async fn own_log(&self, request: Request<OwnLogRequest>) -> Result<Response<OwnLogReply>, Status> {
         self.answer(self.show_own(request).await)
+    }
+
+    async fn directory_log(
+        &self,
+        request: Request<DirectoryLogRequest>,
+    ) -> Result<Response<DirectoryLogReply>, Status> {
+        self.answer(self.show_directory_log(request).await)
     }
 }
 

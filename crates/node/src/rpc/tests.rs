@@ -10,8 +10,8 @@ use crate::tls::tests::{identity, pins};
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{ENVELOPE_MAX, ERROR_TEXT_MAX, FRAME_MAX};
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, MailboxState, OutcomeReply, OwnLogReply,
-    RecordBundle, Signed,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, DirectoryLogReply, MailboxState,
+    OutcomeReply, OwnLogReply, RecordBundle, Signed,
 };
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -71,7 +71,7 @@ impl Door for Shelf {
     async fn records(&self, _from: NodeId, org: Option<OrgId>) -> Result<RecordBundle, Refused> {
         let len = if org == Some(HUGE_ORG) { 2 << 20 } else { 100 };
         let record = Signed { payload_type: "t".into(), payload: vec![0; len], signatures: vec![] };
-        Ok(RecordBundle { records: vec![record], prekeys: vec![] })
+        Ok(RecordBundle { records: vec![record], prekeys: vec![], published: vec![] })
     }
 
     async fn add_checkpoint(&self, _from: NodeId, asked: AddCheckpointRequest) -> Result<AddCheckpointReply, Refused> {
@@ -80,6 +80,16 @@ impl Door for Shelf {
 
     async fn own_log(&self, _from: NodeId, first: u64) -> Result<OwnLogReply, Refused> {
         Ok(OwnLogReply { next: first + 1, ..OwnLogReply::default() })
+    }
+
+    async fn directory_log(
+        &self,
+        _from: NodeId,
+        _node: NodeId,
+        first: u64,
+        _fresh: u64,
+    ) -> Result<DirectoryLogReply, Refused> {
+        Ok(DirectoryLogReply { entries: vec![vec![0; 1000]; usize::try_from(first).unwrap()], ..Default::default() })
     }
 
     async fn tell_equivocation(&self, _from: NodeId, proof: Vec<u8>) -> Result<(), Refused> {

@@ -9,6 +9,7 @@ use clearhouse_wire::v1::{
 
 use super::entry::{CODES_MAX, Telling, check_name, is_code};
 use super::held::{Held, Place};
+use super::logs::{log_of, witness_of};
 use super::{Directory, Entry};
 use crate::audit;
 use crate::ids::{KeyId, Net, NodeId, OrgId};
@@ -58,6 +59,9 @@ pub enum RecordFault {
     /// A text that tells where somebody is or how to reach them.
     #[error("{0}")]
     Tells(#[from] Telling),
+    /// Not a record but the proof that one stands in a directory log: it shows nothing.
+    #[error("the proof that it stands in a coordinators' log does not hold")]
+    Proof,
     /// A critical extension that we do not know.
     #[error("a critical extension this version does not know")]
     Extension,
@@ -121,6 +125,10 @@ impl Directory {
             return Err(RecordFault::Broken);
         }
         let coordinators = check_policy(policy)?;
+        // A log is named after the network, and that after this very record: logs begin with the second policy.
+        if policy.coordinators.iter().any(|c| !c.log_vkey.is_empty() || !c.witness_vkey.is_empty()) {
+            return Err(RecordFault::Field);
+        }
         let signers = signed::count(media::ROOT, genesis, &coordinators)?;
         if signers.len() < as_usize(policy.k_root) {
             return Err(RecordFault::Threshold);
@@ -138,6 +146,8 @@ impl Directory {
             revocations: Default::default(),
             tls: Default::default(),
             suspended: Default::default(),
+            logs: Default::default(),
+            published: Default::default(),
         })
     }
 
@@ -181,7 +191,7 @@ impl Directory {
         if std::iter::once(&self.genesis).chain(&self.walk).any(|walked| walked.payload == signed.payload) {
             return Ok(None);
         }
-        let place = self.policy.place(next, &signed.payload)?;
+        let place = self.policy.place(next, &signed.payload, true)?;
         if place == Place::Same {
             return Ok(None);
         }
@@ -189,6 +199,7 @@ impl Directory {
             return Err(RecordFault::OtherNetwork);
         }
         let coordinators = check_policy(next)?;
+        check_logs(self.net, next)?;
         // As in TUF: the old holders let go and the new ones take up, in the same record.
         let before = self.policy.predecessor(next).ok_or(RecordFault::Broken)?.value();
         let old = signed::count(media::ROOT, signed, &check_policy(before)?)?.len();
@@ -217,7 +228,7 @@ impl Directory {
         VerifyKey::admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
         let Some(held) = self.orgs.get(&id) else { return Ok(Some(Checked::Org(id, record))) };
-        match held.place(org, &signed.payload)? {
+        match held.place(org, &signed.payload, self.is_published(&held.newest().hash))? {
             Place::Same => return Ok(None),
             Place::Rival => return Ok(Some(Checked::Rival(Rival::Org(id, record)))),
             Place::Next => {}
@@ -261,7 +272,7 @@ impl Directory {
         if held.shown().value().org_id != cert.org_id {
             return Err(RecordFault::Signer);
         }
-        Ok(match held.place(cert, &signed.payload)? {
+        Ok(match held.place(cert, &signed.payload, self.is_published(&held.newest().hash))? {
             Place::Same => None,
             Place::Rival => Some(Checked::Rival(Rival::Cert(node, claim))),
             Place::Next => Some(Checked::Cert(node, claim)),
@@ -402,6 +413,23 @@ fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
         keys.push(key);
     }
     Ok(keys)
+}
+
+/// A log and a key to cosign the others' with, of the coordinator's own node, or neither; and never a log that nobody else
+/// cosigns.
+fn check_logs(net: Net, policy: &RootPolicy) -> Result<(), RecordFault> {
+    let mut keys = Vec::new();
+    for coordinator in &policy.coordinators {
+        if coordinator.log_vkey.is_empty() && coordinator.witness_vkey.is_empty() {
+            continue;
+        }
+        let (_, log) = log_of(net, coordinator).ok_or(RecordFault::Field)?;
+        keys.extend([log.public(), witness_of(net, coordinator).ok_or(RecordFault::Field)?.public()]);
+    }
+    let count = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.len() == count && count != 2 { Ok(()) } else { Err(RecordFault::Field) }
 }
 
 fn check_descriptor_fields(descriptor: &Descriptor) -> Result<(), RecordFault> {

@@ -42,14 +42,15 @@ impl<T: Chained> Held<T> {
         Self { newest: entry, before: None, rival: None }
     }
 
-    /// The record that counts; `None` when the only version held is contested.
-    pub(crate) fn in_force(&self) -> Option<&Entry<T>> {
-        if self.rival.is_some() { self.before.as_ref() } else { Some(&self.newest) }
+    /// The newest record that is not contested and of which `counts` says that it does; of the two that are held.
+    pub(crate) fn in_force(&self, counts: impl Fn(&Entry<T>) -> bool) -> Option<&Entry<T>> {
+        let newest = Some(&self.newest).filter(|_| self.rival.is_none());
+        newest.into_iter().chain(&self.before).find(|entry| counts(entry))
     }
 
-    /// The record that counts, or the newest when none does: for names and for old signatures, never for rights.
+    /// The record that is not contested, or the newest: for names and for old signatures, never for rights.
     pub(crate) fn shown(&self) -> &Entry<T> {
-        self.in_force().unwrap_or(&self.newest)
+        self.in_force(|_| true).unwrap_or(&self.newest)
     }
 
     /// The newest record, contested or not.
@@ -68,19 +69,20 @@ impl<T: Chained> Held<T> {
         Some([&self.newest, self.rival.as_ref()?])
     }
 
-    /// The records that lead to what is held, in the order in which a stranger must read them.
-    pub(crate) fn records(&self) -> impl Iterator<Item = &Signed> {
-        let before = self.before.iter().filter(|_| self.rival.is_some());
+    /// The records that lead to what is held, in the order in which a stranger must read them. `counts` is whether
+    /// everybody was shown the newest: until then the one before counts, and again when the newest is contested.
+    pub(crate) fn records(&self, counts: bool) -> impl Iterator<Item = &Signed> {
+        let before = self.before.iter().filter(move |_| !counts || self.rival.is_some());
         before.chain([&self.newest]).chain(&self.rival).map(|entry| entry.record.raw())
     }
 
-    /// Where a record belongs. After two contradicting records a third of that version says nothing new.
-    pub(crate) fn place(&self, next: &T, payload: &[u8]) -> Result<Place, RecordFault> {
+    /// Where a record belongs; `counts` as in [`Held::records`]. After two contradicting records a third of that version says nothing new.
+    pub(crate) fn place(&self, next: &T, payload: &[u8], counts: bool) -> Result<Place, RecordFault> {
         let (hash, version) = (sha256(payload), self.newest.value().version());
         let follows = |entry: &Entry<T>| entry.hash == next.prev_hash();
-        // The one before is still held while it counts.
-        let counts = self.before.as_ref().filter(|_| self.rival.is_some());
-        if [Some(&self.newest), self.rival.as_ref(), counts].into_iter().flatten().any(|entry| entry.hash == hash) {
+        let before = self.before.as_ref().filter(|_| !counts || self.rival.is_some());
+        let all = [Some(&self.newest), self.rival.as_ref(), before];
+        if all.into_iter().flatten().any(|entry| entry.hash == hash) {
             return Ok(Place::Same);
         }
         if next.version() < version {

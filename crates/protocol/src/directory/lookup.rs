@@ -29,6 +29,13 @@ pub enum RouteFault {
     /// Two contradicting records of it are held, and none before them; or two policies of one version are.
     #[error("two different records of it are signed: neither counts")]
     Contested,
+    /// Its accreditation or certificate stands in no coordinators' log that this node follows: whoever signed it may have
+    /// shown it to nobody else.
+    #[error("its accreditation was not shown to everybody: it is in no coordinators' log")]
+    Unpublished,
+    /// What coordinators said last is older than 48 hours (for profiles) or 14 days: it may have been revoked since.
+    #[error("the directory here is out of date: no new word of enough coordinators")]
+    OutOfDate,
     /// Nobody there has said for [`ATTESTED_SECS`] that its entry is right: not used for anybody new.
     #[error("not confirmed by its people for 90 days")]
     Stale,
@@ -63,9 +70,13 @@ impl Directory {
     /// # Errors
     /// [`RouteFault`].
     pub fn signing_key(&self, org: OrgId, node: NodeId, now: u64) -> Result<VerifyKey, RouteFault> {
-        let contested = RouteFault::Contested;
-        let cert = self.certs.get(&node).ok_or(RouteFault::Unknown)?.in_force().ok_or(contested)?.value();
-        let record = self.orgs.get(&org).ok_or(RouteFault::Unknown)?.in_force().ok_or(contested)?.value();
+        if !self.certs.contains_key(&node) || !self.orgs.contains_key(&org) {
+            return Err(RouteFault::Unknown);
+        }
+        let (Some(cert), Some(record)) = (self.cert_in_force(node), self.org_in_force(org)) else {
+            return Err(if self.is_unpublished(org, node) { RouteFault::Unpublished } else { RouteFault::Contested });
+        };
+        let (cert, record) = (cert.value(), record.value());
         if cert.org_id != org.0 {
             return Err(RouteFault::Unknown);
         }

@@ -3,16 +3,18 @@
 //! A record enters by [`Directory::check`] (pure, [`admit`]) and [`Directory::insert`]; the raw bytes are kept and
 //! re-verified at every start. Nothing here trusts where a record came from, and nothing here deletes: a newer
 //! version replaces, a revocation ends, and two records of one version freeze their subject at the one before.
-//! Inclusion proofs in coordinators' logs are demanded once those logs exist.
+//! Once the policy names directory logs, an accreditation or a certificate counts only when it stands in one ([`logs`]).
 
 mod admit;
 pub mod entry;
 mod held;
+pub mod logs;
 mod lookup;
 mod witnesses;
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
 
@@ -63,6 +65,9 @@ pub struct Directory {
     revocations: BTreeMap<([u8; 16], i32), Entry<Revocation>>,
     tls: BTreeMap<[u8; 32], NodeId>,
     suspended: BTreeSet<NodeId>,
+    logs: BTreeMap<NodeId, Arc<logs::Followed>>,
+    /// Hashes of the payloads of all records that are known to stand in a log.
+    published: Arc<BTreeSet<[u8; 32]>>,
 }
 
 impl Directory {
@@ -76,6 +81,12 @@ impl Directory {
     #[must_use]
     pub fn policy(&self) -> &RootPolicy {
         self.policy.newest().value()
+    }
+
+    /// The policy in force as it was signed: the next one names its hash.
+    #[must_use]
+    pub fn newest_policy(&self) -> &Signed {
+        self.policy.newest().record.raw()
     }
 
     /// The policy this network was founded on.
@@ -98,7 +109,34 @@ impl Directory {
     /// What coordinators accredit an organisation for, contested records apart; whether that is valid now is not asked.
     #[must_use]
     pub fn accredited(&self, org: OrgId) -> Option<&OrgRecord> {
-        Some(self.orgs.get(&org)?.in_force()?.value())
+        Some(self.org_in_force(org)?.value())
+    }
+
+    /// The newest record of an organisation that counts: not contested, and shown to everybody. The first record of a
+    /// coordinator that the policy names counts by the policy, or nobody could cosign the first head.
+    fn org_in_force(&self, org: OrgId) -> Option<&Entry<OrgRecord>> {
+        let named = || self.policy().coordinators.iter().any(|c| c.id == org.0);
+        let counts =
+            |entry: &Entry<OrgRecord>| self.is_published(&entry.hash) || (entry.value().version == 1 && named());
+        self.orgs.get(&org)?.in_force(counts)
+    }
+
+    /// The newest certificate of a node that counts; by the policy when that names the node with this witness key.
+    fn cert_in_force(&self, node: NodeId) -> Option<&Entry<NodeCert>> {
+        let named = |cert: &NodeCert| {
+            let mut named = self.policy().coordinators.iter().filter(|c| c.node_id == node.0 && c.id == cert.org_id);
+            named.any(|c| !c.witness_vkey.is_empty() && c.witness_vkey == cert.witness_vkey)
+        };
+        let counts = |entry: &Entry<NodeCert>| {
+            self.is_published(&entry.hash) || (entry.value().version == 1 && named(entry.value()))
+        };
+        self.certs.get(&node)?.in_force(counts)
+    }
+
+    /// Whether a record of an organisation or of a node is held that does not count because no log shows it.
+    fn is_unpublished(&self, org: OrgId, node: NodeId) -> bool {
+        let org = self.orgs.get(&org).is_some_and(|held| held.in_force(|_| true).is_some());
+        org && self.certs.get(&node).is_some_and(|held| held.in_force(|_| true).is_some())
     }
 
     /// A node's certificate, valid or not, contested or not: for the keys of its log, never for its rights.
@@ -121,9 +159,18 @@ impl Directory {
         audit::witness_key(&cert.witness_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
     }
 
-    /// The node whose log has this origin, and the key of that log.
+    /// The node whose log has this origin, its own or its directory log, and the key of that log.
     #[must_use]
     pub fn log_named(&self, origin: &str) -> Option<(NodeId, NoteKey)> {
+        if let Some(named) = self
+            .policy()
+            .coordinators
+            .iter()
+            .filter_map(|c| logs::log_of(self.net, c))
+            .find(|(_, key)| key.name() == origin)
+        {
+            return Some(named);
+        }
         let names = |vkey: &str| vkey.strip_prefix(origin).is_some_and(|rest| rest.starts_with('+'));
         let mut named = self.certs.iter().filter(|(_, held)| names(&held.shown().value().log_vkey));
         named.find_map(|(node, _)| Some((*node, self.log_key(*node)?)))
@@ -165,10 +212,14 @@ impl Directory {
         let policies = std::iter::once(&self.genesis).chain(&self.walk);
         let policies = policies.chain(self.policy.contested().into_iter().map(|[_, rival]| rival.record.raw()));
         policies
-            .chain(self.orgs.values().flat_map(Held::records))
-            .chain(self.certs.values().flat_map(Held::records))
+            .chain(self.orgs.values().flat_map(|held| self.leading(held)))
+            .chain(self.certs.values().flat_map(|held| self.leading(held)))
             .chain(self.descriptors.values().map(|e| e.record.raw()))
             .chain(self.revocations.values().map(|e| e.record.raw()))
+    }
+
+    fn leading<'d, T: Chained>(&self, held: &'d Held<T>) -> impl Iterator<Item = &'d Signed> + use<'d, T> {
+        held.records(self.is_published(&held.newest().hash))
     }
 
     /// The records that vouch for one organisation, and its nodes' prekeys, for a peer or a file.
@@ -177,14 +228,15 @@ impl Directory {
         let nodes: Vec<NodeId> = self.nodes_of(org).collect();
         let mut bundle = clearhouse_wire::v1::RecordBundle::default();
         bundle.records.extend(std::iter::once(&self.genesis).chain(&self.walk).cloned());
-        bundle.records.extend(self.orgs.get(&org).into_iter().flat_map(Held::records).cloned());
+        bundle.records.extend(self.orgs.get(&org).into_iter().flat_map(|held| self.leading(held)).cloned());
         for node in nodes {
-            bundle.records.extend(self.certs.get(&node).into_iter().flat_map(Held::records).cloned());
+            bundle.records.extend(self.certs.get(&node).into_iter().flat_map(|held| self.leading(held)).cloned());
             bundle.records.extend(self.descriptors.get(&node).map(|e| e.record.raw().clone()));
             for ((_, week), prekey) in self.prekeys.range((node, 0)..=(node, u64::MAX)) {
                 bundle.prekeys.push(clearhouse_wire::v1::Prekey { week: *week, pk: prekey.as_bytes().to_vec() });
             }
         }
+        bundle.published = self.prove(&bundle.records);
         bundle.records.extend(self.revocations.values().map(|e| e.record.raw().clone()));
         bundle
     }

@@ -58,6 +58,8 @@ impl Mailroom {
             | Table::Meta
             | Table::Receipt
             | Table::Draft
+            | Table::DirectoryLog
+            | Table::DirectoryEntry
             | Table::Witness
             | Table::Told
             | Table::Heard

@@ -248,9 +248,10 @@ pub struct Coordinator {
     /// Ed25519
     #[prost(bytes = "vec", tag = "3")]
     pub accreditation_pk: ::prost::alloc::vec::Vec<u8>,
-    /// C2SP note verifier key; empty until the log exists
+    /// C2SP verifier key of its directory log; empty until the log exists
     #[prost(string, tag = "4")]
     pub log_vkey: ::prost::alloc::string::String,
+    /// with which it cosigns the directory logs of the others; there with the log or not at all
     #[prost(string, tag = "5")]
     pub witness_vkey: ::prost::alloc::string::String,
     /// 16 bytes
@@ -503,6 +504,22 @@ pub struct RecordBundle {
     pub records: ::prost::alloc::vec::Vec<Signed>,
     #[prost(message, repeated, tag = "2")]
     pub prekeys: ::prost::alloc::vec::Vec<Prekey>,
+    #[prost(message, repeated, tag = "3")]
+    pub published: ::prost::alloc::vec::Vec<Published>,
+}
+/// That a record stands in the directory log of a coordinator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Published {
+    /// 16 bytes: the coordinator's node whose log it is
+    #[prost(bytes = "vec", tag = "1")]
+    pub node: ::prost::alloc::vec::Vec<u8>,
+    /// the entry: an encoded Signed
+    #[prost(bytes = "vec", tag = "2")]
+    pub entry: ::prost::alloc::vec::Vec<u8>,
+    /// a C2SP tlog-proof of the entry, under a head that the policy's coordinators cosigned
+    #[prost(bytes = "vec", tag = "3")]
+    pub proof: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1196,6 +1213,32 @@ pub struct RecordsRequest {
     /// 16 bytes, or empty for the answering node's own
     #[prost(bytes = "vec", tag = "1")]
     pub org: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DirectoryLogRequest {
+    /// 16 bytes: the coordinator's node whose log it is
+    #[prost(bytes = "vec", tag = "1")]
+    pub node: ::prost::alloc::vec::Vec<u8>,
+    /// how many entries the caller has
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    /// when the newest head was cosigned that the caller has, unix seconds; 0 when it has none
+    #[prost(uint64, tag = "3")]
+    pub fresh: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DirectoryLogReply {
+    /// signed note with its cosignatures; empty when nothing newer is known
+    #[prost(bytes = "vec", tag = "1")]
+    pub head: ::prost::alloc::vec::Vec<u8>,
+    /// each an encoded Signed; at most 512, and no more than one answer may hold
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// consistency proof from the last of these entries to the head, 32 bytes each
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

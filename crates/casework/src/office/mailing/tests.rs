@@ -69,7 +69,7 @@ fn attack_25_a_letter_of_a_revoked_key_has_no_effect_whatever_its_date_and_whene
         assert!(matches!(early, Ok(Opening::Whole(_))));
         let a = &region.members[0];
         let ended = revoke(region.net, wire::SubjectKind::Node, a.node.0, "Compromised", ENDED, &[&a.root]);
-        let bundle = wire::RecordBundle { records: vec![ended], prekeys: vec![] };
+        let bundle = wire::RecordBundle { records: vec![ended], prekeys: vec![], published: vec![] };
         let (step, _) = office.admit(&bundle, &mut now);
         office.take(&step);
         let result = if opened_before { early } else { opening(&region, &office, &bytes) };

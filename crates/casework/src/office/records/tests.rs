@@ -36,7 +36,7 @@ fn attack_20_what_contradicts_is_evidence_an_entry_of_the_log_and_outlives_a_res
     let mut office = office(&region, founded.clone());
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[0].sign };
-    let all = wire::RecordBundle { records: region.records.clone(), prekeys: Vec::new() };
+    let all = wire::RecordBundle { records: region.records.clone(), prekeys: Vec::new(), published: vec![] };
     let (step, intake) = office.admit(&all, &mut now);
     assert_eq!((intake.new, intake.contested), (region.records.len(), 0));
     office.take(&step);
@@ -53,7 +53,7 @@ fn attack_20_what_contradicts_is_evidence_an_entry_of_the_log_and_outlives_a_res
     };
     let keys: Vec<_> = region.coordinators.iter().collect();
     let rival = accredit(region.net, &application, &keys, NOW);
-    let bundle = wire::RecordBundle { records: vec![rival.clone(), rival], prekeys: Vec::new() };
+    let bundle = wire::RecordBundle { records: vec![rival.clone(), rival], prekeys: Vec::new(), published: vec![] };
     let (step, intake) = office.admit(&bundle, &mut now);
     assert_eq!((intake.new, intake.contested, intake.known), (1, 1, 1));
     let entered: Vec<_> = step.events.iter().map(|row| unpad(&row.opening).unwrap()).collect();

@@ -126,7 +126,7 @@ impl Found {
                 let text = Zeroizing::new(hex(seed.as_ref()) + "\n");
                 files::write_new(&folder.join(key_name(name)), text.as_bytes())?;
             }
-            let bundle = RecordBundle { records: vec![genesis.clone()], prekeys: vec![] };
+            let bundle = RecordBundle { records: vec![genesis.clone()], prekeys: vec![], published: vec![] };
             files::write_new(&folder.join(GENESIS_NAME), &bundle.encode_to_vec())
         })?;
         let row = |((country, name), (key, _)): (&(String, String), &NewKey)| {
@@ -309,7 +309,7 @@ impl Revoke {
         let signatures = coordinators.signed(&signed, media::REVOCATION)?;
         let needed = directory.policy().k_revoke;
         let complete = directory.check(&signed, SystemClock.now()).is_ok();
-        let bundle = RecordBundle { records: vec![signed], prekeys: vec![] };
+        let bundle = RecordBundle { records: vec![signed], prekeys: vec![], published: vec![] };
         files::write_new(&self.out, &bundle.encode_to_vec())?;
         app.out.reply(&json!({
             "schema": "ch.revocation/1", "network": directory.policy().label, "org": hex(&revocation.subject),
@@ -340,10 +340,10 @@ impl Revoke {
 }
 
 /// The coordinators of a network by key and country.
-struct Coordinators(Vec<(VerifyKey, String)>);
+pub(super) struct Coordinators(Vec<(VerifyKey, String)>);
 
 impl Coordinators {
-    fn of(directory: &Directory) -> Result<Self, Trouble> {
+    pub(super) fn of(directory: &Directory) -> Result<Self, Trouble> {
         let admitted = directory.policy().coordinators.iter().map(|c| {
             let key = VerifyKey::admit(&c.accreditation_pk).map_err(|_| no_record())?;
             Ok((key, c.country.clone()))
@@ -352,7 +352,7 @@ impl Coordinators {
     }
 
     /// Signs with every key of `files`, each once; says who signed. `strangers` may sign too where one could count.
-    fn sign(
+    pub(super) fn sign(
         &self,
         signed: &mut Signed,
         media: &str,
@@ -386,19 +386,19 @@ impl Coordinators {
     }
 
     /// How many coordinators have signed.
-    fn signed(&self, signed: &Signed, media: &str) -> Result<usize, Trouble> {
+    pub(super) fn signed(&self, signed: &Signed, media: &str) -> Result<usize, Trouble> {
         let keys: Vec<VerifyKey> = self.0.iter().map(|(key, _)| key.clone()).collect();
         let found = count(media, signed, &keys).map_err(|fault| does_not_hold(Path::new("It"), fault.into()))?;
         Ok(found.len())
     }
 }
 
-fn does_not_hold(path: &Path, fault: RecordFault) -> Trouble {
+pub(super) fn does_not_hold(path: &Path, fault: RecordFault) -> Trouble {
     let text = sentence(&format!("{} does not hold: {fault}. Nothing was signed", path.display()));
     Trouble::new(Code::Record, text, "clearhouse directory verify FILE --genesis FILE")
 }
 
-fn no_record() -> Trouble {
+pub(super) fn no_record() -> Trouble {
     let text = "The file holds no such record, or one that cannot be read. Nothing was signed.";
     Trouble::new(Code::Records, text, "clearhouse directory verify FILE --genesis FILE")
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use clearhouse_protocol::canon;
 use clearhouse_protocol::directory::{Directory, RECORD_TYPES};
-use clearhouse_protocol::ids::{Net, hex};
+use clearhouse_protocol::ids::Net;
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::{BUNDLE_MAX, RECORD_MAX};
-use clearhouse_protocol::pae::sha256;
+use clearhouse_protocol::words::words;
 use clearhouse_wire::v1::{OrgRecord, RecordBundle, Signed};
 use prost::Message as _;
 
@@ -42,7 +42,7 @@ pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<RecordBundle, Trouble>
     if let Ok(signed) = canon::decode::<Signed>(bytes, RECORD_MAX + 4096)
         && known(&signed)
     {
-        return Ok(RecordBundle { records: vec![signed], prekeys: vec![] });
+        return Ok(RecordBundle { records: vec![signed], prekeys: vec![], published: vec![] });
     }
     let text = format!("{} is not a file of directory records.", path.display());
     Err(Trouble::new(Code::Records, text, "clearhouse directory verify FILE --genesis FILE"))
@@ -85,7 +85,7 @@ pub(crate) fn application_root_key(path: &Path) -> Result<Vec<u8>, Trouble> {
     })
 }
 
-/// Groups of hex to compare by telephone; the same as `directory show` prints.
+/// Eight words to compare by telephone; the same as `directory show` prints.
 pub(crate) fn fingerprint(key: &[u8]) -> String {
-    sha256(key)[..12].chunks(2).map(hex).collect::<Vec<_>>().join(" ")
+    words(key)
 }

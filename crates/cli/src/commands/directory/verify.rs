@@ -50,6 +50,19 @@ impl Verify {
                 "kind": "prekey", "subject": format!("week {}", prekey.week), "holds": why.is_none(), "why": why,
             }));
         }
+        for published in &bundle.published {
+            let why = match directory.check_published(published) {
+                Ok(record) => {
+                    directory.publish(record);
+                    None
+                }
+                Err(fault) => Some(fault.to_string()),
+            };
+            let log = hex(&published.node);
+            rows.push(
+                json!({"kind": "proof", "subject": format!("in the log of {log}"), "holds": why.is_none(), "why": why}),
+            );
+        }
         let broken = rows.iter().filter(|row| row["holds"] != json!(true)).count();
         app.out.reply(&json!({
             "schema": "ch.records/1", "file": self.file.display().to_string(), "net": directory.net().to_string(),

@@ -59,7 +59,7 @@ impl Decoder for Counting {
 
 /// Whether an encoded bundle has no more records, prekeys and signatures than a bundle may have.
 fn is_countable(bundle: &[u8]) -> bool {
-    let (mut records, mut prekeys) = (0, 0);
+    let (mut records, mut prekeys, mut published) = (0, 0, 0);
     fields(bundle, |number, contents| {
         match number {
             RECORDS_FIELD => {
@@ -75,6 +75,10 @@ fn is_countable(bundle: &[u8]) -> bool {
                 prekeys += 1;
                 prekeys <= BUNDLE_MAX
             }
+            PUBLISHED_FIELD => {
+                published += 1;
+                published <= BUNDLE_MAX
+            }
             // What a later version adds is skipped, not built.
             _ => true,
         }
@@ -83,6 +87,7 @@ fn is_countable(bundle: &[u8]) -> bool {
 
 const RECORDS_FIELD: u64 = 1;
 const PREKEYS_FIELD: u64 = 2;
+const PUBLISHED_FIELD: u64 = 3;
 
 /// Walks the fields of one message, contents of length-delimited ones given to `each`; false when `each` says so or
 /// the bytes are no message.
@@ -143,7 +148,8 @@ mod tests {
 
     fn bundle(records: usize, signatures: usize, prekeys: usize) -> Vec<u8> {
         let prekey = Prekey { week: 1, pk: vec![4; 20] };
-        RecordBundle { records: vec![record(signatures); records], prekeys: vec![prekey; prekeys] }.encode_to_vec()
+        RecordBundle { records: vec![record(signatures); records], prekeys: vec![prekey; prekeys], published: vec![] }
+            .encode_to_vec()
     }
 
     #[test]

@@ -246,6 +246,34 @@ pub mod exchange_client {
                 .insert(GrpcMethod::new("clearhouse.v1.Exchange", "OwnLog"));
             self.inner.unary(req, path, codec).await
         }
+        /// Who: any accredited, unrevoked node, about any coordinator's directory log that the answering node keeps or follows.
+        /// Success: changes nothing. The next entries from `first` on, and a head with enough cosignatures that they lead to;
+        /// an empty answer where nothing newer is known.
+        /// Repeat: free. The caller verifies the head, its witnesses and every entry as if they came from a stranger.
+        pub async fn directory_log(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::DirectoryLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::DirectoryLogReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Exchange/DirectoryLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Exchange", "DirectoryLog"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -322,6 +350,17 @@ pub mod exchange_server {
             request: tonic::Request<::clearhouse_wire::v1::OwnLogRequest>,
         ) -> std::result::Result<
             tonic::Response<::clearhouse_wire::v1::OwnLogReply>,
+            tonic::Status,
+        >;
+        /// Who: any accredited, unrevoked node, about any coordinator's directory log that the answering node keeps or follows.
+        /// Success: changes nothing. The next entries from `first` on, and a head with enough cosignatures that they lead to;
+        /// an empty answer where nothing newer is known.
+        /// Repeat: free. The caller verifies the head, its witnesses and every entry as if they came from a stranger.
+        async fn directory_log(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::DirectoryLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::DirectoryLogReply>,
             tonic::Status,
         >;
     }
@@ -669,6 +708,54 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OwnLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Exchange/DirectoryLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct DirectoryLogSvc<T: Exchange>(pub Arc<T>);
+                    impl<
+                        T: Exchange,
+                    > tonic::server::UnaryService<
+                        ::clearhouse_wire::v1::DirectoryLogRequest,
+                    > for DirectoryLogSvc<T> {
+                        type Response = ::clearhouse_wire::v1::DirectoryLogReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::clearhouse_wire::v1::DirectoryLogRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Exchange>::directory_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DirectoryLogSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

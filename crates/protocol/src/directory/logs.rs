@@ -1,0 +1,536 @@
+//! The directory logs of coordinators as this node follows them: every entry of each, under a head that enough of the
+//! other coordinators cosigned, and how long ago they did (protocol sections 7.3 and 7.4).
+//!
+//! An entry is an accreditation, a certificate, a policy or a revocation as it was signed; the log says that it was shown
+//! to everybody. Refuses a head that is smaller than one already followed, one that too few cosigned, and entries that do
+//! not lead to it. Whether a record is sound is the business of the directory's door, not of the log.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use clearhouse_wire::v1::{Coordinator, DirectoryLogReply, Published, Signed};
+use prost::Message as _;
+
+use super::Directory;
+use crate::audit;
+use crate::ids::{Net, NodeId, OrgId};
+use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_PAGE_ENTRIES_MAX, RECORD_MAX, UNARY_MAX};
+use crate::log::Hash;
+use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::log::equivocation::Equivocation;
+use crate::log::note::{KeyKind, Note, NoteFault, NoteKey};
+use crate::log::proof::{Proof, ProofFault};
+use crate::log::quorum::{List, Listed, Standing, tolerated};
+use crate::log::tree::{Edge, Levels, consistency, inclusion};
+use crate::merkle;
+use crate::pae::sha256;
+
+/// Bytes that an answer leaves for its head and its path.
+const PAGE_BYTES_MAX: usize = UNARY_MAX - (64 << 10);
+
+/// Why what was shown of a directory log is not followed.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogFault {
+    /// The policy in force names no such log.
+    #[error("the policy in force names no directory log of this node")]
+    NoSuchLog,
+    /// The head, or a signature under it.
+    #[error("its head: {0}")]
+    Head(#[from] NoteFault),
+    /// Too few of the other coordinators cosigned.
+    #[error("its head was not cosigned by enough of the other coordinators")]
+    NotWitnessed,
+    /// A head below the one already followed (attack case 15).
+    #[error("its head has fewer entries than one that was shown before")]
+    Smaller,
+    /// More entries than a page may have, a larger one than a record may be, or none where there should be some.
+    #[error("a page of it is not as it has to be")]
+    Page,
+    /// The entries do not lead to the head; with the proof, where it is one, that the log shows two histories.
+    #[error("its entries do not lead to its head")]
+    Forked(Option<Box<Equivocation>>),
+    /// A proof that an entry is in it.
+    #[error("{0}")]
+    Proof(#[from] ProofFault),
+}
+
+// By hand: a proof holds nothing secret, and nothing readable either.
+impl std::fmt::Debug for LogFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// How old the newest word of enough coordinators is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Freshness {
+    /// The policy names no directory logs: accreditation rests on signatures alone.
+    NoLogs,
+    /// Cosigned then, within 48 hours.
+    Fresh(u64),
+    /// Cosigned then, within 14 days: nothing of a person's profile leaves.
+    Aged(u64),
+    /// Longer ago, or never (0): nobody new is told anything.
+    Old(u64),
+}
+
+/// One entry: the hash of its leaf, and of the payload of the record in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Entered {
+    leaf: Hash,
+    record: Hash,
+}
+
+impl Entered {
+    /// Bytes of one entry as it is kept.
+    pub const LEN: usize = 64;
+
+    /// What an entry says, whatever it says.
+    #[must_use]
+    pub fn of(entry: &[u8]) -> Self {
+        // What is no record publishes nothing; it has its place in the log all the same.
+        let payload = Signed::decode(entry).map(|signed| signed.payload).unwrap_or_default();
+        Self { leaf: merkle::leaf(entry), record: sha256(&payload) }
+    }
+
+    /// The hash of its leaf: by this an entry is kept.
+    #[must_use]
+    pub fn leaf(&self) -> Hash {
+        self.leaf
+    }
+
+    /// As it is kept.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..32].copy_from_slice(&self.leaf);
+        bytes[32..].copy_from_slice(&self.record);
+        bytes
+    }
+
+    /// As it was kept.
+    #[must_use]
+    pub fn kept(bytes: &[u8; Self::LEN]) -> Self {
+        let (mut leaf, mut record) = ([0; 32], [0; 32]);
+        leaf.copy_from_slice(&bytes[..32]);
+        record.copy_from_slice(&bytes[32..]);
+        Self { leaf, record }
+    }
+}
+
+/// A head with enough cosignatures.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Newest {
+    size: u64,
+    fresh: u64,
+    note: Note,
+}
+
+impl Newest {
+    /// How many entries it covers.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When an honest coordinator still saw it, unix seconds.
+    #[must_use]
+    pub fn fresh(&self) -> u64 {
+        self.fresh
+    }
+
+    /// The note with its signatures.
+    #[must_use]
+    pub fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// As it is kept: when, and the note.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        [self.fresh.to_be_bytes().as_slice(), self.note.to_string().as_bytes()].concat()
+    }
+
+    /// As it was kept. It was checked when it came; who may cosign can have changed since.
+    #[must_use]
+    pub fn kept(bytes: &[u8]) -> Option<Self> {
+        let (fresh, note) = bytes.split_first_chunk::<8>()?;
+        let note = Note::parse(note).ok()?;
+        let size = Checkpoint::parse(note.text()).ok()?.size;
+        Some(Self { size, fresh: u64::from_be_bytes(*fresh), note })
+    }
+}
+
+/// One log.
+#[derive(Clone, Default)]
+pub(crate) struct Followed {
+    entries: Vec<Entered>,
+    edge: Edge,
+    newest: Option<Newest>,
+    /// How many of the entries count already.
+    counted: usize,
+}
+
+impl Followed {
+    fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    fn covered(&self) -> usize {
+        let size = self.newest.as_ref().map_or(0, |head| head.size);
+        usize::try_from(size).unwrap_or(usize::MAX).min(self.entries.len())
+    }
+
+    fn levels(&self) -> Levels {
+        Levels::over(self.entries.iter().map(|entered| entered.leaf).collect())
+    }
+}
+
+/// A page that held. Only [`Directory::check_page`] makes one.
+#[derive(Clone)]
+pub struct CheckedPage {
+    node: NodeId,
+    first: u64,
+    entered: Vec<Entered>,
+    newest: Newest,
+}
+
+impl CheckedPage {
+    /// Whose log it is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// The position of its first entry.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Its entries.
+    #[must_use]
+    pub fn entered(&self) -> &[Entered] {
+        &self.entered
+    }
+
+    /// The head they lead to.
+    #[must_use]
+    pub fn newest(&self) -> &Newest {
+        &self.newest
+    }
+}
+
+/// The name of a coordinator's directory log: `clearhouse.<net8>/<org>/<node>/directory`.
+#[must_use]
+pub fn origin(net: Net, org: OrgId, node: NodeId) -> String {
+    format!("clearhouse.{}/{org}/{node}/directory", crate::ids::hex(&net.0[..4]))
+}
+
+/// The key of the directory log that a policy names for a coordinator, if it is one of exactly this coordinator's.
+pub(super) fn log_of(net: Net, coordinator: &Coordinator) -> Option<(NodeId, NoteKey)> {
+    let (org, node) = ends(coordinator)?;
+    let key = NoteKey::parse(&coordinator.log_vkey).ok().filter(|key| key.kind() == KeyKind::Log)?;
+    (key.name() == origin(net, org, node)).then_some((node, key))
+}
+
+/// The key with which a coordinator cosigns the others' directory logs, by the same policy.
+pub(super) fn witness_of(net: Net, coordinator: &Coordinator) -> Option<NoteKey> {
+    let (org, node) = ends(coordinator)?;
+    audit::witness_key(&coordinator.witness_vkey, net, org, node)
+}
+
+fn ends(coordinator: &Coordinator) -> Option<(OrgId, NodeId)> {
+    Some((coordinator.id.as_slice().try_into().ok()?, coordinator.node_id.as_slice().try_into().ok()?))
+}
+
+impl Directory {
+    /// Whether the policy in force names directory logs: then a record counts only when it stands in one.
+    #[must_use]
+    pub fn has_logs(&self) -> bool {
+        self.policy().coordinators.iter().any(|c| !c.log_vkey.is_empty())
+    }
+
+    /// The directory logs that the policy in force names: whose, and its key.
+    pub fn directory_logs(&self) -> impl Iterator<Item = (NodeId, NoteKey)> {
+        let logs = self.policy().coordinators.iter().filter_map(|c| log_of(self.net(), c));
+        // What a keeper of two histories showed may be what it showed to nobody else.
+        logs.filter(|(node, _)| !self.is_suspended(*node))
+    }
+
+    /// The key of one coordinator's directory log.
+    #[must_use]
+    pub fn directory_log(&self, node: NodeId) -> Option<NoteKey> {
+        self.directory_logs().find(|(of, _)| *of == node).map(|(_, key)| key)
+    }
+
+    /// Who cosigns the directory log of a coordinator's node, and how many are enough: the policy's other coordinators.
+    /// The policy alone says so, or nobody could read the log in which their certificates stand.
+    #[must_use]
+    pub fn directory_witnesses(&self, node: NodeId) -> List {
+        let others = self.policy().coordinators.iter().filter(|c| c.node_id != node.0);
+        let listed = others.filter_map(|c| {
+            let key = witness_of(self.net(), c)?;
+            Some(Listed { node: Some(c.node_id.as_slice().try_into().ok()?), key, country: c.country.clone() })
+        });
+        List::drawn(listed.collect(), Vec::new())
+    }
+
+    /// Checks what somebody showed of a directory log: the entries after those that are held, and a head.
+    ///
+    /// # Errors
+    /// [`LogFault`]: then nothing of it is taken.
+    pub fn check_page(&self, node: NodeId, page: &DirectoryLogReply) -> Result<CheckedPage, LogFault> {
+        let log = self.directory_log(node).ok_or(LogFault::NoSuchLog)?;
+        let shown = SignedCheckpoint::open(&page.head, &log)?;
+        let newest = self.witnessed(node, &shown)?;
+        let none = Followed::default();
+        let held = self.logs.get(&node).map_or(&none, Arc::as_ref);
+        if held.newest.as_ref().is_some_and(|held| held.size > newest.size) {
+            return Err(LogFault::Smaller);
+        }
+        let fits = page.entries.len() <= LOG_PAGE_ENTRIES_MAX && page.entries.iter().all(|e| e.len() <= RECORD_MAX);
+        let stands_still = page.entries.is_empty() && held.size() < newest.size;
+        let beyond = !page.entries.is_empty() && held.size() + page.entries.len() as u64 > newest.size;
+        if !fits || stands_still || beyond {
+            return Err(LogFault::Page);
+        }
+        let entered: Vec<Entered> = page.entries.iter().map(|entry| Entered::of(entry)).collect();
+        let path: Vec<Hash> = page
+            .path
+            .iter()
+            .map(|hash| hash.as_slice().try_into())
+            .collect::<Result<_, _>>()
+            .map_err(|_| LogFault::Page)?;
+        if !leads(held, &entered, shown.checkpoint(), &path) {
+            let before = held.newest.as_ref().and_then(|head| SignedCheckpoint::of(head.note.clone(), &log).ok());
+            let proof = before.and_then(|before| Equivocation::of(&before, &shown, &path, &log).ok());
+            return Err(LogFault::Forked(proof.map(Box::new)));
+        }
+        Ok(CheckedPage { node, first: held.size(), entered, newest })
+    }
+
+    /// A head that enough of the others cosigned, and when one of them that is honest still saw it: of the f+1 newest
+    /// times the oldest, because f of them may be invented.
+    fn witnessed(&self, node: NodeId, shown: &SignedCheckpoint) -> Result<Newest, LogFault> {
+        let standing: Standing = self.directory_witnesses(node).standing(shown)?;
+        if !standing.reached {
+            return Err(LogFault::NotWitnessed);
+        }
+        let liars = tolerated(standing.listed);
+        let fresh = standing.seen.iter().rev().nth(liars).map_or(0, |seen| seen.at);
+        Ok(Newest { size: shown.checkpoint().size, fresh, note: shown.note().clone() })
+    }
+
+    /// Takes a page that held.
+    pub fn follow(&mut self, page: &CheckedPage) {
+        self.take_entries(page.node, page.first, &page.entered);
+        self.take_newest(page.node, page.newest.clone());
+    }
+
+    /// Takes entries of a log at their place: those of a page that held, those of this node's own log, or those that were
+    /// kept. They count once a head covers them. Entries that would leave a gap are not taken.
+    pub fn take_entries(&mut self, node: NodeId, first: u64, entered: &[Entered]) {
+        let followed = Arc::make_mut(self.logs.entry(node).or_default());
+        if first > followed.size() {
+            return;
+        }
+        let known = usize::try_from(followed.size() - first).unwrap_or(usize::MAX);
+        for entered in entered.iter().skip(known) {
+            followed.edge.push(entered.leaf);
+            followed.entries.push(*entered);
+        }
+        self.count_published(node);
+    }
+
+    /// Takes a head that held. An older word about the same entries changes nothing.
+    pub fn take_newest(&mut self, node: NodeId, newest: Newest) {
+        let followed = Arc::make_mut(self.logs.entry(node).or_default());
+        let held = followed.newest.as_ref().map(|held| (held.size, held.fresh));
+        if held.is_none_or(|held| held < (newest.size, newest.fresh)) {
+            followed.newest = Some(newest);
+        }
+        self.count_published(node);
+    }
+
+    fn count_published(&mut self, node: NodeId) {
+        let Some(followed) = self.logs.get_mut(&node).map(Arc::make_mut) else { return };
+        let covered = followed.covered();
+        if followed.counted < covered {
+            let fresh = &followed.entries[followed.counted..covered];
+            Arc::make_mut(&mut self.published).extend(fresh.iter().map(|entered| entered.record));
+            followed.counted = covered;
+        }
+    }
+
+    /// How many entries of a directory log are held.
+    #[must_use]
+    pub fn followed(&self, node: NodeId) -> u64 {
+        self.logs.get(&node).map_or(0, |followed| followed.size())
+    }
+
+    /// The newest head of a directory log that held.
+    #[must_use]
+    pub fn newest_head(&self, node: NodeId) -> Option<&Newest> {
+        self.logs.get(&node)?.newest.as_ref()
+    }
+
+    /// What can be told of a directory log: its entries as they are held, at most `count` from `first` on.
+    #[must_use]
+    pub fn entered(&self, node: NodeId, first: u64, count: usize) -> &[Entered] {
+        let Some(followed) = self.logs.get(&node) else { return &[] };
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let rest = followed.entries.get(first..).unwrap_or_default();
+        &rest[..count.min(rest.len())]
+    }
+
+    /// The head over all entries that are held of a log, unsigned: what its keeper signs next.
+    #[must_use]
+    pub fn head_to_sign(&self, node: NodeId, org: OrgId) -> Checkpoint {
+        let edge = self.logs.get(&node).map_or_else(Edge::default, |followed| followed.edge.clone());
+        Checkpoint { origin: origin(self.net(), org, node), size: edge.size(), root: edge.root() }
+    }
+
+    /// The consistency proof between two sizes of a log, of which all entries are held; empty where there is none.
+    #[must_use]
+    pub fn consistency(&self, node: NodeId, old: u64, new: u64) -> Vec<Hash> {
+        let Some(followed) = self.logs.get(&node).filter(|followed| new <= followed.size()) else { return Vec::new() };
+        let Ok(path) = consistency(&followed.levels(), old, new);
+        path
+    }
+
+    /// The answer to somebody who has the first `first` entries of a log and knows it cosigned at `fresh`, but for the
+    /// entries themselves: how many to send of [`Directory::entered`], given how long each is.
+    #[must_use]
+    pub fn page_of(&self, node: NodeId, first: u64, fresh: u64, entries: Vec<Vec<u8>>) -> DirectoryLogReply {
+        let nothing = DirectoryLogReply::default();
+        let Some(followed) = self.logs.get(&node) else { return nothing };
+        let Some(head) = followed.newest.as_ref().filter(|head| head.size <= followed.size()) else { return nothing };
+        if first > head.size || (first == head.size && fresh >= head.fresh) {
+            return nothing;
+        }
+        let mut bytes = 0;
+        let left = usize::try_from(head.size - first).unwrap_or(usize::MAX).min(LOG_PAGE_ENTRIES_MAX);
+        let entries: Vec<Vec<u8>> = entries
+            .into_iter()
+            .take(left)
+            .take_while(|entry| {
+                bytes += entry.len() + 8;
+                bytes <= PAGE_BYTES_MAX
+            })
+            .collect();
+        let path = self.consistency(node, first + entries.len() as u64, head.size);
+        let path = path.into_iter().map(Vec::from).collect();
+        DirectoryLogReply { head: head.note.to_string().into_bytes(), entries, path }
+    }
+
+    /// Whether a record stands in a log that everybody follows. Without logs in the policy nothing has to.
+    pub(super) fn is_published(&self, record: &Hash) -> bool {
+        !self.has_logs() || self.published.contains(record)
+    }
+
+    /// Records that are held and stand in no log of `node` yet: what its keeper enters next, in reading order.
+    #[must_use]
+    pub fn to_enter(&self, node: NodeId) -> Vec<&Signed> {
+        let entered: BTreeSet<Hash> =
+            self.logs.get(&node).into_iter().flat_map(|f| f.entries.iter().map(|entered| entered.record)).collect();
+        let policies = self.walk.iter();
+        let orgs = self.orgs.values().flat_map(|held| held.records(false));
+        let certs = self.certs.values().flat_map(|held| held.records(false));
+        let revocations = self.revocations.values().map(|entry| entry.record.raw());
+        let all = policies.chain(orgs).chain(certs).chain(revocations);
+        all.filter(|signed| !entered.contains(&sha256(&signed.payload))).collect()
+    }
+
+    /// That these records stand in a log, for somebody who follows none: for each the proof under the newest head of the
+    /// first log that has it as it is here.
+    #[must_use]
+    pub fn prove(&self, records: &[Signed]) -> Vec<Published> {
+        let mut proofs = Vec::new();
+        let mut left: Vec<Vec<u8>> = records.iter().map(Signed::encode_to_vec).collect();
+        for (node, followed) in &self.logs {
+            let (Some(head), covered) = (&followed.newest, followed.covered()) else { continue };
+            if covered as u64 != head.size {
+                continue;
+            }
+            let levels = followed.levels();
+            left.retain(|entry| {
+                let leaf = merkle::leaf(entry);
+                let Some(index) = followed.entries[..covered].iter().position(|entered| entered.leaf == leaf) else {
+                    return true;
+                };
+                let Ok(path) = inclusion(&levels, index as u64, head.size);
+                let proof = Proof { extra: Vec::new(), index: index as u64, path, note: head.note.clone() };
+                let proof = proof.to_string().into_bytes();
+                proofs.push(Published { node: node.to_vec(), entry: entry.clone(), proof });
+                false
+            });
+        }
+        proofs
+    }
+
+    /// Checks that a record stands in a directory log, for somebody who has not followed it so far: returns the hash of
+    /// its payload, by which it counts.
+    ///
+    /// # Errors
+    /// [`LogFault`].
+    pub fn check_published(&self, published: &Published) -> Result<Hash, LogFault> {
+        let node = published.node.as_slice().try_into().map_err(|_| LogFault::Page)?;
+        let log = self.directory_log(node).ok_or(LogFault::NoSuchLog)?;
+        if published.entry.len() > RECORD_MAX {
+            return Err(LogFault::Page);
+        }
+        let shown = Proof::parse(&published.proof)?.check(&published.entry, &log)?;
+        self.witnessed(node, &shown)?;
+        Ok(Entered::of(&published.entry).record)
+    }
+
+    /// Takes what [`Directory::check_published`] returned, or what was kept of it.
+    pub fn publish(&mut self, record: Hash) {
+        Arc::make_mut(&mut self.published).insert(record);
+    }
+
+    /// Whether a record is known to stand in a log, whatever the policy asks for.
+    #[must_use]
+    pub fn knows_published(&self, record: &Hash) -> bool {
+        self.published.contains(record)
+    }
+
+    /// How old the newest word of f+1 coordinators is, all entries up to it held (protocol section 7.4).
+    #[must_use]
+    pub fn freshness(&self, now: u64) -> Freshness {
+        if !self.has_logs() {
+            return Freshness::NoLogs;
+        }
+        let word = |node: NodeId| {
+            let followed = self.logs.get(&node)?;
+            Some(followed.newest.as_ref().filter(|head| head.size <= followed.size())?.fresh)
+        };
+        let mut words: Vec<u64> = self.directory_logs().filter_map(|(node, _)| word(node)).collect();
+        words.sort_unstable_by(|a, b| b.cmp(a));
+        let liars = usize::try_from(self.policy().f).unwrap_or(usize::MAX);
+        let at = words.get(liars).copied().unwrap_or(0);
+        match now.saturating_sub(at) {
+            age if age < DIRECTORY_AGED_SECS => Freshness::Fresh(at),
+            age if age < DIRECTORY_OLD_SECS => Freshness::Aged(at),
+            _ => Freshness::Old(at),
+        }
+    }
+}
+
+/// Whether the entries that are held and these lead to a head.
+fn leads(held: &Followed, entered: &[Entered], head: &Checkpoint, path: &[Hash]) -> bool {
+    let mut edge = held.edge.clone();
+    entered.iter().for_each(|entered| edge.push(entered.leaf));
+    if edge.size() <= head.size {
+        return merkle::extends((edge.size(), &edge.root()), (head.size, &head.root), path);
+    }
+    // The keeper of a log has entries that no head covers yet.
+    let count = usize::try_from(head.size).unwrap_or(usize::MAX);
+    let leaves: Vec<Hash> = held.entries.iter().chain(entered).take(count).map(|entered| entered.leaf).collect();
+    merkle::root(&leaves) == head.root
+}
+
+#[cfg(test)]
+#[path = "tests/logs.rs"]
+mod tests;
