@@ -10,6 +10,7 @@ mod alarm;
 mod bad_input;
 mod behind;
 mod canaries;
+mod directory_log;
 mod erasure;
 mod erasure_kills;
 mod fulldisk;

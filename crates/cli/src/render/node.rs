@@ -28,7 +28,11 @@ pub(super) fn status(v: &Value) -> String {
         (_, _) => format!("{}: clearhouse audit alarms", counted(raised, "ALARM RAISED", "ALARMS RAISED")),
     };
     let directory = match number(v, "contested_records") {
-        0 => count("organisations", "organisation", "organisations"),
+        0 => [count("organisations", "organisation", "organisations"), text(v, "directory")]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", "),
         _ => format!(
             "{}: clearhouse directory list",
             count("contested_records", "RECORD SIGNED TWICE", "RECORDS SIGNED TWICE")

@@ -2,11 +2,14 @@
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::{Finding, Store, Weight};
+use clearhouse_wire::v1::NetworkKind;
 use serde_json::{Value, json};
 
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
@@ -47,6 +50,8 @@ impl<S: Store + 'static> Handle<S> {
                 "alarms_heard": office.alarms_open().1,
                 "overdue_cases": office.due_times().overdue(now),
                 "organisations": office.directory().orgs().count(),
+                "directory": heard(office.directory().freshness(now)),
+                "directory_out_of_date": matches!(office.directory().freshness(now), Freshness::Aged(_) | Freshness::Old(_)),
                 "contested_records": office.directory().contested().count(),
                 "events": office.event_count(),
                 "log_signed": log_signed,
@@ -82,6 +87,7 @@ impl<S: Store + 'static> Handle<S> {
                 let next = "After 90 days nobody sends it a new case. Look at it and say: clearhouse directory attest";
                 seen.push(finding_of("CH-D0205", text, next, true));
             }
+            seen.extend(age_finding(office.directory(), now));
             for two in office.directory().contested() {
                 let what = match two[0].payload_type.as_str() {
                     media::ROOT => "The network's policy",
@@ -186,6 +192,31 @@ impl<S: Store + 'static> Handle<S> {
         }
         self.scrub().await?;
         self.doctor().await
+    }
+}
+
+/// How old the newest word of enough coordinators is, in words.
+fn heard(freshness: Freshness) -> String {
+    match freshness {
+        Freshness::NoLogs => "rests on signatures alone".to_owned(),
+        Freshness::Fresh(at) => format!("heard from coordinators {}", show_time(at)),
+        Freshness::Aged(0) | Freshness::Old(0) => "no coordinator heard yet".to_owned(),
+        Freshness::Aged(at) | Freshness::Old(at) => format!("OUT OF DATE, coordinators last heard {}", show_time(at)),
+    }
+}
+
+fn age_finding(directory: &Directory, now: u64) -> Option<Value> {
+    let text = format!("The directory: {}.", heard(directory.freshness(now)));
+    let next = "Check the line to the coordinators: clearhouse directory refresh";
+    match directory.freshness(now) {
+        Freshness::Fresh(_) => None,
+        Freshness::NoLogs if directory.policy().kind() == NetworkKind::Training => None,
+        Freshness::NoLogs => {
+            let next = "Ask the coordinators to name their directory logs in the next policy.";
+            Some(finding_of("CH-D0207", text, next, false))
+        }
+        Freshness::Aged(_) => Some(finding_of("CH-D0206", format!("{text} No profile leaves."), next, true)),
+        Freshness::Old(_) => Some(finding_of("CH-D0206", format!("{text} Nobody new is written to."), next, true)),
     }
 }
 

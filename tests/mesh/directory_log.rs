@@ -1,0 +1,131 @@
+//! Directory logs between real nodes: two coordinators keep one each and cosign the other's, a member follows both, and
+//! an accreditation that was shown to one node alone counts for nobody.
+
+use std::time::{Duration, Instant};
+
+use clearhouse_node::calls::Call;
+use clearhouse_node::clock::{Clock as _, SystemClock};
+use clearhouse_protocol::ceremony::{Application, NodeKeys, accredit, certify, name_log, next_policy};
+use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::signed::add_signature;
+use clearhouse_wire::v1 as wire;
+use serde_json::Value;
+
+use super::found;
+use super::region::{Member, Region};
+
+/// How long it may take on a busy machine until everybody has followed.
+const FOLLOWED: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The second policy: the coordinator's node and Casa Nova's keep directory logs.
+fn with_logs(region: &Region) -> wire::Signed {
+    let genesis = genesis_of(region);
+    let keepers = [&region.coordinator.made, &region.origin.made];
+    let policy = next_policy(&genesis, SystemClock.now(), |policy| {
+        for (coordinator, made) in policy.coordinators.iter_mut().zip(keepers) {
+            let keys = made.keys.service();
+            let public = |seed| SigningKey::from_seed(seed).public();
+            let (log, witness) = (public(keys.log_seed.expose()), public(keys.witness_seed.expose()));
+            name_log(coordinator, region.net, (made.org, made.node), &log, &witness).unwrap();
+        }
+    });
+    let mut policy = policy.unwrap();
+    region.coordinators.iter().for_each(|key| add_signature(&mut policy, key));
+    policy
+}
+
+/// An accreditation with every signature it needs, and a node that nobody runs.
+fn stranger(region: &Region, label: &str) -> wire::RecordBundle {
+    let now = SystemClock.now();
+    let key = |n: u8| SigningKey::from_seed(&[n ^ label.as_bytes()[0]; 32]);
+    let (org, node) = (OrgId([label.as_bytes()[0]; 16]), NodeId([label.as_bytes()[0]; 16]));
+    let application = Application {
+        org,
+        label,
+        country: "AL",
+        roles: &["Origin"],
+        competences: &["Shelter"],
+        root_pk: key(1).public(),
+    };
+    let signers: Vec<&SigningKey> = region.coordinators.iter().collect();
+    let keys = NodeKeys { sign: key(2).public(), log: key(3).public(), witness: key(4).public() };
+    let records = vec![
+        accredit(region.net, &application, &signers, now),
+        certify(region.net, org, node, &keys, &key(1), now).unwrap(),
+    ];
+    wire::RecordBundle { records, ..wire::RecordBundle::default() }
+}
+
+async fn state(member: &Member, label: &str) -> String {
+    let listed = member.ask(Call::DirectoryList).await.unwrap_or(Value::Null);
+    let all = listed["organisations"].as_array().cloned().unwrap_or_default();
+    let found = all.iter().find(|org| org["label"] == label);
+    found.and_then(|org| org["state"].as_str()).unwrap_or("unknown here").to_owned()
+}
+
+async fn until(member: &Member, label: &str, wanted: &str) {
+    let began = Instant::now();
+    loop {
+        let state = state(member, label).await;
+        if state.contains(wanted) {
+            return;
+        }
+        assert!(began.elapsed() < FOLLOWED, "{label} at {}: {state}", member.name);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[test]
+fn attack_19_an_accreditation_counts_when_it_stands_in_a_log_that_everybody_follows() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut region = found("keep_content_open = true\n");
+        let records = region.records.clone();
+        for member in region.members() {
+            member.start().await.unwrap();
+            member.learn(&records).await.unwrap();
+        }
+        let reachable = "reachable by record";
+        assert_eq!(state(&region.origin, "Porto Sicuro").await, reachable, "before the logs signatures are enough");
+        let policy = wire::RecordBundle { records: vec![with_logs(&region)], ..wire::RecordBundle::default() };
+        for member in region.members() {
+            assert_eq!(member.learn(&policy).await.unwrap(), 1);
+        }
+        // The keepers enter what they hold, cosign each other, and everybody follows.
+        until(&region.coordinator, "Porto Sicuro", reachable).await;
+        until(&region.origin, "Porto Sicuro", reachable).await;
+        until(&region.destination, "Porto Sicuro", reachable).await;
+        until(&region.destination, "Casa Nova", reachable).await;
+        let status = region.destination.ask(Call::Status).await.unwrap();
+        assert!(status["directory"].as_str().unwrap().starts_with("heard"), "{status}");
+
+        // Signed by every coordinator, and shown to the member alone.
+        let hidden = stranger(&region, "Hidden House");
+        assert_eq!(region.destination.learn(&hidden).await.unwrap(), 2);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(state(&region.destination, "Hidden House").await.contains("not shown to everybody"));
+        assert_eq!(state(&region.origin, "Hidden House").await, "unknown here");
+
+        // A keeper that is killed goes on where its log was, and what it enters then reaches the member too.
+        region.coordinator.kill();
+        region.coordinator.start().await.unwrap();
+        region.coordinator.session = None;
+        region.coordinator.learn(&hidden).await.unwrap();
+        until(&region.destination, "Hidden House", "its current address and keys are not known").await;
+        until(&region.origin, "Hidden House", "its current address and keys are not known").await;
+
+        // The member forgets nothing of it, and with one keeper away the other tells both logs on.
+        region.coordinator.kill();
+        region.destination.kill();
+        region.destination.start().await.unwrap();
+        assert!(state(&region.destination, "Hidden House").await.contains("address and keys"));
+    });
+}
+
+fn genesis_of(region: &Region) -> wire::Signed {
+    use prost::Message as _;
+    let path = region.coordinator.folder.join(clearhouse_node::setup::files::GENESIS);
+    wire::Signed::decode(std::fs::read(path).unwrap().as_slice()).unwrap()
+}
