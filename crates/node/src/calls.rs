@@ -64,6 +64,8 @@ pub enum Call {
     NoticeSend { case: String, form: Box<NoticeForm> },
     /// Messages of others that nobody here has opened, and what waits. Answers `ch.inbox/1`.
     Inbox,
+    /// Decides on a letter of a sender who was revoked: take it like any other, or end it. Answers `ch.done/1`.
+    QuarantineDecide { letter: String, take: bool },
     /// Opens a message for the person who asks: the newest unread of the case when none is named. Answers
     /// `ch.message/1`.
     Open { case: String, message: Option<String> },

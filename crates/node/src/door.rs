@@ -88,8 +88,8 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         });
         let (state, statement) = match look.await.map_err(|_| Refused::Unavailable)? {
             None => (wire::MailboxState::NotHere, None),
-            Some((1, _, true)) => (wire::MailboxState::StoredLocked, None),
-            Some((1, _, false)) => (wire::MailboxState::Stored, None),
+            Some((1 | 4, _, true)) => (wire::MailboxState::StoredLocked, None),
+            Some((1 | 4, _, false)) => (wire::MailboxState::Stored, None),
             Some((3, statement, _)) => {
                 (wire::MailboxState::Unopenable, wire::Signed::decode(statement.as_slice()).ok())
             }

@@ -286,5 +286,6 @@ fn read(region: &Region, bytes: &[u8]) -> Result<Box<Opened>, String> {
     match envelope::open(&outside, held, &reader).map_err(|f| format!("{f:?}"))? {
         Opening::Whole(opened) => Ok(opened),
         Opening::Rejected(_, why) => Err(format!("Rejected({why:?})")),
+        Opening::Ended(_) => Err("Revoked".to_owned()),
     }
 }

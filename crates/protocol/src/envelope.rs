@@ -384,6 +384,9 @@ pub enum Opening {
     Whole(Box<Opened>),
     /// Authentic, but it will not be taken.
     Rejected(Box<Opened>, Rejected),
+    /// Authentic by a key that a revocation ended: whoever holds it now may have written this, whatever date it bears
+    /// (attack case 25). A person decides.
+    Ended(Box<Opened>),
 }
 
 /// What [`open`] needs to know of this node.
@@ -420,7 +423,7 @@ pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -
     timely(&inner, outside, me.now)?;
 
     let (org, node, key_id) = sender(&inner).ok_or(Unopenable::Inner)?;
-    let key = me.directory.signing_key(org, node, me.now)?;
+    let (key, revoked) = me.directory.standing(org, node, me.now)?;
     if key_id != key.id() {
         return Err(Unopenable::Signature);
     }
@@ -442,6 +445,9 @@ pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -
         attachments,
         inner,
     });
+    if revoked {
+        return Ok(Opening::Ended(opened));
+    }
     if opened.inner.extensions.iter().any(|e| e.critical) {
         return Ok(Opening::Rejected(opened, Rejected::Extension));
     }

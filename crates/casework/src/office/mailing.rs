@@ -16,6 +16,7 @@ use rand_core::CryptoRng;
 
 use super::witness::FAULT_SUSPENDED;
 use super::{Effect, Now, Office, Step};
+use crate::roles::Actor;
 
 /// A deposit to decide on: its outside, read and sound, and its bytes.
 pub struct Deposit {
@@ -96,13 +97,54 @@ impl Office {
             let (org, node) = opened.sender;
             self.directory.signing_key(org, node, now.time).is_ok()
         };
+        let released = self.mail.letter(digest).is_some_and(|letter| letter.released);
         Some(match result {
+            Ok(Opening::Ended(opened)) if released => self.understand(&opened, now),
+            Ok(Opening::Ended(opened) | Opening::Whole(opened)) if self.is_for_a_person(&opened, now.time) => {
+                self.quarantine(&opened, now)
+            }
             Ok(Opening::Rejected(opened, Rejected::Extension)) if stands(&opened) => {
                 self.answer(&opened, Stage::Refused, RefusalCode::Extension, Step::default(), now)
             }
             Ok(Opening::Whole(opened)) if stands(&opened) => self.understand(&opened, now),
             Ok(_) | Err(_) => self.unopenable(digest, now),
         })
+    }
+
+    /// Whether a letter is somebody's message about a person and its sender was put out: then nobody is answered and
+    /// nothing is lost. What nodes tell each other ends instead.
+    fn is_for_a_person(&self, opened: &Opened, now: u64) -> bool {
+        let (org, node) = opened.sender;
+        let revoked = self.directory.standing(org, node, now).is_ok_and(|(_, revoked)| revoked);
+        revoked && is_of_a_case(opened.inner().msg_type)
+    }
+
+    fn quarantine<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
+        let mut step = Step { rows: self.mail.quarantine(opened, now.time).into_iter().collect(), ..Step::default() };
+        // Without a name: a thief gave it.
+        self.record(&mut step, &Happening::of(AuditEvent::Quarantined).about(opened.digest, 0), now);
+        step
+    }
+
+    /// A person decides on a letter in quarantine: it is taken like any other, or it ends as one that does not open.
+    /// `None` when no such letter waits.
+    pub fn decide_quarantined<R: CryptoRng>(
+        &self,
+        digest: Digest,
+        take: bool,
+        actor: &Actor,
+        now: &mut Now<'_, R>,
+    ) -> Option<Step> {
+        let released = self.mail.release(digest)?;
+        let mut step = Step::default();
+        if take {
+            step.rows.push(released);
+            step.effects.push(Effect::OpenLetters);
+        } else {
+            step = self.unopenable(digest, now);
+        }
+        self.record(&mut step, &Happening::of(AuditEvent::LocalAct).about(digest, 0).by(actor.role.code()), now);
+        Some(step)
     }
 
     fn unopenable<R: CryptoRng>(&self, digest: Digest, now: &mut Now<'_, R>) -> Step {
@@ -313,6 +355,21 @@ impl Office {
         }
         happening
     }
+}
+
+/// Whether a message belongs to a case, and not to what nodes tell each other.
+fn is_of_a_case(msg_type: u32) -> bool {
+    let of_cases = [
+        MessageType::ReturnNotice,
+        MessageType::Acknowledgement,
+        MessageType::Answer,
+        MessageType::VictimProfile,
+        MessageType::Departure,
+        MessageType::Arrival,
+        MessageType::ConsentRecord,
+        MessageType::Withdrawal,
+    ];
+    of_cases.iter().any(|kind| *kind as u32 == msg_type)
 }
 
 /// What a receipt is about to say.

@@ -38,6 +38,24 @@ Examples:
         #[arg(long, value_name = "ID")]
         message: Option<String>,
     },
+    /// Take a letter out of quarantine although its sender was revoked; a manager's decision
+    #[command(after_help = "\
+Examples:
+  clearhouse inbox take 3f9c0d1e2b3a
+  clearhouse inbox take 3f9c0d1e2b3a --as mira")]
+    Take {
+        /// The letter's id, or enough of its beginning
+        letter: String,
+    },
+    /// End a letter in quarantine, unopened; a manager's decision
+    #[command(after_help = "\
+Examples:
+  clearhouse inbox refuse 3f9c0d1e2b3a
+  clearhouse inbox refuse 3f9c0d1e2b3a --as mira")]
+    Refuse {
+        /// The letter's id, or enough of its beginning
+        letter: String,
+    },
 }
 
 impl Inbox {
@@ -45,6 +63,8 @@ impl Inbox {
         let node = Node::find(&app.global)?;
         let call = match self.act {
             None | Some(Act::List) => Call::Inbox,
+            Some(Act::Take { letter }) => Call::QuarantineDecide { letter, take: true },
+            Some(Act::Refuse { letter }) => Call::QuarantineDecide { letter, take: false },
             Some(Act::Open { code, message }) => Call::Open { case: code, message },
         };
         app.out.reply(&node.ask_as(app, call).await?)?;

@@ -36,6 +36,18 @@ pub(super) fn inbox(v: &Value) -> String {
     } else {
         table(&["CASE", "FROM", "KIND", "SIGNED", "NEXT DUE", ""], &rows)
     };
+    for held in items(v, "quarantined") {
+        out += &format!(
+            "IN QUARANTINE: a {} of {}, who was revoked; signed {}, came {}, ends {}. Nothing of it was acted on.\n\
+             \x20 A manager decides: clearhouse inbox take {id}   or   clearhouse inbox refuse {id}\n",
+            text(held, "kind"),
+            text(held, "from"),
+            text(held, "signed"),
+            text(held, "came"),
+            text(held, "ends"),
+            id = text(held, "letter").chars().take(12).collect::<String>(),
+        );
+    }
     let sealed = number(v, "sealed");
     if sealed > 0 {
         out += &format!("{sealed} more not opened by the node yet.\n");

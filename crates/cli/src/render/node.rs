@@ -27,6 +27,10 @@ pub(super) fn status(v: &Value) -> String {
         }
         (_, _) => format!("{}: clearhouse audit alarms", counted(raised, "ALARM RAISED", "ALARMS RAISED")),
     };
+    let quarantine = match number(v, "quarantined") {
+        0 => String::new(),
+        _ => format!("{} OF A REVOKED SENDER: clearhouse inbox", count("quarantined", "LETTER", "LETTERS")),
+    };
     let directory = match number(v, "contested_records") {
         0 => [count("organisations", "organisation", "organisations"), text(v, "directory")]
             .into_iter()
@@ -50,6 +54,7 @@ pub(super) fn status(v: &Value) -> String {
             ("alarms", alarms),
             ("overdue", if overdue == 0 { "none".into() } else { count("overdue_cases", "CASE", "CASES") }),
             ("not opened yet", count("sealed_letters", "message", "messages")),
+            ("quarantine", quarantine),
             (
                 "outbox",
                 format!("{} waiting, {} unanswered", number(v, "waiting_to_leave"), number(v, "stored_unanswered")),

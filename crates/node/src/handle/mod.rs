@@ -12,6 +12,7 @@ mod evidence;
 mod findings;
 mod history;
 mod people;
+mod quarantine;
 mod records;
 mod show;
 mod state;
@@ -200,6 +201,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::ConsentWithdraw { case, consent, classes } => self.withdraw(actor, case, consent, classes).await,
             Call::NoticeSend { case, form } => self.notice_send(actor, case, *form).await,
             Call::Inbox => self.inbox(actor).await,
+            Call::QuarantineDecide { letter, take } => self.quarantine_decide(actor, &letter, take).await,
             Call::Open { case, message } => self.open(actor, case, message).await,
             Call::Acknowledge { case, form } => self.acknowledge(actor, case, form).await,
             Call::Answer { case, form } => self.answer(actor, case, form).await,

@@ -288,7 +288,10 @@ pub(super) fn inbox<S: Store>(world: &World<S>, training: bool, now: u64) -> Val
             }));
         }
     }
-    json!({"schema": "ch.inbox/1", "messages": items, "sealed": world.office.mail().unopened().len()})
+    json!({
+        "schema": "ch.inbox/1", "messages": items, "sealed": world.office.mail().unopened().len(),
+        "quarantined": super::quarantine::waiting(world),
+    })
 }
 
 /// What a message says, for the person who just opened it.

@@ -44,6 +44,7 @@ impl<S: Store + 'static> Handle<S> {
                 "kept_open_by_policy": keep_open,
                 "signed_in": signed_in,
                 "sealed_letters": mail.unopened().len(),
+                "quarantined": mail.quarantined().len(),
                 "waiting_to_leave": waiting,
                 "stored_unanswered": stored,
                 "alarms_raised": office.alarms_open().0,

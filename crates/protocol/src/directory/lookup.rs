@@ -70,6 +70,18 @@ impl Directory {
     /// # Errors
     /// [`RouteFault`].
     pub fn signing_key(&self, org: OrgId, node: NodeId, now: u64) -> Result<VerifyKey, RouteFault> {
+        match self.standing(org, node, now)? {
+            (key, false) => Ok(key),
+            (_, true) => Err(RouteFault::Revoked),
+        }
+    }
+
+    /// [`Directory::signing_key`], and whether a revocation is in force against it: for a letter that waits for a
+    /// person's decision, never for anything that has an effect by itself.
+    ///
+    /// # Errors
+    /// [`RouteFault`]; `Revoked` where nothing else of the chain is valid either.
+    pub fn standing(&self, org: OrgId, node: NodeId, now: u64) -> Result<(VerifyKey, bool), RouteFault> {
         if !self.certs.contains_key(&node) || !self.orgs.contains_key(&org) {
             return Err(RouteFault::Unknown);
         }
@@ -81,15 +93,17 @@ impl Directory {
             return Err(RouteFault::Unknown);
         }
         let key = VerifyKey::admit(&cert.sign_pk).map_err(|_| RouteFault::Unknown)?;
-        if [org.0, node.0, key.id().0].iter().any(|subject| self.is_revoked(subject, now)) {
-            return Err(RouteFault::Revoked);
-        }
+        let revoked = [org.0, node.0, key.id().0].iter().any(|subject| self.is_revoked(subject, now));
         let within = |from: u64, until: u64| from <= now && now < until;
         let policy = self.policy();
         let valid = within(record.valid_from, record.valid_until)
             && within(cert.valid_from, cert.valid_until)
             && within(policy.not_before, policy.not_after);
-        if valid { Ok(key) } else { Err(RouteFault::Expired) }
+        match (valid, revoked) {
+            (true, _) => Ok((key, revoked)),
+            (false, true) => Err(RouteFault::Revoked),
+            (false, false) => Err(RouteFault::Expired),
+        }
     }
 
     /// Whether an organisation is accredited as a coordinator.

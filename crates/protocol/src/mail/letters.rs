@@ -3,7 +3,7 @@
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 
-use super::{Letter, Mailroom, Taken, service_row};
+use super::{Letter, Mailroom, Quarantine, Taken, service_row};
 use crate::envelope::{Opened, Outside};
 use crate::ids::{Digest, MailboxId, MsgId, NodeId};
 use crate::limits::{HOUR, MAILBOX_BYTES_MAX, MAILBOX_ITEMS_MAX, REPLAY_MEMORY_SECS};
@@ -19,6 +19,8 @@ pub enum LetterState {
     Taken = 2,
     /// It does not open here.
     Unopenable = 3,
+    /// Its sender was revoked: sealed as before, and a person decides.
+    Quarantined = 4,
 }
 
 /// What a deposit meets.
@@ -95,6 +97,8 @@ impl Mailroom {
             receipt: receipt.encode_to_vec(),
             not_opened: vec![],
             proved_at: 0,
+            quarantine: None,
+            released: false,
         };
         let mut row = service_row(Table::Mailbox, outside.digest.as_bytes(), Some(&letter));
         row.must_be_new = true;
@@ -143,6 +147,39 @@ impl Mailroom {
         vec![service_row(Table::Mailbox, digest.as_bytes(), Some(&ended)), gone(digest)]
     }
 
+    /// The row that keeps a letter, sealed as it is, until a person decides; `None` for one that is not waiting.
+    #[must_use]
+    pub fn quarantine(&self, opened: &Opened, now: u64) -> Option<Row> {
+        let letter = self.letters.get(&opened.digest).filter(|letter| letter.state == LetterState::Stored as u32)?;
+        let quarantine = Quarantine {
+            org: opened.sender.0.to_vec(),
+            node: opened.sender.1.to_vec(),
+            msg_type: opened.inner().msg_type,
+            created: opened.inner().created,
+            since: now,
+        };
+        let state = LetterState::Quarantined as u32;
+        let held = Letter { state, quarantine: Some(quarantine), ..letter.clone() };
+        Some(service_row(Table::Mailbox, opened.digest.as_bytes(), Some(&held)))
+    }
+
+    /// The letters in quarantine, the oldest first.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<(Digest, &Letter)> {
+        let held = self.letters.iter().filter(|(_, letter)| letter.state == LetterState::Quarantined as u32);
+        let mut held: Vec<_> = held.map(|(digest, letter)| (*digest, letter)).collect();
+        held.sort_by_key(|(_, letter)| letter.arrival);
+        held
+    }
+
+    /// The row that lets a letter out of quarantine: it is opened like any other, its sender's revocation apart.
+    #[must_use]
+    pub fn release(&self, digest: Digest) -> Option<Row> {
+        let letter = self.letters.get(&digest).filter(|letter| letter.state == LetterState::Quarantined as u32)?;
+        let stored = Letter { state: LetterState::Stored as u32, released: true, ..letter.clone() };
+        Some(service_row(Table::Mailbox, digest.as_bytes(), Some(&stored)))
+    }
+
     /// Whether a message had its effect already, and with which answer.
     #[must_use]
     pub fn seen(&self, sender: NodeId, msg_id: MsgId) -> Option<&Taken> {
@@ -188,7 +225,10 @@ impl Mailroom {
     pub fn forget(&self, now: u64) -> Vec<Row> {
         let past = |l: &Letter| l.expires.saturating_add(REPLAY_MEMORY_SECS) < now;
         let letters = self.letters.iter().filter(|(_, l)| past(l) && l.state != LetterState::Stored as u32);
-        let letters = letters.map(|(d, _)| service_row(Table::Mailbox, d.as_bytes(), None::<&Letter>));
+        let letters = letters.flat_map(|(d, l)| {
+            let body = (l.state == LetterState::Quarantined as u32).then(|| gone(*d));
+            [Some(service_row(Table::Mailbox, d.as_bytes(), None::<&Letter>)), body].into_iter().flatten()
+        });
         let taken = self.taken.iter().filter(|(_, t)| t.keep_until < now);
         let taken = taken.map(|((node, id), _)| {
             service_row(Table::Taken, &[node.as_bytes(), id.as_bytes()].concat(), None::<&Taken>)

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use letters::{Arrival, DepositFault, LetterState};
 pub use outgoing::{Attempt, Delivery, Outbound};
-pub use rows::{Letter, Outgoing, Taken, Thread};
+pub use rows::{Letter, Outgoing, Quarantine, Taken, Thread};
 pub use threads::Place;
 
 use crate::ids::{ConversationId, Digest, MsgId, NodeId};

@@ -18,7 +18,7 @@ pub struct Letter {
     /// When it ends, unix seconds.
     #[prost(uint64, tag = "5")]
     pub expires: u64,
-    /// 1 stored, 2 taken, 3 unopenable.
+    /// 1 stored, 2 taken, 3 unopenable, 4 in quarantine.
     #[prost(uint32, tag = "6")]
     pub state: u32,
     /// The storage receipt its depositor got, encoded.
@@ -30,6 +30,32 @@ pub struct Letter {
     /// When its sender proved that sending it is in its log, unix seconds; 0 before.
     #[prost(uint64, tag = "9")]
     pub proved_at: u64,
+    /// Why it is, or was, in quarantine; nothing otherwise.
+    #[prost(message, optional, tag = "10")]
+    pub quarantine: Option<Quarantine>,
+    /// A person let it out of quarantine: it is opened although its sender is revoked.
+    #[prost(bool, tag = "11")]
+    pub released: bool,
+}
+
+/// What is shown of a letter in quarantine. Its sender's key signed all of it; who held the key then is the question.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Quarantine {
+    /// From which organisation.
+    #[prost(bytes = "vec", tag = "1")]
+    pub org: Vec<u8>,
+    /// From which node.
+    #[prost(bytes = "vec", tag = "2")]
+    pub node: Vec<u8>,
+    /// MessageType number.
+    #[prost(uint32, tag = "3")]
+    pub msg_type: u32,
+    /// When it says it was made, unix seconds.
+    #[prost(uint64, tag = "4")]
+    pub created: u64,
+    /// Since when it waits for a person, unix seconds.
+    #[prost(uint64, tag = "5")]
+    pub since: u64,
 }
 
 /// A message on its way out, kept after its end so that its fate can be shown.

@@ -234,6 +234,7 @@ impl Join {
             | AuditEvent::AlarmRaised
             | AuditEvent::AlarmEnded
             | AuditEvent::AlarmTaken
+            | AuditEvent::Quarantined
             | AuditEvent::Withdrawn
             | AuditEvent::Export
             | AuditEvent::KeyChange

@@ -892,6 +892,8 @@ pub enum AuditEvent {
     AlarmEnded = 42,
     /// a duty officer took the alarm up
     AlarmTaken = 43,
+    /// a letter of a sender who was revoked waits for a person's decision
+    Quarantined = 44,
 }
 impl AuditEvent {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -943,6 +945,7 @@ impl AuditEvent {
             Self::AlarmRaised => "ALARM_RAISED",
             Self::AlarmEnded => "ALARM_ENDED",
             Self::AlarmTaken => "ALARM_TAKEN",
+            Self::Quarantined => "QUARANTINED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -991,6 +994,7 @@ impl AuditEvent {
             "ALARM_RAISED" => Some(Self::AlarmRaised),
             "ALARM_ENDED" => Some(Self::AlarmEnded),
             "ALARM_TAKEN" => Some(Self::AlarmTaken),
+            "QUARANTINED" => Some(Self::Quarantined),
             _ => None,
         }
     }

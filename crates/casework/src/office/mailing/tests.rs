@@ -79,10 +79,56 @@ fn attack_25_a_letter_of_a_revoked_key_has_no_effect_whatever_its_date_and_whene
         assert!(!tables.iter().any(|table| kept_out.contains(table)), "{tables:?}");
         assert_eq!(step.events.len(), 1);
         let event = clearhouse_protocol::audit::unpad(&step.events[0].opening).unwrap();
-        assert!(event.event() == AuditEvent::NotOpened && event.peer_org.is_empty(), "no name that only a thief gave");
+        assert!(
+            event.event() == AuditEvent::Quarantined && event.peer_org.is_empty(),
+            "no name that only a thief gave"
+        );
         office.take(&step);
-        let kept = office.mail().letter(digest).unwrap();
-        assert!(kept.state == 3 && !kept.not_opened.is_empty(), "whoever asks is told, as for every other reason");
-        assert!(office.mail().unopened().is_empty());
+        let (held, letter) = office.mail().quarantined()[0];
+        let shown = letter.quarantine.clone().unwrap();
+        assert!(held == digest && shown.node == a.node.0 && shown.created == ENDED - 10 * DAY);
+        assert!(office.mail().unopened().is_empty() && letter.not_opened.is_empty());
+        assert!(!step.rows.iter().any(|row| row.table == Table::Envelope), "it stays, sealed");
+    }
+}
+
+#[test]
+fn attack_25_what_waits_in_quarantine_is_taken_or_ended_by_a_person_and_by_nothing_else() {
+    for take in [true, false] {
+        let mut region = Region::new(1, 2);
+        let mut office = office(&region);
+        let bytes = letter(&mut region);
+        let (a, b) = (&region.members[0], &region.members[1]);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut now = Now { time: NOW, rng: &mut rng, key: &b.sign };
+        let outside = Outside::parse(&bytes).unwrap();
+        let digest = outside.digest;
+        let (step, _) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+        office.take(&step);
+        let ended = revoke(region.net, wire::SubjectKind::Node, a.node.0, "Compromised", ENDED, &[&a.root]);
+        let bundle = wire::RecordBundle { records: vec![ended], prekeys: vec![], published: vec![] };
+        let (step, _) = office.admit(&bundle, &mut now);
+        office.take(&step);
+        let manager = crate::office::erasing::tests::actor(crate::roles::Role::Manager);
+        assert!(office.decide_quarantined(digest, true, &manager, &mut now).is_none(), "nothing waits yet");
+        let step = office.opened(digest, opening(&region, &office, &bytes), &mut now).unwrap();
+        office.take(&step);
+        // Asked again, it is no letter that waits to be opened.
+        let again = office.opened(digest, opening(&region, &office, &bytes), &mut now).unwrap();
+        assert!(again.rows.is_empty());
+
+        let step = office.decide_quarantined(digest, take, &manager, &mut now).unwrap();
+        let event = clearhouse_protocol::audit::unpad(&step.events.last().unwrap().opening).unwrap();
+        assert!(event.event() == AuditEvent::LocalAct && event.actor_role == "Manager");
+        office.take(&step);
+        assert!(office.mail().quarantined().is_empty());
+        if take {
+            assert_eq!(office.mail().unopened(), [digest]);
+            let step = office.opened(digest, opening(&region, &office, &bytes), &mut now).unwrap();
+            assert!(step.rows.iter().any(|row| row.table == Table::Taken), "like any other");
+            assert!(!step.rows.iter().any(|row| row.table == Table::Outbox), "and its sender is told nothing");
+        } else {
+            assert!(office.mail().letter(digest).unwrap().state == 3 && office.mail().unopened().is_empty());
+        }
     }
 }
