@@ -76,6 +76,8 @@ pub const LOG_PAGE_ENTRIES_MAX: usize = 512;
 pub const DIRECTORY_AGED_SECS: u64 = 48 * HOUR;
 /// With it older than this, nobody is told anything new about a person.
 pub const DIRECTORY_OLD_SECS: u64 = 14 * DAY;
+/// Corridor rules of one policy.
+pub const CORRIDOR_RULES_MAX: usize = 64;
 /// Duty hours of one descriptor: two stretches a day.
 pub const DUTY_MAX: usize = 14;
 /// Mailboxes of one descriptor.

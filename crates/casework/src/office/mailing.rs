@@ -177,6 +177,11 @@ impl Office {
                 | MessageType::ConsentRecord
                 | MessageType::Withdrawal,
             ) => {
+                let (from, msg_type) = (opened.sender.0, opened.inner().msg_type);
+                // Their node should not have sent it; what it says is not looked at.
+                if self.directory.corridor(from, self.me.org, msg_type, now.time).is_err() {
+                    return self.answer(opened, Stage::Refused, RefusalCode::NotAllowed, Step::default(), now);
+                }
                 let (stage, refusal, step) = self.take_case_message(opened, now);
                 self.answer(opened, stage, refusal, step, now)
             }

@@ -64,6 +64,8 @@ impl Office {
         if is_disclosure(parcel.msg_type) && self.directory.is_stale(parcel.to.1, now.time) {
             return Err(Stop::Route(RouteFault::Stale));
         }
+        let corridor = self.directory.corridor(self.me.org, parcel.to.0, parcel.msg_type, now.time);
+        corridor.map_err(|rule| Stop::Route(RouteFault::Corridor(rule)))?;
         if self.is_out_of_date(parcel.msg_type, now.time) {
             return Err(Stop::Route(RouteFault::OutOfDate));
         }

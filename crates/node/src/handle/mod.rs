@@ -319,6 +319,7 @@ fn route_code(fault: RouteFault) -> &'static str {
     match fault {
         RouteFault::Unknown => "CH-N0102",
         RouteFault::Revoked | RouteFault::Suspended | RouteFault::Contested => "CH-R0104",
+        RouteFault::Corridor(_) => "CH-R0114",
         RouteFault::Expired
         | RouteFault::NoDescriptor
         | RouteFault::NoPrekey
@@ -347,6 +348,9 @@ fn route_next(fault: RouteFault) -> &'static str {
         RouteFault::Unpublished => {
             "Their records are complete and nobody can know yet whether everybody was shown them. That takes minutes while \
              a coordinator can be reached; `clearhouse directory refresh` asks now. If it lasts, phone a coordinator."
+        }
+        RouteFault::Corridor(_) => {
+            "Write to an organisation that the rule lets you write to, or ask your coordinators, who make the rules."
         }
         RouteFault::OutOfDate => {
             "Reading goes on; nothing new about a person leaves until this node has heard enough coordinators again: what \

@@ -7,6 +7,7 @@ use clearhouse_wire::v1::{
     Descriptor, DutyHours, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind,
 };
 
+use super::corridor::check_rules;
 use super::entry::{CODES_MAX, Telling, check_name, is_code};
 use super::held::{Held, Place};
 use super::logs::{log_of, witness_of};
@@ -403,6 +404,7 @@ fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
         return Err(RecordFault::Field);
     }
     check_name(&policy.label)?;
+    check_rules(policy, is_code, is_country)?;
     let mut keys = Vec::with_capacity(n);
     for coordinator in &policy.coordinators {
         let key = VerifyKey::admit(&coordinator.accreditation_pk)?;

@@ -36,6 +36,9 @@ pub enum RouteFault {
     /// What coordinators said last is older than 48 hours (for profiles) or 14 days: it may have been revoked since.
     #[error("the directory here is out of date: no new word of enough coordinators")]
     OutOfDate,
+    /// A rule of the network does not let a message of this kind go there.
+    #[error("the rule `{0}` of this network does not let a message of this kind go there")]
+    Corridor(super::RuleName),
     /// Nobody there has said for [`ATTESTED_SECS`] that its entry is right: not used for anybody new.
     #[error("not confirmed by its people for 90 days")]
     Stale,

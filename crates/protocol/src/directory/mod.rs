@@ -6,6 +6,7 @@
 //! Once the policy names directory logs, an accreditation or a certificate counts only when it stands in one ([`logs`]).
 
 mod admit;
+mod corridor;
 pub mod entry;
 mod held;
 pub mod logs;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
 
 pub use admit::{Checked, RecordFault, Rival};
+pub use corridor::RuleName;
 use held::{Chained, Held};
 pub use lookup::{Recipient, RouteFault};
 

@@ -304,8 +304,6 @@ pub struct RootPolicy {
     pub allowed_suites: ::prost::alloc::vec::Vec<u32>,
     #[prost(uint32, tag = "14")]
     pub min_suite: u32,
-    #[prost(bytes = "vec", tag = "15")]
-    pub corridor_rules_hash: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint32, tag = "16")]
     pub log_tick_secs: u32,
     #[prost(uint32, tag = "17")]
@@ -316,6 +314,33 @@ pub struct RootPolicy {
     pub deadline_overrides: ::prost::alloc::vec::Vec<DeadlineOverride>,
     #[prost(message, repeated, tag = "20")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+    /// at most 64
+    #[prost(message, repeated, tag = "21")]
+    pub corridor_rules: ::prost::alloc::vec::Vec<CorridorRule>,
+}
+/// Lets messages of some kinds go from some organisations to others. A kind that any rule names goes only where one lets it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct CorridorRule {
+    /// small letters, digits, hyphens; at most 32
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// MessageType numbers below 100
+    #[prost(uint32, repeated, tag = "2")]
+    pub msg_types: ::prost::alloc::vec::Vec<u32>,
+    /// any of these; none named is everybody
+    #[prost(string, repeated, tag = "3")]
+    pub from_roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub to_roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// ISO 3166-1 alpha-2, or XK
+    #[prost(string, repeated, tag = "5")]
+    pub from_countries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "6")]
+    pub to_countries: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// when the agreement behind it ends, unix seconds; 0 with the policy
+    #[prost(uint64, tag = "7")]
+    pub valid_until: u64,
 }
 /// What coordinators accredit. k_accredit signatures of distinct coordinator keys.
 #[derive(Clone, PartialEq, ::prost::Message)]

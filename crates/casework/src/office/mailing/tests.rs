@@ -132,3 +132,55 @@ fn attack_25_what_waits_in_quarantine_is_taken_or_ended_by_a_person_and_by_nothi
         }
     }
 }
+
+#[test]
+fn a_message_outside_the_corridors_leaves_nobody_and_is_refused_where_one_comes_all_the_same() {
+    let mut region = Region::new(1, 2);
+    let bytes = letter(&mut region);
+    let mut office = office(&region);
+    let (a, b) = (&region.members[0], &region.members[1]);
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut now = Now { time: NOW, rng: &mut rng, key: &b.sign };
+    let outside = Outside::parse(&bytes).unwrap();
+    let digest = outside.digest;
+    let (step, _) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+    office.take(&step);
+    // A policy that lets notices go nowhere that these two are.
+    let rule = wire::CorridorRule {
+        name: "elsewhere".to_owned(),
+        msg_types: vec![MessageType::ReturnNotice as u32],
+        from_countries: vec!["BA".to_owned()],
+        ..wire::CorridorRule::default()
+    };
+    let mut policy =
+        clearhouse_protocol::ceremony::next_policy(&region.genesis, NOW, |policy| policy.corridor_rules = vec![rule]);
+    let policy = policy.as_mut().unwrap();
+    region.coordinators.iter().for_each(|key| clearhouse_protocol::signed::add_signature(policy, key));
+    let bundle = wire::RecordBundle { records: vec![policy.clone()], prekeys: vec![], published: vec![] };
+    let (step, intake) = office.admit(&bundle, &mut now);
+    assert_eq!(intake.new, 1);
+    office.take(&step);
+
+    let step = office.opened(digest, opening(&region, &office, &bytes), &mut now).unwrap();
+    assert!(!step.rows.iter().any(|row| row.table == Table::Fact || row.table == Table::Document), "it has no effect");
+    let taken = step.rows.iter().find(|row| row.table == Table::Taken).unwrap();
+    office.take(&step);
+    assert!(taken.value.is_some(), "and is answered, once");
+    let seen = office.mail().seen(a.node, MsgId([5; 16])).map(|taken| taken.refusal);
+    assert_eq!(seen, Some(RefusalCode::NotAllowed as i32));
+
+    let parcel = crate::office::sending::Parcel {
+        msg_type: MessageType::ReturnNotice as u32,
+        body_version: 1,
+        to: (a.org, a.node),
+        conversation: ConversationId([1; 32]),
+        body: b"body",
+        attachments: &[],
+        actor: None,
+        case: None,
+        not_after: NOW + DAY,
+    };
+    let stop = office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err().unwrap();
+    let crate::office::desk::Stop::Route(fault) = stop else { panic!() };
+    assert!(fault.to_string().contains("`elsewhere`"), "the rule is named");
+}

@@ -13,10 +13,12 @@ use clearhouse_protocol::ceremony::{name_log, next_policy};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::labels::media;
+use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::log::note::NoteKey;
 use clearhouse_protocol::words::words;
-use clearhouse_wire::v1::{NodeCert, RecordBundle, RootPolicy, Signed};
+use clearhouse_wire::v1::{CorridorRule, MessageType, NodeCert, RecordBundle, RootPolicy, Signed};
 use prost::Message as _;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::ceremony::{Coordinators, does_not_hold, no_record};
@@ -35,8 +37,11 @@ pub(crate) struct Propose {
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
     /// Let a coordinator keep a directory log: its number and its organisation's records; can be repeated
-    #[arg(long = "log", value_name = "N=FILE", value_parser = numbered, required = true)]
+    #[arg(long = "log", value_name = "N=FILE", value_parser = numbered, required_unless_present = "corridors")]
     logs: Vec<(usize, PathBuf)>,
+    /// A form of corridor rules, which take the place of all before
+    #[arg(long, value_name = "FILE")]
+    corridors: Option<PathBuf>,
     /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -73,8 +78,12 @@ impl Propose {
         };
         walk(&mut directory, &bundle)?;
         let net = directory.net();
+        let rules = self.corridors.as_deref().map(corridors).transpose()?;
         let mut fault = None;
         let next = next_policy(directory.newest_policy(), SystemClock.now(), |policy| {
+            if let Some(rules) = rules {
+                policy.corridor_rules = rules;
+            }
             for (number, file) in &self.logs {
                 let named = node_in(file).and_then(|(org, node, keys)| {
                     let coordinator = policy.coordinators.get_mut(number - 1).ok_or_else(|| no_such(*number))?;
@@ -156,11 +165,86 @@ fn changes(before: &RootPolicy, next: &RootPolicy) -> Result<Vec<String>, Troubl
             is.clone_from(was);
         }
     }
+    if rest.corridor_rules != before.corridor_rules {
+        words.extend(rest.corridor_rules.iter().map(rule_in_words));
+        let gone = before.corridor_rules.iter().filter(|was| !rest.corridor_rules.iter().any(|is| is.name == was.name));
+        words.extend(gone.map(|was| format!("the rule `{}` ends", was.name)));
+        rest.corridor_rules.clone_from(&before.corridor_rules);
+    }
     if rest != *before {
         let text = "The proposal changes something this program cannot put into words. Nothing was signed.";
         return Err(Trouble::new(Code::Record, text, "Use the version of the program that made the proposal"));
     }
     Ok(words)
+}
+
+fn rule_in_words(rule: &CorridorRule) -> String {
+    let kind = |number: &u32| {
+        let kind = i32::try_from(*number).ok().and_then(|number| MessageType::try_from(number).ok());
+        kind.map_or_else(|| number.to_string(), |kind| kind.as_str_name().to_ascii_lowercase())
+    };
+    let some = |all: &[String], everybody: &str| if all.is_empty() { everybody.to_owned() } else { all.join(" or ") };
+    let until = if rule.valid_until == 0 { String::new() } else { format!(", until {}", show_time(rule.valid_until)) };
+    format!(
+        "the rule `{}`: {} may go from {} in {} to {} in {}{until}",
+        rule.name,
+        rule.msg_types.iter().map(kind).collect::<Vec<_>>().join(", "),
+        some(&rule.from_roles, "anybody"),
+        some(&rule.from_countries, "any country"),
+        some(&rule.to_roles, "anybody"),
+        some(&rule.to_countries, "any country"),
+    )
+}
+
+/// A form of rules: `[[rule]]` tables with `name`, `kinds` as `--json` spells them, and whom each lets.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RulesForm {
+    rule: Vec<RuleForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleForm {
+    name: String,
+    kinds: Vec<String>,
+    #[serde(default)]
+    from_roles: Vec<String>,
+    #[serde(default)]
+    to_roles: Vec<String>,
+    #[serde(default)]
+    from_countries: Vec<String>,
+    #[serde(default)]
+    to_countries: Vec<String>,
+    /// Days from now; with the policy when left out.
+    valid_days: Option<u64>,
+}
+
+fn corridors(path: &Path) -> Result<Vec<CorridorRule>, Trouble> {
+    let unreadable = |why: &str| {
+        let text = format!("{} is not a form of corridor rules: {why}.", path.display());
+        Trouble::new(Code::Arguments, text, "clearhouse directory propose --help")
+    };
+    let bytes = files::read(path, records::FILE_MAX, Code::Arguments)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("it is not text"))?;
+    let form: RulesForm = toml::from_str(text).map_err(|error| unreadable(error.message()))?;
+    let kind = |name: &String| {
+        let kind = MessageType::from_str_name(&name.to_ascii_uppercase());
+        let number = kind.and_then(|kind| u32::try_from(i32::from(kind)).ok());
+        number.ok_or_else(|| unreadable(&format!("`{name}` is no kind of message")))
+    };
+    let rule = |form: RuleForm| {
+        Ok(CorridorRule {
+            msg_types: form.kinds.iter().map(kind).collect::<Result<_, Trouble>>()?,
+            valid_until: form.valid_days.map_or(0, |days| SystemClock.now() + days.saturating_mul(DAY)),
+            name: form.name,
+            from_roles: form.from_roles,
+            to_roles: form.to_roles,
+            from_countries: form.from_countries,
+            to_countries: form.to_countries,
+        })
+    };
+    form.rule.into_iter().map(rule).collect()
 }
 
 fn words_of(key: &NoteKey) -> String {
