@@ -150,3 +150,60 @@ fn a_network_no_node_would_take_is_not_founded() {
     found(&["--coordinator", "RO:a", "--coordinator", "IT:b"]).exits(0);
     found(&["--coordinator", "RO:a", "--coordinator", "IT:b"]).exits(5);
 }
+
+/// A policy act without a node: paths as they are, everything in JSON.
+fn policy_act(desk: &Desk, act: &str, file: Option<&str>, more: &[(&str, String)]) -> Ran {
+    let genesis = desk.path("ceremony/genesis.record");
+    let mut args: Vec<String> = ["directory", act].map(str::to_owned).to_vec();
+    args.extend(file.map(|file| desk.path(file).display().to_string()));
+    args.extend(["--json".to_owned(), "--genesis".to_owned(), genesis.display().to_string()]);
+    more.iter().for_each(|(option, value)| args.extend([(*option).to_owned(), value.clone()]));
+    clearhouse(args.iter().map(AsRef::<OsStr>::as_ref).collect::<Vec<_>>())
+}
+
+#[test]
+fn the_next_policy_is_proposed_read_out_signed_by_each_and_changes_nothing_unsaid() {
+    let desk = Desk::new();
+    desk.network();
+    let path = |name: &str| desk.path(name).display().to_string();
+    let out = |name: &str| ("--out", path(name));
+    let key = |name: &str| ("--key", path(&format!("ceremony/{name}.key")));
+    let mut logs = Vec::new();
+    for (n, port) in [(1, "127.0.0.1:17031"), (2, "127.0.0.1:17032")] {
+        let node = desk.node(&format!("coordinator-{n}"), "RO", "Coordinator", port);
+        logs.push(("--log", format!("{n}={}", node.join("application.record").display())));
+    }
+    // One log alone is cosigned by nobody.
+    policy_act(&desk, "propose", None, &[logs[0].clone(), out("alone")]).exits(8);
+    policy_act(&desk, "propose", None, &[("--log", logs[0].1.replace("1=", "9=")), out("none")]).exits(2);
+    assert!(!desk.path("alone").exists() && !desk.path("none").exists());
+
+    let proposal = policy_act(&desk, "propose", None, &[logs[0].clone(), logs[1].clone(), out("two")]).exits(0).json();
+    assert_eq!((proposal["version"].as_u64(), proposal["complete"].as_bool()), (Some(2), Some(false)));
+    let changes: Vec<&str> = proposal["changes"].as_array().unwrap().iter().filter_map(|c| c.as_str()).collect();
+    assert!(changes.len() == 2 && changes.iter().all(|c| c.contains("keeps a directory log, key ")), "{changes:?}");
+
+    let first = policy_act(&desk, "sign", Some("two"), &[key("first"), out("two-1")]).exits(0).json();
+    assert_eq!((first["words"].clone(), first["signatures"].as_u64()), (proposal["words"].clone(), Some(1)));
+    let whole = policy_act(&desk, "sign", Some("two-1"), &[key("second"), key("third"), out("two-3")]).exits(0).json();
+    assert_eq!(whole["complete"].as_bool(), Some(true));
+    assert_eq!(verify(&desk, "two-3").exits(0).json()["broken"], 0);
+    verify(&desk, "two-1").exits(8);
+
+    // The third, on top of it: corridors, each in words; and a form that is none says where.
+    fs::write(
+        desk.path("rules.toml"),
+        "[[rule]]\nname = \"out-of-italy\"\nkinds = [\"RETURN_NOTICE\"]\nfrom_countries = [\"IT\"]\nto_countries = [\"MD\", \"RS\"]\n",
+    )
+    .unwrap();
+    let more = [("--policies", path("two-3")), ("--corridors", path("rules.toml")), out("three")];
+    let third = policy_act(&desk, "propose", None, &more).exits(0).json();
+    let said = "the rule `out-of-italy`: return_notice may go from anybody in IT to anybody in MD or RS";
+    assert!(third["version"] == 3 && third["changes"][0] == said, "{third}");
+    let all = [key("first"), key("second"), key("third"), out("three-3")];
+    assert_eq!(policy_act(&desk, "sign", Some("three"), &all).exits(0).json()["complete"].as_bool(), Some(true));
+    assert_eq!(verify(&desk, "three-3").exits(0).json()["broken"], 0);
+    fs::write(desk.path("rules.toml"), "[[rule]]\nname = \"x\"\nkinds = [\"LETTER\"]\n").unwrap();
+    let refused = policy_act(&desk, "propose", None, &[("--corridors", path("rules.toml")), out("four")]).exits(2);
+    assert!(refused.err.contains("`LETTER` is no kind of message"), "{}", refused.err);
+}
