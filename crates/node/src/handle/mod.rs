@@ -39,6 +39,7 @@ use crate::log::view::View;
 use crate::opener::Prekeys;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::Pool;
+use crate::sync::Puller;
 
 pub(crate) use show::org_label;
 
@@ -81,6 +82,8 @@ pub struct Parts<S> {
     pub prekeys: Prekeys,
     /// Lines to other nodes.
     pub pool: Arc<Pool>,
+    /// Keeps the directory equal to the others'.
+    pub puller: Arc<Puller<S>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The node's own log.
@@ -109,6 +112,7 @@ pub struct Handle<S> {
     keys: Arc<Mutex<Opened>>,
     prekeys: Prekeys,
     pool: Arc<Pool>,
+    puller: Arc<Puller<S>>,
     clock: Arc<dyn Clock>,
     log: View,
     findings: Vec<Finding>,
@@ -137,6 +141,7 @@ impl<S: Store + 'static> Handle<S> {
             keys: Arc::new(Mutex::new(parts.keys)),
             prekeys: parts.prekeys,
             pool: parts.pool,
+            puller: parts.puller,
             clock: parts.clock,
             log: parts.log,
             findings: parts.findings,

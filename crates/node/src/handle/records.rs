@@ -21,8 +21,8 @@ use super::{Answer, Handle, failure, lock, not_taken};
 use crate::clock::chance;
 use crate::control::ControlFailure;
 use crate::prekeys::{erase_outlived, renew_prekeys};
-use crate::rpc::client::Address;
 use crate::setup::readable;
+use crate::sync::Reach;
 
 /// A descriptor is renewed when it is older than this, so that peers always hold a fresh one.
 const DESCRIPTOR_RENEW_SECS: u64 = DAY;
@@ -125,31 +125,19 @@ impl<S: Store + 'static> Handle<S> {
         self.owner.decide(move |world, now| world.office.admit(&bundle, now)).await.map_err(not_taken)
     }
 
+    /// Asks every coordinator's node and some others what is newer there, now.
     pub(super) async fn directory_refresh(&self) -> Answer {
-        Ok(intake_json(&self.refresh_from_peers().await?))
-    }
-
-    /// Asks every other node that the directory lists for its own newest records. Unreachable ones are passed over.
-    ///
-    /// # Errors
-    /// [`ControlFailure`] only when this node itself cannot keep what came.
-    pub async fn refresh_from_peers(&self) -> Result<Intake, ControlFailure> {
-        let directory = self.owner.signals.directory.borrow().clone();
-        let own = self.owner.look(|world| world.office.me().node).await.map_err(not_taken)?;
-        let peers: Vec<NodeId> =
-            directory.orgs().flat_map(|(org, _)| directory.nodes_of(org)).filter(|node| *node != own).collect();
-        let mut all = Intake::default();
-        for node in peers {
-            let Some(address) = Address::of(&directory, node) else { continue };
-            let Ok(client) = self.pool.client(&address).await else { continue };
-            let Ok(bundle) = client.records(None).await else { continue };
-            let intake = self.take_records(bundle).await?;
-            all.new += intake.new;
-            all.known += intake.known;
-            all.contested += intake.contested;
-            all.refused.extend(intake.refused);
-        }
-        Ok(all)
+        let brought = self.puller.round(Reach::WIDE).await.map_err(not_taken)?;
+        let mut told = intake_json(&brought.intake);
+        let faults: Vec<Value> = brought
+            .faults
+            .iter()
+            .map(|(node, fault)| json!({"node": node.to_string(), "why": fault.to_string()}))
+            .collect();
+        told["answered"] = json!(brought.answered);
+        told["unreachable"] = json!(brought.unreachable);
+        told["not_followed"] = json!(faults);
+        Ok(told)
     }
 
     /// Makes missing prekeys, erases those of weeks long past, and makes a new descriptor when the old one ages; nothing

@@ -5,6 +5,7 @@
 
 mod bundle;
 mod dial;
+mod sync;
 
 use super::status::PeerError;
 use super::stubs::exchange_client::ExchangeClient;
@@ -98,7 +99,7 @@ impl Client {
     pub async fn records(&self, org: Option<OrgId>) -> Result<RecordBundle, PeerError> {
         let channel = self.channel.clone();
         let request = RecordsRequest { org: org.map(OrgId::to_vec).unwrap_or_default() };
-        self.call(self.limits.call, bundle::ask(channel, request)).await
+        self.call(self.limits.call, bundle::ask(channel, request, &bundle::RECORDS)).await
     }
 
     /// Asks the node to cosign a head of our log; commitments `leaves` from entry `first` on go along for a mirror. Nothing of the answer is verified yet.

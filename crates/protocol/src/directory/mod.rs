@@ -6,6 +6,7 @@
 //! Inclusion proofs in coordinators' logs are demanded once those logs exist.
 
 mod admit;
+pub mod buckets;
 pub mod entry;
 mod held;
 mod lookup;
@@ -210,8 +211,11 @@ impl Directory {
                         self.tls.insert(pk, id);
                     }
                 }
-                let listed: Vec<u64> = record.value().prekeys.iter().map(|p| p.week).collect();
-                self.prekeys.retain(|(node, week), _| *node != id || listed.contains(week));
+                // Of a week whose prekey changed, the old one opens nothing there any more.
+                let listed = &record.value().prekeys;
+                let lists =
+                    |week: u64, key: &Prekey| listed.iter().any(|p| p.week == week && p.sha256.starts_with(&key.id().0));
+                self.prekeys.retain(|(node, week), key| *node != id || lists(*week, key));
                 self.descriptors.insert(id, Entry::new(record));
             }
             Checked::Revocation(record) => {
