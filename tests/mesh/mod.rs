@@ -20,6 +20,7 @@ mod notice;
 mod old_image;
 mod powercut;
 mod schedule;
+mod sync;
 mod witness;
 mod witness_beats;
 

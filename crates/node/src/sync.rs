@@ -251,3 +251,7 @@ impl<S: Store + 'static> Puller<S> {
         self.owner.signals.directory.borrow().clone()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

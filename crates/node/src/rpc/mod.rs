@@ -12,7 +12,7 @@ pub(crate) use contain::contained;
 
 /// Generated from `exchange.proto` and `sync.proto` of `proto/clearhouse/v1`; messages come from [`clearhouse_wire::v1`].
 #[allow(unreachable_pub, dead_code, clippy::all, clippy::pedantic, clippy::restriction, missing_docs)]
-mod stubs {
+pub(crate) mod stubs {
     include!("gen/clearhouse.v1.rs");
 }
 

@@ -32,6 +32,10 @@ fn take(directory: &mut Directory, record: &Signed) -> bool {
     }
 }
 
+fn learn<'a>(directory: &mut Directory, records: impl IntoIterator<Item = &'a Signed>) -> usize {
+    records.into_iter().filter(|record| take(directory, record)).count()
+}
+
 fn newer(region: &Region, member: &Member, now: u64) -> Signed {
     let held = region.directory.descriptor(member.node).unwrap();
     attest(held, &Attested { at: now, ..Attested::default() }, &member.sign, now)
@@ -42,7 +46,7 @@ fn two_directories_that_hold_the_same_say_the_same_in_whatever_order_they_learne
     let region = Region::new(1, 12);
     let mut other = Directory::found(&region.genesis, None).unwrap();
     for _ in 0..3 {
-        region.records.iter().rev().for_each(|record| drop(take(&mut other, record)));
+        learn(&mut other, region.records.iter().rev());
     }
     let (a, b) = (Buckets::of(&region.directory), Buckets::of(&other));
     assert_eq!(a.differing(b.digests()), Ok(vec![]));
@@ -245,13 +249,13 @@ pub(super) fn pull(mine: &mut Directory, theirs: &Directory, now: u64) -> (usize
     for org in &wanted.orgs {
         let bundle = wire::RecordBundle { prekeys: vec![], ..theirs.bundle(*org) };
         count(bundle.encoded_len());
-        bundle.records.iter().for_each(|record| drop(take(mine, record)));
+        learn(mine, &bundle.records);
     }
     let nodes: Vec<NodeId> = wanted.known.iter().map(|item| item.node).collect();
     for nodes in nodes.chunks(DESCRIPTORS_ASKED_MAX) {
         let bundle = Buckets::descriptors(theirs, nodes);
         count(bundle.encoded_len());
-        bundle.records.iter().for_each(|record| drop(take(mine, record)));
+        learn(mine, &bundle.records);
     }
     assert_eq!(wanted.left(mine).count(), 0);
     let mut groups: Vec<_> = Buckets::of(mine).missing(mine, now).iter().map(|m| (m.week, m.group)).collect();
