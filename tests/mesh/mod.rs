@@ -16,6 +16,7 @@ mod fulldisk;
 mod histories;
 mod kill;
 mod load;
+mod netcheck;
 mod notice;
 mod old_image;
 mod powercut;

@@ -11,6 +11,7 @@ mod erasing;
 mod evidence;
 mod findings;
 mod history;
+mod netcheck;
 mod people;
 mod records;
 mod show;
@@ -178,6 +179,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::DirectoryList => self.directory_list().await,
             Call::DirectoryShow { org } => self.directory_show(org).await,
             Call::DirectoryExport { org } => self.directory_export(org).await,
+            Call::Netcheck { peer } => self.netcheck(peer).await,
             other => {
                 let actor = self.who(session).await?;
                 self.ask_as(session, actor, other).await
@@ -243,6 +245,7 @@ impl<S: Store + 'static> Handle<S> {
             | Call::Unlock { .. }
             | Call::DirectoryList
             | Call::DirectoryShow { .. }
+            | Call::Netcheck { .. }
             | Call::DirectoryExport { .. } => Err(failure("CH-U0001", "this call needs no session")),
         }
     }

@@ -226,7 +226,7 @@ pub(super) fn duty_hours(said: &Attested) -> Vec<String> {
 
 struct Missing;
 
-fn no_org() -> ControlFailure {
+pub(super) fn no_org() -> ControlFailure {
     failure(
         "CH-N0102",
         "No organisation of that name or id is in the directory. `clearhouse directory list` shows all.",

@@ -155,7 +155,11 @@ impl<S: Store + 'static> Puller<S> {
         basket: &mut Basket,
         brought: &mut Brought,
     ) -> Result<(), Broken> {
-        let bundle = client.records(org).await?;
+        let bundle = match client.records(org).await {
+            // What it does not show is missed below, if it is missed; the rest of what it has may be news all the same.
+            Err(PeerError::Refused(_)) => return Ok(()),
+            answer => answer?,
+        };
         basket.count(&bundle)?;
         if basket.is_full(bundle.records.len()) {
             self.take(basket, brought).await?;

@@ -281,7 +281,7 @@ async fn attack_42_each_lie_is_bounded_and_named_and_the_others_news_comes() {
 #[tokio::test]
 async fn attack_42_a_forged_descriptor_is_refused_and_its_bringer_passed_over() {
     let brought = told_of(Lie::Forged).await;
-    // The peer offers no `Records`, so that the certificate cannot be asked for: it counts as not in touch.
+    assert_eq!(brought.faults.first().map(|(_, fault)| *fault), Some(SyncFault::Hollow));
     assert!(brought.intake.refused.len() == 1 && brought.intake.new > 0, "{}", brought.intake.refused.len());
 }
 

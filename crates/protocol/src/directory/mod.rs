@@ -10,6 +10,7 @@ pub mod buckets;
 pub mod entry;
 mod held;
 mod lookup;
+pub mod pages;
 mod witnesses;
 
 use std::collections::btree_map::Entry as MapEntry;
