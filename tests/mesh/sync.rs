@@ -134,3 +134,52 @@ fn a_node_that_knows_one_other_knows_everybody_after_its_first_session_and_can_w
         assert_eq!((&again["new"], again["answered"].as_u64() > Some(1)), (&0.into(), true), "{again}");
     });
 }
+
+#[test]
+fn a_region_goes_by_a_stick_and_one_flipped_bit_costs_its_page_and_no_other() {
+    run(|mut five| async move {
+        let (records, office) = (five.records.clone(), five.fifth.made.org.to_string());
+        let Five { region, fifth, .. } = &mut five;
+        region.coordinator.start().await.unwrap();
+        region.coordinator.learn(&records).await.unwrap();
+        let stick = tempfile::tempdir().unwrap();
+        let (whole, touched) = (stick.path().join("region.records"), stick.path().join("touched.records"));
+        let typed = |member: &Member, args: &[&std::ffi::OsStr]| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clearhouse"));
+            let phrase = super::region::demo_passphrase("admin");
+            let secret = member.folder.join("phrase");
+            std::fs::write(&secret, phrase.as_bytes()).unwrap();
+            std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            command.args(args).args(["--json", "--as", "admin", "--passphrase-file"]).arg(&secret);
+            let told = command.arg("--node").arg(&member.folder).output().unwrap();
+            let said = String::from_utf8_lossy(&told.stdout).into_owned();
+            assert!(told.stderr.is_empty(), "{}", String::from_utf8_lossy(&told.stderr));
+            (told.status.code(), serde_json::from_str::<Value>(&said).unwrap())
+        };
+        let (code, saved) = typed(
+            &region.coordinator,
+            &["directory".as_ref(), "export".as_ref(), "--all".as_ref(), "--out".as_ref(), whole.as_ref()],
+        );
+        assert_eq!((code, &saved["pages"]), (Some(0), &2.into()), "{saved}");
+        region.coordinator.kill();
+        let mut bytes = std::fs::read(&whole).unwrap();
+        let middle = bytes.len() / 2 + 5000;
+        bytes[middle] ^= 4;
+        std::fs::write(&touched, bytes).unwrap();
+        fifth.start().await.unwrap();
+        let import = |file: &std::path::Path| typed(fifth, &["directory".as_ref(), "import".as_ref(), file.as_ref()]);
+        let (code, told) = import(&touched);
+        assert_eq!((code, &told["damaged_pages"][0]["number"]), (Some(3), &2.into()), "{told}");
+        assert_eq!((told["damaged_pages"].as_array().unwrap().len(), &told["pages"]), (1, &2.into()));
+        let usable = async || {
+            let listed = ask(fifth, Call::DirectoryList).await;
+            let rows = listed["organisations"].as_array().unwrap().clone();
+            let others = rows.iter().filter(|row| row["org"] != office.as_str());
+            (rows.len(), others.filter(|row| row["state"] == "reachable by record").count())
+        };
+        assert_eq!(usable().await, (5, 0), "everybody is known, and nobody's prekeys");
+        let (code, told) = import(&whole);
+        assert_eq!((code, told["damaged_pages"].as_array().unwrap().len()), (Some(0), 0), "{told}");
+        assert_eq!(usable().await, (5, 4));
+    });
+}

@@ -303,6 +303,7 @@ mod tests {
         "peers",
         "steps",
         "not_followed",
+        "damaged_pages",
         "users",
         "organisations",
         "nodes",

@@ -43,6 +43,9 @@ pub enum Call {
     DirectoryImport { bundle: String },
     /// The records of an organisation, or of this one, for a file. Answers `ch.bundle/1`.
     DirectoryExport { org: Option<String> },
+    /// One page of everything the directory holds, for a file: the first names no ticket, each next one that of the answer
+    /// before. Answers `ch.directory-page/1`.
+    DirectoryPage { number: u32, ticket: Option<String> },
     /// Asks every coordinator's node and some others what is newer there, now. Answers `ch.import/1`.
     DirectoryRefresh,
     /// Tries each step of the way to the nodes of an organisation, or of the first 32 organisations, and says what to fix.

@@ -127,6 +127,7 @@ pub struct Handle<S> {
     languages: Vec<String>,
     sessions: Mutex<BTreeMap<String, Session>>,
     staged: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>>,
+    paging: Mutex<Option<records::Paging>>,
     failures: Mutex<BTreeMap<String, u32>>,
     last_used: AtomicU64,
     started: u64,
@@ -156,6 +157,7 @@ impl<S: Store + 'static> Handle<S> {
             languages: parts.languages,
             sessions: Mutex::default(),
             staged: Mutex::default(),
+            paging: Mutex::default(),
             failures: Mutex::default(),
             last_used: AtomicU64::new(started),
             started,
@@ -179,6 +181,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::DirectoryList => self.directory_list().await,
             Call::DirectoryShow { org } => self.directory_show(org).await,
             Call::DirectoryExport { org } => self.directory_export(org).await,
+            Call::DirectoryPage { number, ticket } => self.directory_page(number, ticket),
             Call::Netcheck { peer } => self.netcheck(peer).await,
             other => {
                 let actor = self.who(session).await?;
@@ -245,6 +248,7 @@ impl<S: Store + 'static> Handle<S> {
             | Call::Unlock { .. }
             | Call::DirectoryList
             | Call::DirectoryShow { .. }
+            | Call::DirectoryPage { .. }
             | Call::Netcheck { .. }
             | Call::DirectoryExport { .. } => Err(failure("CH-U0001", "this call needs no session")),
         }

@@ -8,13 +8,14 @@ use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::records::Intake;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::ceremony::{Attested, Presence, describe};
-use clearhouse_protocol::directory::{Directory, RouteFault};
+use clearhouse_protocol::directory::{Directory, RouteFault, pages};
 use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
+use rand_core::Rng as _;
 use serde_json::{Value, json};
 
 use super::{Answer, Handle, failure, lock, not_taken};
@@ -108,6 +109,27 @@ impl<S: Store + 'static> Handle<S> {
         });
         let bytes = found.await.map_err(not_taken)?.map_err(|Missing| no_org())?;
         Ok(json!({"schema": "ch.bundle/1", "bundle": STANDARD.encode(bytes)}))
+    }
+
+    /// All pages of one file are of the directory as it was at the first: it is kept until the last.
+    pub(super) fn directory_page(&self, number: u32, ticket: Option<String>) -> Answer {
+        let mut paging = lock(&self.paging);
+        if ticket.is_none() {
+            let directory = self.owner.signals.directory.borrow().clone();
+            *paging = Some(Paging { ticket: hex(&chance().next_u64().to_be_bytes()), directory });
+        }
+        let ours = paging.as_ref().filter(|p| ticket.is_none_or(|ticket| ticket == p.ticket));
+        let page = ours.and_then(|p| Some((p.ticket.clone(), pages::page(&p.directory, number)?)));
+        let (ticket, page) = page.ok_or_else(|| {
+            let text = "Somebody else writes the directory into a file, too, or there is no such page. Begin again.";
+            failure("CH-P0103", text)
+        })?;
+        if number + 1 == page.of {
+            *paging = None;
+        }
+        Ok(json!({
+            "schema": "ch.directory-page/1", "ticket": ticket, "of": page.of, "page": STANDARD.encode(page.bytes),
+        }))
     }
 
     pub(super) async fn directory_import(&self, actor: &Actor, bundle: &str) -> Answer {
@@ -222,6 +244,12 @@ pub(super) fn duty_hours(said: &Attested) -> Vec<String> {
         format!("{day} {}-{} UTC", clock(hours.from_minute), clock(hours.until_minute))
     };
     said.duty.iter().map(line).collect()
+}
+
+/// A file of the whole directory under way.
+pub(super) struct Paging {
+    ticket: String,
+    directory: Arc<Directory>,
 }
 
 struct Missing;

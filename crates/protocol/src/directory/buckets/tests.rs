@@ -179,6 +179,30 @@ fn only_newer_descriptors_are_asked_for_and_none_from_the_future() {
 }
 
 #[test]
+fn attack_38_a_clock_three_days_off_uses_nothing_that_expired_by_it_and_takes_nothing_from_its_future() {
+    let region = Region::new(8, 2);
+    let (member, days) = (&region.members[1], 3 * DAY);
+    let ends = region.directory.descriptor(member.node).unwrap().expires;
+    let tls = SigningKey::from_seed(&member.tls_seed).public();
+    let usable = |now: u64| {
+        let sealed_to = region.directory.recipient(member.org, member.node, now).err();
+        (sealed_to != Some(crate::directory::RouteFault::NoDescriptor), region.directory.peer(&tls, now).is_some())
+    };
+    // The true time is a day before the end. Who is ahead stops too early, and does not seal to what is gone.
+    assert_eq!(usable(ends - DAY), (true, true));
+    assert_eq!(usable(ends - DAY + days), (false, false));
+    assert_eq!(usable(ends - DAY - days), (true, true));
+    // Others have renewed; by a clock that is behind that is the future: not asked for, and not taken when it comes.
+    let renewed = newer(&region, member, NOW + 2 * DAY);
+    let item = item(member.node, (NOW + 2 * DAY) / HOUR);
+    for (clock, taken) in [(NOW + 2 * DAY - days, false), (NOW + 2 * DAY, true), (NOW + 2 * DAY + days, true)] {
+        let mut wanted = Wanted::default();
+        wanted.add(&region.directory, std::slice::from_ref(&item), clock);
+        assert_eq!((!wanted.is_empty(), region.directory.check(&renewed, clock).is_ok()), (taken, taken), "{clock}");
+    }
+}
+
+#[test]
 fn attack_42_a_descriptor_of_a_node_that_nobody_accredited_is_refused() {
     let region = Region::new(4, 2);
     let mut rng = region.rng;
