@@ -36,7 +36,8 @@ fn every_step_to_a_node_that_runs_is_well_and_one_that_does_not_run_is_told() {
             member.learn(&records).await.unwrap();
         }
         let all = netcheck(&region.destination, None).await;
-        let ways: Vec<String> = steps(&all, "Casa Nova").into_iter().map(|(step, ok, _)| format!("{step} {ok}")).collect();
+        let ways: Vec<String> =
+            steps(&all, "Casa Nova").into_iter().map(|(step, ok, _)| format!("{step} {ok}")).collect();
         let well = ["dns true", "tcp true", "tls true", "key true", "clock true", "mailbox true", "size true"];
         assert_eq!(ways, well, "{all}");
         let (coordinator, one) = ("Regional coordinator", |step: &str, code: &str| (step.into(), false, code.into()));
@@ -84,7 +85,9 @@ fn a_node_that_does_not_know_ours_and_one_with_another_key_are_told_apart() {
         let at = at["nodes"][0]["endpoints"][0].as_str().unwrap().to_owned();
         let config = region.coordinator.folder.join("node.toml");
         let text = std::fs::read_to_string(&config).unwrap();
-        let other = text.lines().map(|line| if line.starts_with("listen") { format!("listen = \"{at}\"") } else { line.into() });
+        let other = text
+            .lines()
+            .map(|line| if line.starts_with("listen") { format!("listen = \"{at}\"") } else { line.into() });
         std::fs::write(&config, other.collect::<Vec<_>>().join("\n")).unwrap();
         region.coordinator.start().await.unwrap();
         let told = netcheck(&region.destination, Some("Casa Nova")).await;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    arrival, audit, case, completions, config, consent, directory, doors, import, inbox, init, netcheck, notice, outbox, profile,
-    serve, status, user, version,
+    arrival, audit, case, completions, config, consent, directory, doors, import, inbox, init, netcheck, notice,
+    outbox, profile, serve, status, user, version,
 };
 use crate::output::Out;
 use crate::trouble::{Exit, Trouble};

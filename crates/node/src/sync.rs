@@ -4,7 +4,7 @@
 //! a stranger's would. Refuses to push, to ask about one node alone because somebody wants to write to it, and to be kept
 //! busy: every session has an end, and who lies or cannot be reached keeps nobody else waiting.
 
-mod partners;
+pub(crate) mod partners;
 mod session;
 
 use std::collections::BTreeMap;

@@ -97,7 +97,8 @@ pub(super) fn netcheck(v: &Value) -> String {
         }
     }
     if number(v, "left_out") > 0 {
-        out += &format!("{} not tried: name one to try it.\n", counted(number(v, "left_out"), "node was", "nodes were"));
+        out +=
+            &format!("{} not tried: name one to try it.\n", counted(number(v, "left_out"), "node was", "nodes were"));
     }
     match number(v, "problems") {
         0 => out + "Nothing stands in the way.\n",

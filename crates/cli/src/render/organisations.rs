@@ -89,7 +89,10 @@ pub(super) fn import(v: &Value) -> String {
         out += &format!("{} answered, {silent} did not.\n", counted(number(v, "answered"), "node", "nodes"));
     }
     for page in items(v, "damaged_pages") {
-        out += &format!("Page {} is damaged: nothing of it was taken. Have the file written again.\n", text(page, "number"));
+        out += &format!(
+            "Page {} is damaged: nothing of it was taken. Have the file written again.\n",
+            text(page, "number")
+        );
     }
     for peer in items(v, "not_followed") {
         out += &format!("Not followed: node {}: {}\n", text(peer, "node"), text(peer, "why"));

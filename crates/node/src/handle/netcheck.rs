@@ -20,6 +20,7 @@ use super::{Answer, Handle, not_taken};
 use crate::clock::{Clock, chance};
 use crate::rpc::client::{Address, Client, Pool, Step};
 use crate::rpc::status::{PeerError, Refused, TlsFault};
+use crate::sync::partners::own_address;
 
 /// Longest time for one step.
 const STEP_TIME: Duration = Duration::from_secs(10);
@@ -70,7 +71,8 @@ impl<S: Store + 'static> Handle<S> {
             while running.len() < AT_ONCE
                 && let Some((n, peer)) = waiting.next()
             {
-                let (pool, directory, clock) = (Arc::clone(&self.pool), Arc::clone(&directory), Arc::clone(&self.clock));
+                let (pool, directory, clock) =
+                    (Arc::clone(&self.pool), Arc::clone(&directory), Arc::clone(&self.clock));
                 running.spawn(async move { (n, check(&pool, &directory, clock.as_ref(), peer).await) });
             }
             match running.join_next().await {
@@ -89,10 +91,16 @@ impl<S: Store + 'static> Handle<S> {
 async fn check(pool: &Pool, directory: &Directory, clock: &dyn Clock, peer: Peer) -> Value {
     let mut steps = Steps::default();
     let Peer { label, node } = peer;
-    if let Some(address) = Address::of(directory, node) {
+    if let Some(address) = own_address(directory, node) {
         if let Some(client) = reach(pool, &address, &mut steps).await {
             // Each of these is a call of its own: one that fails says nothing about the others.
             check_clock(&client, clock, &mut steps).await;
+            check_mailboxes(&client, directory, node, clock.now(), &mut steps).await;
+            check_size(&client, &mut steps).await;
+        }
+    } else if let Some(address) = keepers(directory, node).find_map(|keeper| own_address(directory, keeper)) {
+        // It has no door of its own: its mail goes to who keeps it.
+        if let Some(client) = reach(pool, &address, &mut steps).await {
             check_mailboxes(&client, directory, node, clock.now(), &mut steps).await;
             check_size(&client, &mut steps).await;
         }
@@ -185,28 +193,28 @@ async fn check_clock(client: &Client, clock: &dyn Clock, steps: &mut Steps) {
     }
 }
 
-async fn check_mailboxes(client: &Client, directory: &Directory, node: NodeId, now: u64, steps: &mut Steps) {
+/// The nodes that keep a node's mail, in its order.
+fn keepers(directory: &Directory, node: NodeId) -> impl Iterator<Item = NodeId> {
     let mailboxes = directory.descriptor(node).map(|d| d.mailboxes.as_slice()).unwrap_or_default();
-    let keepers = mailboxes.iter().filter_map(|m| NodeId::try_from(m.node_id.as_slice()).ok());
+    mailboxes.iter().filter_map(|m| NodeId::try_from(m.node_id.as_slice()).ok())
+}
+
+async fn check_mailboxes(client: &Client, directory: &Directory, node: NodeId, now: u64, steps: &mut Steps) {
     let stands = |keeper: NodeId| {
         let org = directory.org_of(keeper)?;
         directory.signing_key(org, keeper, now).ok()
     };
-    if keepers.clone().any(|keeper| stands(keeper).is_none()) {
+    if keepers(directory, node).any(|keeper| stands(keeper).is_none()) {
         let next = "Letters to it wait or go by its other mailboxes. Ask now: clearhouse directory refresh; then ask your \
                     coordinator.";
         steps.problem("mailbox", "CH-N0207", "a node that keeps its mail is not accredited now", next);
-        return;
-    }
-    if !keepers.into_iter().any(|keeper| keeper == node) {
-        steps.ok("mailbox", "its mail is kept by other nodes, all of them accredited");
         return;
     }
     let mut digest = [0; 32];
     chance().fill_bytes(&mut digest);
     match within(client.outcome(Digest(digest))).await {
         Ok(reply) if reply.state() == MailboxState::NotHere => {
-            steps.ok("mailbox", "its keeper is accredited and answers");
+            steps.ok("mailbox", "who keeps its mail is accredited and answers");
         }
         Ok(_) => answered_badly("mailbox", &PeerError::Protocol, steps),
         Err(error) => answered_badly("mailbox", &error, steps),
@@ -259,8 +267,17 @@ mod tests {
     #[test]
     fn spans_are_said_as_people_say_them() {
         let said = [0, 1, 119, 120, 7199, 7200, 172_799, 172_800, 3 * DAY].map(span);
-        let meant =
-            ["0 seconds", "1 second", "119 seconds", "2 minutes", "119 minutes", "2 hours", "47 hours", "2 days", "3 days"];
+        let meant = [
+            "0 seconds",
+            "1 second",
+            "119 seconds",
+            "2 minutes",
+            "119 minutes",
+            "2 hours",
+            "47 hours",
+            "2 days",
+            "3 days",
+        ];
         assert_eq!(said, meant);
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Order matters: what vouches for a node first, then descriptors, then prekeys, each checked on what came before.
 
+use std::collections::BTreeSet;
+
 use clearhouse_casework::office::records::Intake;
 use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
 use clearhouse_protocol::ids::{NodeId, OrgId};
@@ -10,10 +12,10 @@ use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message;
 
-use super::partners::pause;
+use super::partners::{own_address, pause};
 use super::{Broken, Brought, Puller};
 use crate::limits::lock;
-use crate::rpc::client::{Address, Client};
+use crate::rpc::client::Client;
 use crate::rpc::status::PeerError;
 
 /// A peer is asked for its own records so often, whatever else: a renewed accreditation changes no descriptor.
@@ -46,7 +48,7 @@ impl<S: Store + 'static> Puller<S> {
     /// Pulls what is newer at `node`. Whether its directory differed at all.
     pub(super) async fn session(&self, node: NodeId, brought: &mut Brought) -> Result<bool, Broken> {
         let directory = self.directory();
-        let address = Address::of(&directory, node).ok_or(PeerError::Name)?;
+        let address = own_address(&directory, node).ok_or(PeerError::Name)?;
         let client = self.pool.client(&address).await?;
         let mut basket = Basket { bundle: wire::RecordBundle::default(), room: SYNC_SESSION_MAX };
 
@@ -169,12 +171,7 @@ impl<S: Store + 'static> Puller<S> {
         Ok(())
     }
 
-    async fn fetch_prekeys(
-        &self,
-        client: &Client,
-        basket: &mut Basket,
-        brought: &mut Brought,
-    ) -> Result<(), Broken> {
+    async fn fetch_prekeys(&self, client: &Client, basket: &mut Basket, brought: &mut Brought) -> Result<(), Broken> {
         let directory = self.directory();
         let missing = self.teller.of(&directory, 0).buckets.missing(&directory, self.clock.now());
         let missing: Vec<_> = {
@@ -196,10 +193,11 @@ impl<S: Store + 'static> Puller<S> {
         self.take(basket, brought).await?;
         let directory = self.directory();
         let still = self.teller.of(&directory, 0).buckets.missing(&directory, self.clock.now());
+        let still: BTreeSet<(NodeId, u64)> = still.iter().map(|m| (m.node, m.week)).collect();
         let mut memory = lock(&self.memory);
         let round = memory.standings.round();
-        memory.barren.retain(|(node, week), _| still.iter().any(|m| (m.node, m.week) == (*node, *week)));
-        for m in missing.iter().filter(|m| still.iter().any(|s| (s.node, s.week) == (m.node, m.week))) {
+        memory.barren.retain(|key, _| still.contains(key));
+        for m in missing.iter().filter(|m| still.contains(&(m.node, m.week))) {
             let (times, from) = memory.barren.entry((m.node, m.week)).or_default();
             *times = times.saturating_add(1);
             *from = if *times < PATIENCE { 0 } else { round + pause(*times - PATIENCE + 1).min(BARREN_MAX) };

@@ -214,8 +214,9 @@ impl Directory {
                 }
                 // Of a week whose prekey changed, the old one opens nothing there any more.
                 let listed = &record.value().prekeys;
-                let lists =
-                    |week: u64, key: &Prekey| listed.iter().any(|p| p.week == week && p.sha256.starts_with(&key.id().0));
+                let lists = |week: u64, key: &Prekey| {
+                    listed.iter().any(|p| p.week == week && p.sha256.starts_with(&key.id().0))
+                };
                 self.prekeys.retain(|(node, week), key| *node != id || lists(*week, key));
                 self.descriptors.insert(id, Entry::new(record));
             }

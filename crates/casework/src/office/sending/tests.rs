@@ -224,7 +224,10 @@ fn attack_40_what_could_not_be_opened_goes_again_by_itself_sealed_to_a_newer_pre
     let said: Vec<_> = step.events.iter().map(|row| audit::unpad(&row.opening).unwrap()).collect();
     assert!(said[0].event() == AuditEvent::NotOpened && said[0].envelope_digest == first.0);
     assert!(said[1].event() == AuditEvent::Sent && said[1].envelope_digest == second.0);
-    assert_eq!(said[1].replaces_digest, first.0, "whoever holds logs against each other knows that it is the same message");
+    assert_eq!(
+        said[1].replaces_digest, first.0,
+        "whoever holds logs against each other knows that it is the same message"
+    );
     let fate = told.case().letters().iter().find(|letter| letter.id() == msg_id).map(crate::case::Letter::fate);
     assert!(fate.is_some_and(|fate| fate != crate::case::Fate::Failed), "nobody is told that it could not be opened");
     // It opens there, and its receipt ends it here.
@@ -239,7 +242,11 @@ fn attack_40_what_could_not_be_opened_goes_again_by_itself_sealed_to_a_newer_pre
     let mut again = Told::before();
     not_opened(&mut again, at);
     let (msg_id, _, step) = not_opened(&mut again, at);
-    assert_eq!((state(&again, msg_id), envelopes(&step).len()), (Delivery::NotOpened, 0), "the same prekey: a person looks");
+    assert_eq!(
+        (state(&again, msg_id), envelopes(&step).len()),
+        (Delivery::NotOpened, 0),
+        "the same prekey: a person looks"
+    );
     let (msg_id, first, step) = not_opened(&mut Told::before(), NOW);
     assert!(envelopes(&step).is_empty() && first.0 != [0; 32] && msg_id.0 != [0; 16]);
 }

@@ -41,16 +41,13 @@ pub(super) async fn dial(
     identity: &Identity,
     limits: &Limits,
 ) -> Result<Channel, (Step, PeerError)> {
-    let config =
-        tls::client_config(identity, pins).map_err(|_| (Step::Key, PeerError::Tls(TlsFault::OtherKey)))?;
+    let config = tls::client_config(identity, pins).map_err(|_| (Step::Key, PeerError::Tls(TlsFault::OtherKey)))?;
     let stream = timeout(limits.dial, reach(endpoint)).await.unwrap_or(Err(PeerError::Unreachable));
     let stream =
         stream.map_err(|error| (if error == PeerError::Name { Step::Name } else { Step::Connection }, error))?;
     let time = limits.handshake.saturating_add(limits.preface);
     let line = timeout(time, secure(config, stream)).await.unwrap_or(Err(PeerError::Deadline(time)));
-    let by_key = |error: &PeerError| {
-        matches!(error, PeerError::Tls(TlsFault::OtherKey | TlsFault::NotKnownThere))
-    };
+    let by_key = |error: &PeerError| matches!(error, PeerError::Tls(TlsFault::OtherKey | TlsFault::NotKnownThere));
     let line = line.map_err(|error| (if by_key(&error) { Step::Key } else { Step::Tls }, error))?;
     channel(line, limits).await.map_err(|error| (Step::Tls, error))
 }

@@ -1,7 +1,7 @@
 //! Lists that lie, lists without end, and what a session costs.
 
 use super::*;
-use crate::ceremony::{Attested, attest, describe, Presence};
+use crate::ceremony::{Attested, Presence, attest, describe};
 use crate::fixture::{Member, NOW, Region, member_records};
 use crate::keys::SigningKey;
 use crate::limits::{DAY, SYNC_SESSION_MAX};
@@ -422,4 +422,20 @@ fn a_thousand_nodes_cost_what_the_design_says() {
     let (bytes, answers) = pull(&mut region.directory.clone(), &renewed, NOW);
     println!("one renewed descriptor: {bytes} bytes in {answers} answers");
     assert!(bytes < 12 << 10 && answers == 3, "{bytes} in {answers}");
+}
+
+#[test]
+fn in_a_large_region_the_prekeys_of_two_weeks_are_fetched_and_whole_groups_all_the_same() {
+    let region = Region::new(12, 3);
+    let mut bare = Directory::found(&region.genesis, None).unwrap();
+    learn(&mut bare, &region.records);
+    let mut buckets = Buckets::of(&bare);
+    let weeks = |buckets: &Buckets| {
+        let missing = buckets.missing(&bare, NOW).into_iter().map(|m| m.week - NOW / WEEK);
+        missing.collect::<BTreeSet<u64>>().into_iter().collect::<Vec<_>>()
+    };
+    buckets.nodes = PREKEYS_ALL_NODES;
+    assert_eq!(weeks(&buckets), [0, 1, 2, 3, 4]);
+    buckets.nodes += 1;
+    assert_eq!(weeks(&buckets), [0, 1]);
 }
