@@ -133,8 +133,9 @@ fn a_node_that_knows_one_other_knows_everybody_after_its_first_session_and_can_w
         let again = ask(fifth, Call::DirectoryRefresh).await;
         assert_eq!((&again["new"], again["answered"].as_u64() > Some(1)), (&0.into(), true), "{again}");
         // Nobody can be asked for the prekeys of one organisation: that would tell to whom somebody is about to write.
-        let line = super::notice::line(&super::notice::directory(region), &region.destination, &region.coordinator);
-        let bundle = line.await.unwrap().records(Some(region.origin.made.org)).await.unwrap();
+        let directory = super::notice::directory(region);
+        let line = super::notice::line(&directory, &region.destination, &region.coordinator).await.unwrap();
+        let bundle = line.records(Some(region.origin.made.org)).await.unwrap();
         assert!(bundle.prekeys.is_empty() && bundle.records.len() > 3, "{}", bundle.records.len());
     });
 }

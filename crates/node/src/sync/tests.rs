@@ -128,7 +128,9 @@ impl Sync_ for Peer {
             Lie::Hollow | Lie::Forged if bucket == bucket_of(self.subject) => {
                 wire::BucketReply { items: vec![shown(&self.newer())], next: vec![] }
             }
-            _ => self.buckets.page(bucket, asked.after.as_slice().try_into().ok()),
+            Lie::No | Lie::ShortDigests | Lie::OtherLists | Lie::Hollow | Lie::Forged | Lie::Silent => {
+                self.buckets.page(bucket, asked.after.as_slice().try_into().ok())
+            }
         };
         Ok(Response::new(page))
     }
@@ -141,7 +143,9 @@ impl Sync_ for Peer {
         Ok(Response::new(match self.lie {
             Lie::Hollow => wire::RecordBundle::default(),
             Lie::Forged => wire::RecordBundle { records: vec![self.forged.clone()], prekeys: vec![] },
-            _ => Buckets::descriptors(&self.directory, &nodes),
+            Lie::No | Lie::ShortDigests | Lie::Endless | Lie::Dripping | Lie::OtherLists | Lie::Silent => {
+                Buckets::descriptors(&self.directory, &nodes)
+            }
         }))
     }
 

@@ -5,6 +5,7 @@ use crate::ceremony::{Attested, Presence, attest, describe};
 use crate::fixture::{Member, NOW, Region, member_records};
 use crate::keys::SigningKey;
 use crate::limits::{DAY, SYNC_SESSION_MAX};
+use crate::signed::sign;
 use clearhouse_wire::v1::Signed;
 
 fn item(node: NodeId, serial: u64) -> Item {
@@ -311,7 +312,14 @@ fn prekeys_come_in_whole_groups_and_only_those_that_are_listed_count() {
     let missing = Buckets::of(&bare).missing(&bare, NOW);
     assert_eq!(missing.len(), 40 * 5);
     assert_eq!(missing[0].week, week, "this week's first");
-    assert!(Buckets::of(&bare).missing(&bare, NOW + 35 * DAY + 2 * HOUR).is_empty(), "nobody writes to what expired");
+    // One whose descriptor ends tomorrow: the day after nobody writes to it.
+    let member = &region.members[0];
+    let held = region.directory.descriptor(member.node).unwrap();
+    let short = wire::Descriptor { serial: NOW / HOUR + 1, expires: NOW + DAY, ..held.clone() };
+    let mut ending = bare.clone();
+    assert!(take(&mut ending, &sign(crate::labels::media::DESCRIPTOR, short.encode_to_vec(), &member.sign)));
+    let of_it = |now: u64| Buckets::of(&ending).missing(&ending, now).iter().any(|m| m.node == member.node);
+    assert!(of_it(NOW) && !of_it(NOW + DAY));
     // A stranger's prekey among them is not taken.
     let stranger = Region::new(6, 1);
     let foreign = stranger.members[0].prekey(NOW).public().unwrap();
