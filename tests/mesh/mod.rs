@@ -17,10 +17,12 @@ mod fulldisk;
 mod histories;
 mod kill;
 mod load;
+mod netcheck;
 mod notice;
 mod old_image;
 mod powercut;
 mod schedule;
+mod sync;
 mod witness;
 mod witness_beats;
 

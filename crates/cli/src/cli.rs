@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    arrival, audit, case, completions, config, consent, directory, doors, import, inbox, init, notice, outbox, profile,
-    serve, status, user, version,
+    arrival, audit, case, completions, config, consent, directory, doors, import, inbox, init, netcheck, notice,
+    outbox, profile, serve, status, user, version,
 };
 use crate::output::Out;
 use crate::trouble::{Exit, Trouble};
@@ -73,6 +73,7 @@ pub(crate) enum Command {
     User(user::User),
     Status(status::Status),
     Doctor(status::Doctor),
+    Netcheck(netcheck::Netcheck),
     Directory(directory::Directory),
     Case(case::Case),
     Consent(consent::Consent),
@@ -116,6 +117,7 @@ impl Command {
             Self::User(command) => command.run(app).await,
             Self::Status(command) => command.run(app).await,
             Self::Doctor(command) => command.run(app).await,
+            Self::Netcheck(command) => command.run(app).await,
             Self::Directory(command) => command.run(app).await,
             Self::Case(command) => command.run(app).await,
             Self::Consent(command) => command.run(app).await,

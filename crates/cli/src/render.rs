@@ -19,6 +19,7 @@ pub(crate) fn reply(value: &Value) -> String {
     match schema {
         "ch.status/1" => node::status(value),
         "ch.doctor/1" => node::doctor(value),
+        "ch.netcheck/1" => node::netcheck(value),
         "ch.session/1" => node::session(value),
         "ch.done/1" => node::done(value),
         "ch.invitation/1" => node::invitation(value),
@@ -71,6 +72,7 @@ pub(crate) fn reply(value: &Value) -> String {
 pub(crate) const SCHEMAS: &[&str] = &[
     "ch.status/1",
     "ch.doctor/1",
+    "ch.netcheck/1",
     "ch.session/1",
     "ch.done/1",
     "ch.invitation/1",
@@ -256,6 +258,7 @@ mod tests {
     }
 
     const NAMES: &[&str] = &[
+        "step",
         "label",
         "name",
         "network",
@@ -301,6 +304,10 @@ mod tests {
     ];
     const LISTS: &[&str] = &[
         "findings",
+        "peers",
+        "steps",
+        "not_followed",
+        "damaged_pages",
         "users",
         "organisations",
         "nodes",

@@ -43,8 +43,14 @@ pub enum Call {
     DirectoryImport { bundle: String },
     /// The records of an organisation, or of this one, for a file. Answers `ch.bundle/1`.
     DirectoryExport { org: Option<String> },
-    /// Asks every known node for its newest records, now. Answers `ch.import/1`.
+    /// One page of everything the directory holds, for a file: the first names no ticket, each next one that of the answer
+    /// before. Answers `ch.directory-page/1`.
+    DirectoryPage { number: u32, ticket: Option<String> },
+    /// Asks every coordinator's node and some others what is newer there, now. Answers `ch.import/1`.
     DirectoryRefresh,
+    /// Tries each step of the way to the nodes of an organisation, or of the first 32 organisations, and says what to fix.
+    /// Anybody on this socket may ask. Answers `ch.netcheck/1`.
+    Netcheck { peer: Option<String> },
     /// Says that this organisation's entry is right, and changes what is given: duty hours (day 0 to 7, minutes of the day
     /// in UTC), the role to ask for when nobody answers, places for children. Answers `ch.attested/1`.
     DirectoryAttest { duty: Option<Vec<[u32; 3]>>, alternate: Option<String>, child_places: Option<bool> },

@@ -164,6 +164,7 @@ struct WrittenLimits {
     outcomes_per_minute: Option<u32>,
     records_per_minute: Option<u32>,
     checkpoints_per_minute: Option<u32>,
+    syncs_per_minute: Option<u32>,
 }
 
 const KEYS: &[&str] = &[
@@ -191,6 +192,7 @@ const LIMIT_KEYS: &[&str] = &[
     "outcomes_per_minute",
     "records_per_minute",
     "checkpoints_per_minute",
+    "syncs_per_minute",
 ];
 const REQUIRED: &[&str] = &["network", "data", "key_file", "device_secret"];
 
@@ -276,6 +278,7 @@ impl WrittenLimits {
                 self.checkpoints_per_minute,
                 caps.checkpoints_per_minute,
             )?,
+            syncs_per_minute: below("syncs_per_minute", self.syncs_per_minute, caps.syncs_per_minute)?,
             ..caps
         })
     }

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::server::Door;
 use crate::rpc::status::Refused;
+use crate::sync::{Teller, Told};
 
 /// Bytes of commitments from which on one answer about a log has enough: a page more stays below what a caller reads.
 const OWN_LOG_BYTES_MAX: usize = 28 << 10;
@@ -38,6 +39,8 @@ pub struct FrontDoor<S> {
     pub clock: Arc<dyn Clock>,
     /// The name and the key with which this node cosigns.
     pub witness: (String, SigningKey),
+    /// How the directory is told.
+    pub teller: Arc<Teller>,
 }
 
 impl<S: Store + 'static> FrontDoor<S> {
@@ -100,7 +103,14 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
 
     async fn records(&self, from: NodeId, org: Option<OrgId>) -> Result<wire::RecordBundle, Refused> {
         self.still_accredited(from)?;
-        Ok(self.owner.signals.directory.borrow().bundle(org.unwrap_or(self.org)))
+        let bundle = self.owner.signals.directory.borrow().bundle(org.unwrap_or(self.org));
+        // Prekeys are handed out by groups alone: who asks for one node's tells to whom somebody is about to write.
+        Ok(wire::RecordBundle { prekeys: Vec::new(), ..bundle })
+    }
+
+    fn told(&self, from: NodeId) -> Result<Told, Refused> {
+        self.still_accredited(from)?;
+        Ok(self.teller.of(&self.owner.signals.directory.borrow().clone(), self.clock.now()))
     }
 
     async fn add_checkpoint(

@@ -24,4 +24,5 @@ pub mod retention;
 pub mod rpc;
 pub mod serve;
 pub mod setup;
+pub mod sync;
 pub mod tls;

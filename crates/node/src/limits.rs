@@ -75,6 +75,8 @@ pub struct Limits {
     pub records_per_minute: u32,
     /// Heads of its log that one node may ask to have cosigned in a minute.
     pub checkpoints_per_minute: u32,
+    /// Questions of one node in a minute about what this directory holds. One that has been away for long needs hundreds.
+    pub syncs_per_minute: u32,
     /// Time open calls have to end when the node stops.
     pub drain: Duration,
 }
@@ -120,6 +122,7 @@ impl Limits {
         outcomes_per_minute: 120,
         records_per_minute: 600,
         checkpoints_per_minute: 120,
+        syncs_per_minute: 600,
         drain: Duration::from_secs(10),
     };
 

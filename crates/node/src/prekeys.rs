@@ -68,6 +68,10 @@ fn held(keys: &Opened) -> Result<Seeds, SetupError> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod epochs;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use clearhouse_protocol::ids::{Net, NodeId};
     use clearhouse_protocol::limits::{DAY, PREKEY_WEEKS, WEEK};

@@ -47,11 +47,12 @@ use crate::owner::{Owner, World};
 use crate::rpc::client::Pool;
 use crate::rpc::server::service;
 use crate::setup::{Identity as NodeIdentity, files};
+use crate::sync::{Puller, Teller as DirectoryTeller};
 use crate::tls::{Identity, TlsError};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// How often this node's presence and the others' records are refreshed.
+/// How often this node's presence is refreshed.
 const REFRESH: Duration = Duration::from_secs(3600);
 /// How often everything in the store is read and held against what it must be.
 const SCRUB: Duration = Duration::from_secs(24 * 3600);
@@ -203,7 +204,9 @@ pub async fn run(
     let listener =
         Listener::bind(config.listen, &tls, Arc::clone(&pins) as _, limits.clone(), Arc::clone(&counters)).await?;
     let socket = ControlSocket::bind(&config.control_socket)?;
+    let directory_teller = Arc::<DirectoryTeller>::default();
     let door = Arc::new(FrontDoor {
+        teller: Arc::clone(&directory_teller),
         owner: owner.clone(),
         mailboxes: me.mailboxes.clone(),
         org: me.org,
@@ -219,7 +222,10 @@ pub async fn run(
     let health = service.health.clone();
     let listen = listener.local_addr().map_err(|e| ServeError::Fatal(e.to_string()))?;
     let log_view = View::new(&log_dir, keeper.watch(), cosigned.subscribe(), witnessed.subscribe());
+    let puller = Puller::new(owner.clone(), Arc::clone(&pool), Arc::clone(&clock), me.node, directory_teller);
+    let puller = Arc::new(puller);
     let handle = Arc::new(Handle::new(Parts {
+        puller: Arc::clone(&puller),
         owner: owner.clone(),
         keys,
         prekeys: prekeys.clone(),
@@ -268,6 +274,7 @@ pub async fn run(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(opener.run());
     tasks.spawn(courier.run());
+    tasks.spawn(puller.run());
     tasks.spawn(witnesses.run());
     tasks.spawn(teller.run());
     tasks.spawn(prover.run());
@@ -314,7 +321,7 @@ async fn answer<S: Store + 'static>(handle: Arc<Handle<S>>, request: ControlRequ
     }
 }
 
-/// Ticks, idle lock, refresh of records, scrub, compaction.
+/// Ticks, idle lock, presence, scrub, compaction.
 async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u64, keep_open: bool) {
     let clock = handle.clock();
     let mut tick = tokio::time::interval(TICK);
@@ -336,8 +343,6 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
         if refreshed.is_none_or(|at: tokio::time::Instant| at.elapsed() >= REFRESH) {
             refreshed = Some(tokio::time::Instant::now());
             handle.refresh_presence().await;
-            let handle = Arc::clone(&handle);
-            tokio::spawn(async move { drop(handle.refresh_from_peers().await) });
         }
         if scrubbed.elapsed() >= SCRUB {
             scrubbed = tokio::time::Instant::now();

@@ -31,6 +31,8 @@ pub struct Happening {
     pub digest: Option<Digest>,
     /// The envelope it answers.
     pub answers: Option<Digest>,
+    /// The earlier sealing of the same message, in whose place this envelope stands.
+    pub replaces: Option<Digest>,
     /// A MessageType number, 0 for none.
     pub msg_class: u32,
     /// A day something is due, unix days, 0 for none.
@@ -162,7 +164,7 @@ fn opening(happening: &Happening, net: Net, origin: &str, index: u64, now: u64) 
         ref_digest: happening.answers.map(Digest::to_vec).unwrap_or_default(),
         actor_role: happening.role.to_owned(),
         index,
-        replaces_digest: vec![],
+        replaces_digest: happening.replaces.map(Digest::to_vec).unwrap_or_default(),
         erased: vec![],
         retention_rule: String::new(),
     }

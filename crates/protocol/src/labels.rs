@@ -54,5 +54,11 @@ pub const BLIND_KEY: &str = "clearhouse/blind-key/v1";
 pub const HEADS: &str = "clearhouse/heads/v1";
 /// Hash that draws the witnesses of a log for a quarter.
 pub const WITNESS_DRAW: &str = "clearhouse/witness-draw/v1";
+/// Hash over what is held in one bucket of descriptors.
+pub const SYNC_BUCKET: &str = "clearhouse/sync-bucket/v1";
+/// Hash over every policy and revocation held.
+pub const SYNC_COMMON: &str = "clearhouse/sync-common/v1";
+/// Checksum of one page of a directory's file.
+pub const DIRECTORY_PAGE: &str = "clearhouse/directory-page/v1";
 /// What the chunked content names as its cipher, after C2SP chunked-encryption.
 pub const CHUNK_AEAD: &str = "AEAD_CHACHA20_POLY1305";

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod canon;
 pub mod ceremony;
 pub mod chunked;
+pub mod clocks;
 pub mod directory;
 pub mod envelope;
 pub mod erased;

@@ -68,6 +68,30 @@ pub const SIGNATURES_MAX: usize = 16;
 pub const RECORD_MAX: usize = 64 << 10;
 /// Records in one bundle.
 pub const BUNDLE_MAX: usize = 512;
+/// Buckets into which a directory's descriptors fall, by the first byte of SHA-256 of the node's id.
+pub const BUCKETS: usize = 256;
+/// Descriptors of one bucket that are told and read. Of more, the first by node id count.
+pub const BUCKET_ITEMS_MAX: usize = 4096;
+/// Bytes of one page of a bucket's list, and of one group of prekeys.
+pub const SYNC_PAGE_MAX: usize = 64 << 10;
+/// Pages of one bucket that are read. A full bucket needs six; short pages are allowed, endless ones are not.
+pub const BUCKET_PAGES_MAX: usize = 16;
+/// Descriptors asked for at once.
+pub const DESCRIPTORS_ASKED_MAX: usize = 64;
+/// Descriptors taken from one peer in one session. What is left comes in the next.
+pub const DESCRIPTORS_SESSION_MAX: usize = 4096;
+/// Organisations whose records one peer is asked for in one session.
+pub const ORGS_SESSION_MAX: usize = 64;
+/// Bytes of answers read from one peer in one session: a thousand nodes with all their prekeys are 7 MiB.
+pub const SYNC_SESSION_MAX: usize = 16 << 20;
+/// Prekeys in one group: who hands a group out learns only that its reader may write to one of so many.
+pub const PREKEY_GROUP: usize = 32;
+/// In a region of so many nodes everybody holds every prekey; in a larger one those of this week and the next.
+pub const PREKEYS_ALL_NODES: usize = 1000;
+/// Bytes of one page of a directory's file: the largest record and its frame fit.
+pub const FILE_PAGE_LEN: usize = 80 << 10;
+/// Pages of one directory's file.
+pub const FILE_PAGES_MAX: usize = 4096;
 /// After so long without a person's word that it is so, an entry of the directory is not used for anybody new.
 pub const ATTESTED_SECS: u64 = 90 * DAY;
 /// Entries of one page of a directory log.

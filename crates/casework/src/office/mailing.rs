@@ -332,8 +332,14 @@ impl Office {
     }
 
     /// Decides on how an attempt ended. An answer by the mailbox that its owner could not open the envelope is a
-    /// fact a person must see; everything else moves the timetable.
+    /// fact a person must see, unless the same message can go again to a newer prekey; everything else moves the timetable.
     pub fn attempted<R: CryptoRng>(&self, msg_id: MsgId, attempt: Attempt, now: &mut Now<'_, R>) -> Step {
+        if attempt == Attempt::NotOpened
+            && self.mail.is_under_way(msg_id)
+            && let Some(step) = self.reseal(msg_id, now)
+        {
+            return step;
+        }
         let rows = self.mail.attempted(msg_id, attempt, now.time, now.rng);
         let mut step = Step { rows, ..Step::default() };
         let first_stored = matches!(attempt, Attempt::Stored { .. })

@@ -9,7 +9,7 @@ use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::envelope::{Attachment, Letter, seal};
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId, StaffId};
 use clearhouse_protocol::limits::ENVELOPE_LIFE_SECS;
-use clearhouse_protocol::mail::Outbound;
+use clearhouse_protocol::mail::{Attempt, Outbound};
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{CaseBody, Consent, MessageType};
 use rand_core::CryptoRng;
@@ -101,6 +101,9 @@ impl Office {
             body: parcel.body,
             expires: letter.expires,
             case: parcel.case,
+            prekey: to.prekey.id(),
+            prev: letter.prev_digest,
+            actor: letter.actor,
         };
         step.rows.extend(self.mail.queue(&out, now.time));
         step.effects.push(Effect::Deliver);
@@ -115,6 +118,63 @@ impl Office {
             Freshness::Aged(_) => msg_type == MessageType::VictimProfile as u32,
             Freshness::Old(_) => is_disclosure(msg_type),
         }
+    }
+
+    /// What to do when a recipient could not open a message: if it publishes another prekey by now, the same message is
+    /// sealed to that and goes again, once for each prekey, as long as it may still leave (decision 23). `None` when a
+    /// person has to look at it: nothing of the recipient's changed, or this node does not keep the whole body.
+    pub(super) fn reseal<R: CryptoRng>(&self, msg_id: MsgId, now: &mut Now<'_, R>) -> Option<Step> {
+        let out = self.mail.outgoing(msg_id).filter(|out| out.expires > now.time && !out.prekey.is_empty())?;
+        let peer = (out.peer_org.as_slice().try_into().ok()?, out.peer_node.as_slice().try_into().ok()?);
+        let to = self.directory.recipient(peer.0, peer.1, now.time).ok()?;
+        let waits = self.is_withheld(peer.1, out.msg_type) || self.is_out_of_date(out.msg_type, now.time);
+        if out.prekey == to.prekey.id().0 || out.case.is_empty() || waits {
+            return None;
+        }
+        let mut step = Step::default();
+        let Some(cases) = &self.cases else {
+            // It waits for people to unlock: the mailbox is asked again, and says the same.
+            step.rows = self.mail.attempted(msg_id, Attempt::Unclear { fault: 0 }, now.time, now.rng);
+            return Some(step);
+        };
+        let case = cases.case(CaseId::try_from(out.case.as_slice()).ok()?)?;
+        case.release_still_allowed(msg_id, now.time).ok()?;
+        let body = case.letters().iter().find(|letter| letter.id() == msg_id)?.body()?;
+        // The parts of a profile lie under keys of their own and are not in memory: a person sends it again.
+        if !body.parts().is_empty() {
+            return None;
+        }
+        let encoded = body.encode();
+        let letter = Letter {
+            net: self.me.net,
+            msg_type: out.msg_type,
+            body_version: BODY_VERSION,
+            msg_id,
+            sender: (self.me.org, self.me.node),
+            conversation: ConversationId::try_from(out.conversation.as_slice()).ok()?,
+            seq: out.seq,
+            prev_digest: out.prev_digest.as_slice().try_into().ok(),
+            created: now.time,
+            expires: out.expires,
+            actor: out.actor.as_slice().try_into().ok(),
+            body: &encoded,
+            attachments: &[],
+        };
+        let sealed = seal(&letter, &to, 0, now.key, now.rng).ok()?;
+        step.rows = self.mail.reseal(msg_id, &sealed, to.prekey.id(), now.time);
+        self.record(&mut step, &self.about_outgoing(AuditEvent::NotOpened, msg_id), now);
+        let happening = Happening {
+            answers: self.settles(case, body),
+            replaces: self.digest_of_ours(msg_id),
+            due_day: due_day(body),
+            ..Happening::of(event_of(body))
+                .with(peer.0, peer.1)
+                .about(sealed.digest, out.msg_type)
+                .by(body.actor_role().code())
+        };
+        self.record(&mut step, &happening, now);
+        step.effects.push(Effect::Deliver);
+        Some(step)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one sending, all of whose parts differ by caller")]

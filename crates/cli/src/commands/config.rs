@@ -134,6 +134,7 @@ fn show(file: &Path) -> Result<Value, Trouble> {
         limit("outcomes_per_minute", json!(config.limits.outcomes_per_minute)),
         limit("records_per_minute", json!(config.limits.records_per_minute)),
         limit("checkpoints_per_minute", json!(config.limits.checkpoints_per_minute)),
+        limit("syncs_per_minute", json!(config.limits.syncs_per_minute)),
     ];
     Ok(json!({"schema": "ch.config/1", "file": file.display().to_string(), "values": values}))
 }

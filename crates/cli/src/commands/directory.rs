@@ -3,6 +3,7 @@
 
 pub(crate) mod ceremony;
 mod duty;
+mod pages;
 mod policy;
 pub(crate) mod records;
 mod verify;
@@ -50,7 +51,7 @@ Examples:
         /// The organisation, by name or id
         org: String,
     },
-    /// Take records from a file; exit code 3 if one is refused or contested
+    /// Take records from a file; exit code 3 if one is refused or contested, or a page damaged
     #[command(after_help = "\
 Examples:
   clearhouse directory verify casa-nova.record --genesis genesis.record
@@ -59,14 +60,19 @@ Examples:
         /// The file of records
         file: PathBuf,
     },
-    /// Write the records of an organisation, or of this one, into a new file
+    /// Write the records of an organisation, of this one, or all into a new file
     #[command(after_help = "\
 Examples:
   clearhouse directory export --out we.record
+  clearhouse directory export --all --out region.records
   clearhouse directory export 'Casa Nova' --out casa-nova.record")]
     Export {
         /// The organisation, by name or id; this one when left out
+        #[arg(conflicts_with = "all")]
         org: Option<String>,
+        /// Everything this node holds, in pages: for an office that no line reaches
+        #[arg(long)]
+        all: bool,
         /// The file to make
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -187,7 +193,10 @@ impl Directory {
             Act::List => Node::find(&app.global)?.ask(Call::DirectoryList).await?,
             Act::Show { org } => Node::find(&app.global)?.ask(Call::DirectoryShow { org }).await?,
             Act::Import { file } => {
-                let bytes = files::read(&file, records::FILE_MAX, Code::Records)?;
+                let bytes = files::read(&file, pages::FILE_MAX, Code::Records)?;
+                if pages::is_file(&bytes) {
+                    return pages::import(app, &bytes).await;
+                }
                 records::decode(&file, &bytes)?;
                 let call = Call::DirectoryImport { bundle: base64(&bytes).to_string() };
                 let reply = Node::find(&app.global)?.ask_as(app, call).await?;
@@ -196,7 +205,8 @@ impl Directory {
                 app.out.reply(&reply)?;
                 return Ok(if refused || contested { Exit::Findings } else { Exit::Done });
             }
-            Act::Export { org, out } => {
+            Act::Export { all: true, out, .. } => pages::export(app, &out).await?,
+            Act::Export { org, out, all: false } => {
                 let reply = Node::find(&app.global)?.ask(Call::DirectoryExport { org }).await?;
                 let bytes = bytes_of(&reply, "bundle")?;
                 files::write_new(&out, &bytes)?;

@@ -11,6 +11,7 @@ pub(crate) mod doors;
 pub(crate) mod import;
 pub(crate) mod inbox;
 pub(crate) mod init;
+pub(crate) mod netcheck;
 pub(crate) mod notice;
 pub(crate) mod outbox;
 pub(crate) mod profile;

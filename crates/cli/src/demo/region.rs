@@ -138,6 +138,28 @@ impl Region {
         Ok(Self { folder, net, destination, origin, coordinator, records, coordinators: keys, keep })
     }
 
+    /// A further member, accredited by the same coordinators, with its records. Nothing runs yet, nobody knows of it, and
+    /// whoever asked for it ends it.
+    #[allow(dead_code, reason = "tests need more than three")]
+    pub(super) fn join(
+        &self,
+        names: (&'static str, &'static str),
+        config: &str,
+        now: u64,
+    ) -> Result<(Member, wire::RecordBundle), Failure> {
+        let (key, name) = names;
+        let role = Role { key, name, country: "AL", roles: &["Origin"], competences: &["Shelter"], language: "sqi" };
+        let genesis = std::fs::read(self.coordinator.folder.join(files::GENESIS)).unwrap_or_default();
+        let genesis = wire::Signed::decode(genesis.as_slice()).map_err(|_| Failure::bug("a genesis"))?;
+        let program = self.coordinator.program.clone();
+        let (member, mut bundle) =
+            make(&self.folder, &role, (&program, config), &genesis, self.net, now, &mut chance())?;
+        if let Some(application) = bundle.records.first_mut() {
+            self.coordinators.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
+        }
+        Ok((member, bundle))
+    }
+
     /// All three, in order.
     pub(super) fn members(&mut self) -> [&mut Member; 3] {
         [&mut self.destination, &mut self.origin, &mut self.coordinator]

@@ -90,6 +90,31 @@ pub(super) fn doctor(v: &Value) -> String {
     }
 }
 
+pub(super) fn netcheck(v: &Value) -> String {
+    let mut out = String::new();
+    for peer in items(v, "peers") {
+        out += &format!("{}  {}\n", text(peer, "label"), text(peer, "node"));
+        for step in items(peer, "steps") {
+            let mark = if flag(step, "ok") { "ok     " } else { "PROBLEM" };
+            let code = text(step, "code");
+            let code = if code.is_empty() { code } else { format!("{code}  ") };
+            out += &format!("  {mark}  {:<7}  {code}{}\n", text(step, "step"), text(step, "text"));
+            let next = text(step, "next");
+            if !next.is_empty() {
+                out += &format!("                    {next}\n");
+            }
+        }
+    }
+    if number(v, "left_out") > 0 {
+        out +=
+            &format!("{} not tried: name one to try it.\n", counted(number(v, "left_out"), "node was", "nodes were"));
+    }
+    match number(v, "problems") {
+        0 => out + "Nothing stands in the way.\n",
+        n => out + &counted(n, "thing to repair", "things to repair") + ".\n",
+    }
+}
+
 pub(super) fn session(v: &Value) -> String {
     let unlocked = if flag(v, "unlocked") { " Cases are open." } else { "" };
     format!("Signed in: {} ({}).{unlocked}\n", text(v, "label"), text(v, "login"))

@@ -84,6 +84,19 @@ pub(super) fn import(v: &Value) -> String {
             counted(number(v, "contested"), "record CONTRADICTS", "records CONTRADICT")
         );
     }
+    if v.get("answered").is_some() {
+        let silent = counted(number(v, "unreachable"), "node", "nodes");
+        out += &format!("{} answered, {silent} did not.\n", counted(number(v, "answered"), "node", "nodes"));
+    }
+    for page in items(v, "damaged_pages") {
+        out += &format!(
+            "Page {} is damaged: nothing of it was taken. Have the file written again.\n",
+            text(page, "number")
+        );
+    }
+    for peer in items(v, "not_followed") {
+        out += &format!("Not followed: node {}: {}\n", text(peer, "node"), text(peer, "why"));
+    }
     for refused in items(v, "refused") {
         out += &format!("Refused: record {}: {}\n", text(refused, "record"), text(refused, "why"));
     }

@@ -11,6 +11,7 @@ mod erasing;
 mod evidence;
 mod findings;
 mod history;
+mod netcheck;
 mod people;
 mod quarantine;
 mod records;
@@ -40,6 +41,7 @@ use crate::log::view::View;
 use crate::opener::Prekeys;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::Pool;
+use crate::sync::Puller;
 
 pub(crate) use show::org_label;
 
@@ -82,6 +84,8 @@ pub struct Parts<S> {
     pub prekeys: Prekeys,
     /// Lines to other nodes.
     pub pool: Arc<Pool>,
+    /// Keeps the directory equal to the others'.
+    pub puller: Arc<Puller<S>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The node's own log.
@@ -110,6 +114,7 @@ pub struct Handle<S> {
     keys: Arc<Mutex<Opened>>,
     prekeys: Prekeys,
     pool: Arc<Pool>,
+    puller: Arc<Puller<S>>,
     clock: Arc<dyn Clock>,
     log: View,
     findings: Vec<Finding>,
@@ -123,6 +128,7 @@ pub struct Handle<S> {
     languages: Vec<String>,
     sessions: Mutex<BTreeMap<String, Session>>,
     staged: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>>,
+    paging: Mutex<Option<records::Paging>>,
     failures: Mutex<BTreeMap<String, u32>>,
     last_used: AtomicU64,
     started: u64,
@@ -138,6 +144,7 @@ impl<S: Store + 'static> Handle<S> {
             keys: Arc::new(Mutex::new(parts.keys)),
             prekeys: parts.prekeys,
             pool: parts.pool,
+            puller: parts.puller,
             clock: parts.clock,
             log: parts.log,
             findings: parts.findings,
@@ -151,6 +158,7 @@ impl<S: Store + 'static> Handle<S> {
             languages: parts.languages,
             sessions: Mutex::default(),
             staged: Mutex::default(),
+            paging: Mutex::default(),
             failures: Mutex::default(),
             last_used: AtomicU64::new(started),
             started,
@@ -174,6 +182,8 @@ impl<S: Store + 'static> Handle<S> {
             Call::DirectoryList => self.directory_list().await,
             Call::DirectoryShow { org } => self.directory_show(org).await,
             Call::DirectoryExport { org } => self.directory_export(org).await,
+            Call::DirectoryPage { number, ticket } => self.directory_page(number, ticket),
+            Call::Netcheck { peer } => self.netcheck(peer).await,
             other => {
                 let actor = self.who(session).await?;
                 self.ask_as(session, actor, other).await
@@ -240,6 +250,8 @@ impl<S: Store + 'static> Handle<S> {
             | Call::Unlock { .. }
             | Call::DirectoryList
             | Call::DirectoryShow { .. }
+            | Call::DirectoryPage { .. }
+            | Call::Netcheck { .. }
             | Call::DirectoryExport { .. } => Err(failure("CH-U0001", "this call needs no session")),
         }
     }

@@ -8,7 +8,7 @@ use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::records::Intake;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::ceremony::{Attested, Presence, describe};
-use clearhouse_protocol::directory::{Directory, RouteFault};
+use clearhouse_protocol::directory::{Directory, RouteFault, pages};
 use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::DAY;
@@ -16,14 +16,15 @@ use clearhouse_protocol::words::words;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
+use rand_core::Rng as _;
 use serde_json::{Value, json};
 
 use super::{Answer, Handle, failure, lock, not_taken};
 use crate::clock::chance;
 use crate::control::ControlFailure;
 use crate::prekeys::{erase_outlived, renew_prekeys};
-use crate::rpc::client::Address;
 use crate::setup::readable;
+use crate::sync::Reach;
 
 /// A descriptor is renewed when it is older than this, so that peers always hold a fresh one.
 const DESCRIPTOR_RENEW_SECS: u64 = DAY;
@@ -111,6 +112,27 @@ impl<S: Store + 'static> Handle<S> {
         Ok(json!({"schema": "ch.bundle/1", "bundle": STANDARD.encode(bytes)}))
     }
 
+    /// All pages of one file are of the directory as it was at the first: it is kept until the last.
+    pub(super) fn directory_page(&self, number: u32, ticket: Option<String>) -> Answer {
+        let mut paging = lock(&self.paging);
+        if ticket.is_none() {
+            let directory = self.owner.signals.directory.borrow().clone();
+            *paging = Some(Paging { ticket: hex(&chance().next_u64().to_be_bytes()), directory });
+        }
+        let ours = paging.as_ref().filter(|p| ticket.is_none_or(|ticket| ticket == p.ticket));
+        let page = ours.and_then(|p| Some((p.ticket.clone(), pages::page(&p.directory, number)?)));
+        let (ticket, page) = page.ok_or_else(|| {
+            let text = "Somebody else writes the directory into a file, too, or there is no such page. Begin again.";
+            failure("CH-P0103", text)
+        })?;
+        if number + 1 == page.of {
+            *paging = None;
+        }
+        Ok(json!({
+            "schema": "ch.directory-page/1", "ticket": ticket, "of": page.of, "page": STANDARD.encode(page.bytes),
+        }))
+    }
+
     pub(super) async fn directory_import(&self, actor: &Actor, bundle: &str) -> Answer {
         if !actor.role.administers() && !actor.role.handles_cases() {
             return Err(failure("CH-R0106", "Not done: an auditor changes nothing."));
@@ -126,31 +148,19 @@ impl<S: Store + 'static> Handle<S> {
         self.owner.decide(move |world, now| world.office.admit(&bundle, now)).await.map_err(not_taken)
     }
 
+    /// Asks every coordinator's node and some others what is newer there, now.
     pub(super) async fn directory_refresh(&self) -> Answer {
-        Ok(intake_json(&self.refresh_from_peers().await?))
-    }
-
-    /// Asks every other node that the directory lists for its own newest records. Unreachable ones are passed over.
-    ///
-    /// # Errors
-    /// [`ControlFailure`] only when this node itself cannot keep what came.
-    pub async fn refresh_from_peers(&self) -> Result<Intake, ControlFailure> {
-        let directory = self.owner.signals.directory.borrow().clone();
-        let own = self.owner.look(|world| world.office.me().node).await.map_err(not_taken)?;
-        let peers: Vec<NodeId> =
-            directory.orgs().flat_map(|(org, _)| directory.nodes_of(org)).filter(|node| *node != own).collect();
-        let mut all = Intake::default();
-        for node in peers {
-            let Some(address) = Address::of(&directory, node) else { continue };
-            let Ok(client) = self.pool.client(&address).await else { continue };
-            let Ok(bundle) = client.records(None).await else { continue };
-            let intake = self.take_records(bundle).await?;
-            all.new += intake.new;
-            all.known += intake.known;
-            all.contested += intake.contested;
-            all.refused.extend(intake.refused);
-        }
-        Ok(all)
+        let brought = self.puller.round(Reach::WIDE).await.map_err(not_taken)?;
+        let mut told = intake_json(&brought.intake);
+        let faults: Vec<Value> = brought
+            .faults
+            .iter()
+            .map(|(node, fault)| json!({"node": node.to_string(), "why": fault.to_string()}))
+            .collect();
+        told["answered"] = json!(brought.answered);
+        told["unreachable"] = json!(brought.unreachable);
+        told["not_followed"] = json!(faults);
+        Ok(told)
     }
 
     /// Makes missing prekeys, erases those of weeks long past, and makes a new descriptor when the old one ages; nothing
@@ -238,9 +248,15 @@ pub(super) fn duty_hours(said: &Attested) -> Vec<String> {
     said.duty.iter().map(line).collect()
 }
 
+/// A file of the whole directory under way.
+pub(super) struct Paging {
+    ticket: String,
+    directory: Arc<Directory>,
+}
+
 struct Missing;
 
-fn no_org() -> ControlFailure {
+pub(super) fn no_org() -> ControlFailure {
     failure(
         "CH-N0102",
         "No organisation of that name or id is in the directory. `clearhouse directory list` shows all.",

@@ -12,6 +12,7 @@ use clearhouse_store::{Finding, Store, Weight};
 use clearhouse_wire::v1::NetworkKind;
 use serde_json::{Value, json};
 
+use super::netcheck::span;
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
 use crate::control::ControlFailure;
 
@@ -69,6 +70,7 @@ impl<S: Store + 'static> Handle<S> {
         let now = self.clock.now();
         let keep_open = self.keep_open;
         let mut findings = self.damage();
+        let clocks = self.puller.clocks();
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
@@ -99,6 +101,17 @@ impl<S: Store + 'static> Handle<S> {
                 let next =
                     "Phone the coordinators; `clearhouse directory list` says whose, `directory export` writes both.";
                 seen.push(finding_of("CH-D0204", text, next, true));
+            }
+            if let Some(off) = clocks.off() {
+                let way = if off.ahead > 0 { "ahead of" } else { "behind" };
+                let text = format!(
+                    "This computer's clock is {} {way} {}.",
+                    span(off.ahead.unsigned_abs()),
+                    if off.nodes == 1 { "that of one other node".into() } else { format!("those of {} others", off.nodes) },
+                );
+                let next = "Set the clock, and have it set by the network: timedatectl set-ntp true. Until then letters are \
+                            refused, and prekeys are kept.";
+                seen.push(finding_of("CH-N0210", text, next, true));
             }
             if office.directory().orgs().count() < 2 {
                 let text = "No other organisation is in the directory.".to_owned();

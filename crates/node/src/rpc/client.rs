@@ -5,6 +5,9 @@
 
 mod bundle;
 mod dial;
+mod sync;
+
+pub use dial::Step;
 
 use super::status::PeerError;
 use super::stubs::exchange_client::ExchangeClient;
@@ -66,6 +69,19 @@ impl Client {
         identity: &Identity,
         limits: &Limits,
     ) -> Result<Self, PeerError> {
+        Self::connect_by_steps(endpoint, pins, identity, limits).await.map_err(|(_, error)| error)
+    }
+
+    /// [`Client::connect`], for whoever wants to know how far it came.
+    ///
+    /// # Errors
+    /// [`PeerError`] with the step that failed.
+    pub async fn connect_by_steps(
+        endpoint: &str,
+        pins: &[[u8; 32]],
+        identity: &Identity,
+        limits: &Limits,
+    ) -> Result<Self, (Step, PeerError)> {
         let channel = dial::dial(endpoint, pins, identity, limits).await?;
         Ok(Self { channel, limits: Arc::new(limits.clone()), born: Instant::now(), over: Arc::default() })
     }
@@ -98,7 +114,7 @@ impl Client {
     pub async fn records(&self, org: Option<OrgId>) -> Result<RecordBundle, PeerError> {
         let channel = self.channel.clone();
         let request = RecordsRequest { org: org.map(OrgId::to_vec).unwrap_or_default() };
-        self.call(self.limits.call, bundle::ask(channel, request)).await
+        self.call(self.limits.call, bundle::ask(channel, request, &bundle::RECORDS)).await
     }
 
     /// Asks the node to cosign a head of our log; commitments `leaves` from entry `first` on go along for a mirror. Nothing of the answer is verified yet.
@@ -233,6 +249,14 @@ impl Pool {
         let client = Client::connect(&address.endpoint, &address.tls_pks, &self.identity, &self.limits).await?;
         *held = Some((address.clone(), client.clone()));
         Ok(client)
+    }
+
+    /// A fresh line to the node at `address` that is not kept; for finding out what stands in between.
+    ///
+    /// # Errors
+    /// [`PeerError`] with the step that failed.
+    pub async fn probe(&self, address: &Address) -> Result<Client, (Step, PeerError)> {
+        Client::connect_by_steps(&address.endpoint, &address.tls_pks, &self.identity, &self.limits).await
     }
 
     /// Lets go of the line to `node`; calls under way on it end by themselves. For a revocation.

@@ -7,8 +7,10 @@ use super::DESCRIPTOR_SET;
 use super::contain::Contain;
 use super::status::Refused;
 use super::stubs::exchange_server::{Exchange, ExchangeServer};
+use super::stubs::sync_server::SyncServer;
 use crate::limits::{Counters, Limits, Meter, NoRoom, Room, Taken};
 use crate::listener::Caller;
+use crate::sync::Told;
 use crate::tls::Pins;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::TAIL_MAX;
@@ -100,6 +102,15 @@ pub trait Door: Send + Sync + 'static {
         first: u64,
         fresh: u64,
     ) -> impl Future<Output = Result<DirectoryLogReply, Refused>> + Send;
+
+    /// This node's directory as it tells of it. Changes nothing. A door without one offers no such call.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn told(&self, from: NodeId) -> Result<Told, Refused> {
+        let _ = from;
+        Err(Refused::NotOffered)
+    }
 }
 
 /// A door with its bell and doorman, ready to be served by a [`Listener`](crate::listener::Listener).
@@ -139,10 +150,11 @@ pub async fn service<D: Door>(
     let (reporter, health_server) = health_reporter();
     let health = Health(reporter);
     health.set(false).await;
-    let doorman = Doorman::new(door, pins, limits, Arc::clone(&counters));
+    let doorman = Arc::new(Doorman::new(door, pins, limits, Arc::clone(&counters)));
+    let sync = SyncServer::from_arc(Arc::clone(&doorman)).max_decoding_message_size(super::sync::REQUEST_MAX);
     let exchange =
-        ExchangeServer::new(doorman).max_decoding_message_size(REQUEST_MAX).max_encoding_message_size(UNARY_MAX);
-    let mut routes = Routes::new(exchange).add_service(health_server);
+        ExchangeServer::from_arc(doorman).max_decoding_message_size(REQUEST_MAX).max_encoding_message_size(UNARY_MAX);
+    let mut routes = Routes::new(exchange).add_service(sync).add_service(health_server);
     if reflection {
         let told = || {
             tonic_reflection::server::Builder::configure()
@@ -161,8 +173,9 @@ pub(super) const DEPOSIT: &str = "/clearhouse.v1.Exchange/Deposit";
 /// Largest request message: one full frame with the first frame's other fields and all tags.
 const REQUEST_MAX: usize = FRAME_MAX + 128;
 
-struct Doorman<D> {
-    door: Arc<D>,
+/// Stands before both services: [`super::sync`] has the other.
+pub(super) struct Doorman<D> {
+    pub(super) door: Arc<D>,
     pins: Arc<dyn Pins>,
     limits: Limits,
     counters: Arc<Counters>,
@@ -171,6 +184,7 @@ struct Doorman<D> {
     outcomes: Meter,
     records: Meter,
     checkpoints: Meter,
+    pub(super) syncs: Meter,
 }
 
 impl<D: Door> Doorman<D> {
@@ -184,12 +198,13 @@ impl<D: Door> Doorman<D> {
             outcomes: Meter::new(limits.outcomes_per_minute),
             records: Meter::new(limits.records_per_minute),
             checkpoints: Meter::new(limits.checkpoints_per_minute),
+            syncs: Meter::new(limits.syncs_per_minute),
             limits: limits.clone(),
         }
     }
 
     /// Who calls, if that node is still accredited and not too fast.
-    fn admit<T>(&self, request: &Request<T>, meter: &Meter) -> Result<NodeId, Refused> {
+    pub(super) fn admit<T>(&self, request: &Request<T>, meter: &Meter) -> Result<NodeId, Refused> {
         let caller = request.extensions().get::<Caller>().ok_or(Refused::NotAccredited)?;
         if self.pins.peer(&caller.tls_pk) != Some(caller.node) {
             caller.line.hang_up();
@@ -264,7 +279,7 @@ impl<D: Door> Doorman<D> {
         self.door.directory_log(from, NodeId(name(&asked.node)?), asked.first, asked.fresh).await
     }
 
-    fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
+    pub(super) fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
         let refused = match result {
             Ok(reply) => return Ok(Response::new(reply)),
             Err(refused) => refused,
@@ -389,6 +404,6 @@ fn append(bytes: &mut Vec<u8>, data: &[u8], total_len: usize) -> Result<(), Refu
     Ok(())
 }
 
-fn name<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Refused> {
+pub(super) fn name<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Refused> {
     bytes.try_into().map_err(|_| Refused::Malformed)
 }

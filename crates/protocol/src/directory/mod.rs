@@ -6,11 +6,13 @@
 //! Once the policy names directory logs, an accreditation or a certificate counts only when it stands in one ([`logs`]).
 
 mod admit;
+pub mod buckets;
 mod corridor;
 pub mod entry;
 mod held;
 pub mod logs;
 mod lookup;
+pub mod pages;
 mod witnesses;
 
 use std::collections::btree_map::Entry as MapEntry;
@@ -264,8 +266,12 @@ impl Directory {
                         self.tls.insert(pk, id);
                     }
                 }
-                let listed: Vec<u64> = record.value().prekeys.iter().map(|p| p.week).collect();
-                self.prekeys.retain(|(node, week), _| *node != id || listed.contains(week));
+                // Of a week whose prekey changed, the old one opens nothing there any more.
+                let listed = &record.value().prekeys;
+                let lists = |week: u64, key: &Prekey| {
+                    listed.iter().any(|p| p.week == week && p.sha256.starts_with(&key.id().0))
+                };
+                self.prekeys.retain(|(node, week), key| *node != id || lists(*week, key));
                 self.descriptors.insert(id, Entry::new(record));
             }
             Checked::Revocation(record) => {

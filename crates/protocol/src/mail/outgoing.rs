@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Mailroom, Outgoing, is_unanswered, service_row};
 use crate::envelope::{Sealed, body_digest};
-use crate::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
+use crate::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId, PrekeyId, StaffId};
 use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, OUTBOX_MAX};
 use crate::rows::{Row, Table, Under};
 use rand_core::CryptoRng;
@@ -63,6 +63,12 @@ pub struct Outbound<'a> {
     pub expires: u64,
     /// The local case, if it belongs to one.
     pub case: Option<CaseId>,
+    /// The prekey it is sealed to.
+    pub prekey: PrekeyId,
+    /// What it names as the body before it.
+    pub prev: Option<[u8; 32]>,
+    /// For whom it goes.
+    pub actor: Option<StaffId>,
 }
 
 /// How an attempt to deposit, or a question about a deposit, ended.
@@ -140,6 +146,9 @@ impl Mailroom {
             state: Delivery::Queued as u32,
             next_try: now,
             case: out.case.map(CaseId::to_vec).unwrap_or_default(),
+            prekey: out.prekey.to_vec(),
+            prev_digest: out.prev.map(Vec::from).unwrap_or_default(),
+            actor: out.actor.map(StaffId::to_vec).unwrap_or_default(),
             ..Outgoing::default()
         };
         let mut entry = service_row(Table::Outbox, out.msg_id.as_bytes(), Some(&row));
@@ -148,9 +157,9 @@ impl Mailroom {
         vec![entry, envelope_row(out.sealed.digest, Some(out.sealed.bytes.clone())), thread]
     }
 
-    /// Rows that put a newer sealing of a message in the place of its old one.
+    /// Rows that put a newer sealing of a message, to another prekey, in the place of its old one.
     #[must_use]
-    pub fn reseal(&self, msg_id: MsgId, sealed: &Sealed, now: u64) -> Vec<Row> {
+    pub fn reseal(&self, msg_id: MsgId, sealed: &Sealed, prekey: PrekeyId, now: u64) -> Vec<Row> {
         let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
         let mut rows = Vec::new();
         if let Ok(digest) = Digest::try_from(old.digest.as_slice()) {
@@ -158,7 +167,9 @@ impl Mailroom {
         }
         let row = Outgoing {
             digest: sealed.digest.to_vec(),
+            prekey: prekey.to_vec(),
             state: Delivery::Queued as u32,
+            attempts: 0,
             next_try: now,
             fault: 0,
             ..old.clone()

@@ -118,6 +118,15 @@ pub struct Outgoing {
     /// When the other node first proved that what it did with it is in its log, unix seconds; 0 before.
     #[prost(uint64, tag = "19")]
     pub proved_at: u64,
+    /// The prekey it is sealed to; empty in a row of before.
+    #[prost(bytes = "vec", tag = "24")]
+    pub prekey: Vec<u8>,
+    /// What it names as the body before it; empty at the first.
+    #[prost(bytes = "vec", tag = "25")]
+    pub prev_digest: Vec<u8>,
+    /// For whom it went; empty when the node acted by itself.
+    #[prost(bytes = "vec", tag = "26")]
+    pub actor: Vec<u8>,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.

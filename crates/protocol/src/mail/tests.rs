@@ -36,6 +36,9 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
         body: &[id],
         expires: NOW + DAY,
         case: None,
+        prekey: to.prekey.id(),
+        prev: place.prev,
+        actor: None,
     };
     let rows = room.queue(&out, NOW);
     (sealed, rows)

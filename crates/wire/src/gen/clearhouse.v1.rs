@@ -1311,6 +1311,85 @@ impl MailboxState {
         }
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DigestsRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DigestsReply {
+    /// of the buckets 0 to 255, 32 bytes each
+    #[prost(bytes = "vec", tag = "1")]
+    pub digests: ::prost::alloc::vec::Vec<u8>,
+    /// newest checkpoints seen, as signed notes
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub heads: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// the answering node's clock, unix seconds
+    #[prost(uint64, tag = "3")]
+    pub now: u64,
+    /// 32 bytes, over every policy and revocation held: what each bundle of records begins and ends with
+    #[prost(bytes = "vec", tag = "4")]
+    pub common: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct BucketRequest {
+    /// 0 to 255: the first byte of SHA-256 of the node ids in it
+    #[prost(uint32, tag = "1")]
+    pub bucket: u32,
+    /// empty, or `next` of the page before
+    #[prost(bytes = "vec", tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct BucketReply {
+    /// by node id, rising; at most 64 KiB encoded
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<BucketItem>,
+    /// the last node id of this page when there is more; empty at the end
+    #[prost(bytes = "vec", tag = "2")]
+    pub next: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct BucketItem {
+    /// 16 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub node: ::prost::alloc::vec::Vec<u8>,
+    /// 16 bytes: whose records to ask for when the node is not known
+    #[prost(bytes = "vec", tag = "2")]
+    pub org: ::prost::alloc::vec::Vec<u8>,
+    /// of its descriptor
+    #[prost(uint64, tag = "3")]
+    pub serial: u64,
+    /// of the descriptor's payload
+    #[prost(bytes = "vec", tag = "4")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DescriptorsRequest {
+    /// at most 64 ids of 16 bytes
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct PrekeysRequest {
+    /// unix time in weeks
+    #[prost(uint64, tag = "1")]
+    pub week: u64,
+    /// of the hashes that descriptors list for the week, in order: 32 from 32 times this number on
+    #[prost(uint32, tag = "2")]
+    pub group: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct PrekeysReply {
+    /// at most 32
+    #[prost(message, repeated, tag = "1")]
+    pub prekeys: ::prost::alloc::vec::Vec<Prekey>,
+}
 /// The body of every case message.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]

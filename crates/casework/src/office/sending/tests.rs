@@ -3,13 +3,14 @@
 
 use clearhouse_protocol::audit;
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::limits::{DAY, HOUR};
+use clearhouse_protocol::limits::{DAY, HOUR, WEEK};
+use clearhouse_protocol::mail::{Attempt, Delivery};
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{CaseBody, MessageType, Withdrawal};
 
 use super::super::erasing::tests::{act, actor, only_case};
-use super::super::hearing::tests::{Node, region};
+use super::super::hearing::tests::{Node, envelopes, region};
 use super::*;
 use crate::body::samples as bodies;
 use crate::roles::Role;
@@ -24,6 +25,14 @@ struct Told {
 
 impl Told {
     fn new() -> Self {
+        let mut told = Self::before();
+        told.send(true, &bodies::notice_at(NOW), None);
+        told.read();
+        told
+    }
+
+    /// Her consents are written down, and nothing has left.
+    fn before() -> Self {
         let (region, _, sender, receiver) = region();
         let mut told = Self { region, sender, receiver, at: NOW };
         let (ana, peer) = (actor(Role::Caseworker), told.receiver.office.me().org);
@@ -37,8 +46,6 @@ impl Told {
             told.sender
                 .act(&told.region, NOW, |office, now| (office.record_consent(case, &ana, consent, now).unwrap(), ()));
         }
-        told.send(true, &bodies::notice_at(NOW), None);
-        told.read();
         told
     }
 
@@ -183,4 +190,96 @@ fn her_staying_names_what_was_still_waited_for_at_either_end() {
         let node = if at_sender { &told.sender } else { &told.receiver };
         assert_eq!(newest(node, class).ref_digest, departure, "{at_sender}");
     }
+}
+
+/// A notice that is stored there and was not opened when the mailbox is asked at `at`: what the sender decides then, and
+/// the digest of before.
+fn not_opened(told: &mut Told, at: u64) -> (MsgId, Digest, Step) {
+    let Told { region, sender, .. } = told;
+    let (case, who) = (only_case(sender), actor(Role::Manager));
+    if sender.office.mail().all_outgoing().next().is_none() {
+        let what = bodies::notice_at(NOW).what.unwrap();
+        sender.act(region, NOW, |office, now| (office.send(case, &who, what, None, &[], now).unwrap().0, ()));
+    }
+    let msg_id = sender.office.mail().all_outgoing().next().unwrap().0;
+    let digest = sender.office.digest_of_ours(msg_id).unwrap();
+    let stored = Attempt::Stored { locked: false };
+    sender.act(region, at, |office, now| (office.attempted(msg_id, stored, now), ()));
+    let (step, ()) = sender.act(region, at, |office, now| (office.attempted(msg_id, Attempt::NotOpened, now), ()));
+    (msg_id, digest, step)
+}
+
+fn state(told: &Told, msg_id: MsgId) -> Delivery {
+    Delivery::of(told.sender.office.mail().outgoing(msg_id).unwrap())
+}
+
+#[test]
+fn attack_40_what_could_not_be_opened_goes_again_by_itself_sealed_to_a_newer_prekey_and_once_for_each() {
+    let mut told = Told::before();
+    let at = NOW + WEEK;
+    let (msg_id, first, step) = not_opened(&mut told, at);
+    assert_eq!(state(&told, msg_id), Delivery::Queued);
+    let second = told.sender.office.digest_of_ours(msg_id).unwrap();
+    assert_ne!(first, second);
+    let said: Vec<_> = step.events.iter().map(|row| audit::unpad(&row.opening).unwrap()).collect();
+    assert!(said[0].event() == AuditEvent::NotOpened && said[0].envelope_digest == first.0);
+    assert!(said[1].event() == AuditEvent::Sent && said[1].envelope_digest == second.0);
+    assert_eq!(
+        said[1].replaces_digest, first.0,
+        "whoever holds logs against each other knows that it is the same message"
+    );
+    let fate = told.case().letters().iter().find(|letter| letter.id() == msg_id).map(crate::case::Letter::fate);
+    assert!(fate.is_some_and(|fate| fate != crate::case::Fate::Failed), "nobody is told that it could not be opened");
+    // It opens there, and its receipt ends it here.
+    let Told { region, sender, receiver, .. } = &mut told;
+    let sealed = envelopes(&step);
+    assert_eq!(sealed.len(), 1);
+    let answers = receiver.take(region, sealed.clone(), at);
+    assert_eq!(receiver.office.cases().unwrap().iter().count(), 1);
+    // The old one, should it turn up and open after all, is the same message.
+    sender.take(region, answers, at);
+    assert_eq!(state(&told, msg_id), Delivery::Settled);
+    let mut again = Told::before();
+    not_opened(&mut again, at);
+    let (msg_id, _, step) = not_opened(&mut again, at);
+    assert_eq!(
+        (state(&again, msg_id), envelopes(&step).len()),
+        (Delivery::NotOpened, 0),
+        "the same prekey: a person looks"
+    );
+    let (msg_id, first, step) = not_opened(&mut Told::before(), NOW);
+    assert!(envelopes(&step).is_empty() && first.0 != [0; 32] && msg_id.0 != [0; 16]);
+}
+
+#[test]
+fn attack_40_nothing_goes_again_that_may_not_leave_any_more_and_while_locked_it_waits() {
+    let at = NOW + WEEK;
+    let mut told = Told::before();
+    let (case, ana) = (only_case(&told.sender), actor(Role::Caseworker));
+    let (what, who) = (bodies::notice_at(NOW).what.unwrap(), actor(Role::Manager));
+    let Told { region, sender, .. } = &mut told;
+    sender.act(region, NOW, |office, now| (office.send(case, &who, what, None, &[], now).unwrap().0, ()));
+    let msg_id = sender.office.mail().all_outgoing().next().unwrap().0;
+    let stored = Attempt::Stored { locked: false };
+    sender.act(region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));
+    let word = Withdrawal {
+        consent_id: vec![1; 16],
+        purpose: "ShareNotice".into(),
+        data_classes: vec![],
+        effective: NOW + HOUR,
+    };
+    sender.act(region, NOW + HOUR, |office, now| (office.withdraw(case, &ana, word, now).unwrap().0, ()));
+    let (step, ()) = sender.act(region, at, |office, now| (office.attempted(msg_id, Attempt::NotOpened, now), ()));
+    assert_eq!((state(&told, msg_id), envelopes(&step).len()), (Delivery::NotOpened, 0), "she took her word back");
+
+    let mut told = Told::before();
+    let Told { region, sender, .. } = &mut told;
+    let what = bodies::notice_at(NOW).what.unwrap();
+    let case = only_case(sender);
+    sender.act(region, NOW, |office, now| (office.send(case, &who, what, None, &[], now).unwrap().0, ()));
+    let msg_id = sender.office.mail().all_outgoing().next().unwrap().0;
+    sender.act(region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));
+    sender.office.lock();
+    sender.act(region, at, |office, now| (office.attempted(msg_id, Attempt::NotOpened, now), ()));
+    assert_eq!(state(&told, msg_id), Delivery::Stored, "the mailbox is asked again when they have unlocked");
 }

@@ -32,6 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<RecordBundle, Trouble> {
 /// # Errors
 /// [`Code::Records`].
 pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<RecordBundle, Trouble> {
+    let bytes = bytes.get(..bytes.len().min(FILE_MAX + 1)).unwrap_or_default();
     let known = |signed: &Signed| RECORD_TYPES.contains(&signed.payload_type.as_str());
     if let Ok(bundle) = RecordBundle::decode(bytes)
         && (1..=BUNDLE_MAX).contains(&bundle.records.len())

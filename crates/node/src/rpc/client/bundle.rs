@@ -2,9 +2,11 @@
 //!
 //! Refuses to build what it has not counted: a megabyte of empty records would take fifty in memory.
 
-use crate::rpc::stubs::exchange_server::SERVICE_NAME;
+use std::marker::PhantomData;
+
+use crate::rpc::stubs::{exchange_server, sync_server};
 use clearhouse_protocol::limits::{BUNDLE_MAX, RECORD_MAX, SIGNATURES_MAX, UNARY_MAX};
-use clearhouse_wire::v1::{RecordBundle, RecordsRequest};
+use clearhouse_wire::v1::RecordBundle;
 use prost::Message;
 use prost::bytes::Buf;
 use tonic::client::Grpc;
@@ -12,39 +14,55 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{GrpcMethod, Request, Response, Status};
-use tonic_prost::{ProstCodec, ProstEncoder};
+use tonic_prost::ProstEncoder;
+
+/// A call that answers with a bundle.
+pub(super) struct Method {
+    service: &'static str,
+    name: &'static str,
+    path: &'static str,
+}
+
+/// The records of an organisation.
+pub(super) const RECORDS: Method =
+    Method { service: exchange_server::SERVICE_NAME, name: "Records", path: "/clearhouse.v1.Exchange/Records" };
+/// The descriptors of nodes.
+pub(super) const DESCRIPTORS: Method =
+    Method { service: sync_server::SERVICE_NAME, name: "Descriptors", path: "/clearhouse.v1.Sync/Descriptors" };
 
 /// The generated call with another reader of its answer.
-pub(super) async fn ask(channel: Channel, request: RecordsRequest) -> Result<Response<RecordBundle>, Status> {
+pub(super) async fn ask<Q: Message + 'static>(
+    channel: Channel,
+    request: Q,
+    method: &Method,
+) -> Result<Response<RecordBundle>, Status> {
     let mut grpc = Grpc::new(channel).max_decoding_message_size(UNARY_MAX);
     // A line that is gone is not a refusal: `unknown` says that it was our side.
     grpc.ready().await.map_err(|_| Status::unknown("the line is gone"))?;
     let mut request = Request::new(request);
-    request.extensions_mut().insert(GrpcMethod::new(SERVICE_NAME, "Records"));
-    grpc.unary(request, PathAndQuery::from_static(RECORDS), Counting).await
+    request.extensions_mut().insert(GrpcMethod::new(method.service, method.name));
+    grpc.unary(request, PathAndQuery::from_static(method.path), Counting(PhantomData)).await
 }
 
-const RECORDS: &str = "/clearhouse.v1.Exchange/Records";
-
 /// A codec that counts before it decodes.
-struct Counting;
+struct Counting<Q>(PhantomData<fn(Q)>);
 
-impl Codec for Counting {
-    type Encode = RecordsRequest;
+impl<Q: Message + 'static> Codec for Counting<Q> {
+    type Encode = Q;
     type Decode = RecordBundle;
-    type Encoder = ProstEncoder<RecordsRequest>;
+    type Encoder = ProstEncoder<Q>;
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<RecordsRequest, RecordBundle>::raw_encoder(BufferSettings::default())
+        ProstEncoder::new(BufferSettings::default())
     }
 
     fn decoder(&mut self) -> Self {
-        Self
+        Self(PhantomData)
     }
 }
 
-impl Decoder for Counting {
+impl<Q> Decoder for Counting<Q> {
     type Item = RecordBundle;
     type Error = Status;
 

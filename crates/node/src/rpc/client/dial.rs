@@ -21,18 +21,35 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+/// How far a dialling came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Its name, or its address as numbers.
+    Name,
+    /// A connection to that address.
+    Connection,
+    /// TLS 1.3 with what answers there.
+    Tls,
+    /// The keys of both sides.
+    Key,
+}
+
 /// A channel over one line. When the line is gone the channel is, too: it never dials again by itself.
 pub(super) async fn dial(
     endpoint: &str,
     pins: &[[u8; 32]],
     identity: &Identity,
     limits: &Limits,
-) -> Result<Channel, PeerError> {
-    let config = tls::client_config(identity, pins).map_err(|_| PeerError::Tls(TlsFault::OtherKey))?;
-    let stream = timeout(limits.dial, reach(endpoint)).await.unwrap_or(Err(PeerError::Unreachable))?;
+) -> Result<Channel, (Step, PeerError)> {
+    let config = tls::client_config(identity, pins).map_err(|_| (Step::Key, PeerError::Tls(TlsFault::OtherKey)))?;
+    let stream = timeout(limits.dial, reach(endpoint)).await.unwrap_or(Err(PeerError::Unreachable));
+    let stream =
+        stream.map_err(|error| (if error == PeerError::Name { Step::Name } else { Step::Connection }, error))?;
     let time = limits.handshake.saturating_add(limits.preface);
-    let line = timeout(time, secure(config, stream)).await.map_err(|_| PeerError::Deadline(time))??;
-    channel(line, limits).await
+    let line = timeout(time, secure(config, stream)).await.unwrap_or(Err(PeerError::Deadline(time)));
+    let by_key = |error: &PeerError| matches!(error, PeerError::Tls(TlsFault::OtherKey | TlsFault::NotKnownThere));
+    let line = line.map_err(|error| (if by_key(&error) { Step::Key } else { Step::Tls }, error))?;
+    channel(line, limits).await.map_err(|error| (Step::Tls, error))
 }
 
 /// A TCP connection to the first address that answers.

@@ -811,3 +811,553 @@ pub mod exchange_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Generated client implementations.
+pub mod sync_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct SyncClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> SyncClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SyncClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SyncClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. What this node's directory is, in 8 KiB: two that answer alike have nothing to exchange.
+        /// Repeat: free.
+        pub async fn digests(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::DigestsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::DigestsReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Sync/Digests",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Sync", "Digests"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. One page of what this node holds in a bucket, by node id.
+        /// Repeat: free. The caller believes nothing of it: it only learns what to ask for.
+        pub async fn bucket(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::BucketRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::BucketReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Sync/Bucket",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("clearhouse.v1.Sync", "Bucket"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. The newest descriptors held of the nodes named, in any order, as many as one answer has
+        /// room for; those not held are left out.
+        /// Repeat: free. The caller verifies every record as if it came from a stranger.
+        pub async fn descriptors(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::DescriptorsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::RecordBundle>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Sync/Descriptors",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Sync", "Descriptors"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. The prekeys held of one whole group, so that whoever answers does not learn to whom the
+        /// caller is about to write.
+        /// Repeat: free. The caller takes those that a descriptor it holds lists by hash.
+        pub async fn prekeys(
+            &mut self,
+            request: impl tonic::IntoRequest<::clearhouse_wire::v1::PrekeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::PrekeysReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/clearhouse.v1.Sync/Prekeys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("clearhouse.v1.Sync", "Prekeys"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod sync_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SyncServer.
+    #[async_trait]
+    pub trait Sync: std::marker::Send + std::marker::Sync + 'static {
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. What this node's directory is, in 8 KiB: two that answer alike have nothing to exchange.
+        /// Repeat: free.
+        async fn digests(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::DigestsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::DigestsReply>,
+            tonic::Status,
+        >;
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. One page of what this node holds in a bucket, by node id.
+        /// Repeat: free. The caller believes nothing of it: it only learns what to ask for.
+        async fn bucket(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::BucketRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::BucketReply>,
+            tonic::Status,
+        >;
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. The newest descriptors held of the nodes named, in any order, as many as one answer has
+        /// room for; those not held are left out.
+        /// Repeat: free. The caller verifies every record as if it came from a stranger.
+        async fn descriptors(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::DescriptorsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::RecordBundle>,
+            tonic::Status,
+        >;
+        /// Who: any accredited, unrevoked node.
+        /// Success: changes nothing. The prekeys held of one whole group, so that whoever answers does not learn to whom the
+        /// caller is about to write.
+        /// Repeat: free. The caller takes those that a descriptor it holds lists by hash.
+        async fn prekeys(
+            &self,
+            request: tonic::Request<::clearhouse_wire::v1::PrekeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::clearhouse_wire::v1::PrekeysReply>,
+            tonic::Status,
+        >;
+    }
+    #[derive(Debug)]
+    pub struct SyncServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SyncServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SyncServer<T>
+    where
+        T: Sync,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/clearhouse.v1.Sync/Digests" => {
+                    #[allow(non_camel_case_types)]
+                    struct DigestsSvc<T: Sync>(pub Arc<T>);
+                    impl<
+                        T: Sync,
+                    > tonic::server::UnaryService<::clearhouse_wire::v1::DigestsRequest>
+                    for DigestsSvc<T> {
+                        type Response = ::clearhouse_wire::v1::DigestsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::clearhouse_wire::v1::DigestsRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Sync>::digests(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DigestsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Sync/Bucket" => {
+                    #[allow(non_camel_case_types)]
+                    struct BucketSvc<T: Sync>(pub Arc<T>);
+                    impl<
+                        T: Sync,
+                    > tonic::server::UnaryService<::clearhouse_wire::v1::BucketRequest>
+                    for BucketSvc<T> {
+                        type Response = ::clearhouse_wire::v1::BucketReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<::clearhouse_wire::v1::BucketRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Sync>::bucket(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BucketSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Sync/Descriptors" => {
+                    #[allow(non_camel_case_types)]
+                    struct DescriptorsSvc<T: Sync>(pub Arc<T>);
+                    impl<
+                        T: Sync,
+                    > tonic::server::UnaryService<
+                        ::clearhouse_wire::v1::DescriptorsRequest,
+                    > for DescriptorsSvc<T> {
+                        type Response = ::clearhouse_wire::v1::RecordBundle;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::clearhouse_wire::v1::DescriptorsRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Sync>::descriptors(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DescriptorsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/clearhouse.v1.Sync/Prekeys" => {
+                    #[allow(non_camel_case_types)]
+                    struct PrekeysSvc<T: Sync>(pub Arc<T>);
+                    impl<
+                        T: Sync,
+                    > tonic::server::UnaryService<::clearhouse_wire::v1::PrekeysRequest>
+                    for PrekeysSvc<T> {
+                        type Response = ::clearhouse_wire::v1::PrekeysReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                ::clearhouse_wire::v1::PrekeysRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Sync>::prekeys(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PrekeysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SyncServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "clearhouse.v1.Sync";
+    impl<T> tonic::server::NamedService for SyncServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

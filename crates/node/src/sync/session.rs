@@ -1,0 +1,219 @@
+//! One session with one peer, from its digests to what is new of it, within the bounds of the protocol.
+//!
+//! Order matters: what vouches for a node first, then descriptors, then prekeys, each checked on what came before.
+
+use std::collections::BTreeSet;
+
+use clearhouse_casework::office::records::Intake;
+use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
+use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::limits::{BUNDLE_MAX, DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX, SYNC_SESSION_MAX};
+use clearhouse_store::Store;
+use clearhouse_wire::v1 as wire;
+use prost::Message;
+
+use super::partners::{own_address, pause};
+use super::{Broken, Brought, Puller};
+use crate::limits::lock;
+use crate::rpc::client::Client;
+use crate::rpc::status::PeerError;
+
+/// A peer is asked for its own records so often, whatever else: a renewed accreditation changes no descriptor.
+const RECORDS_EVERY_SECS: u64 = HOUR;
+/// Fruitless questions for a prekey, to whomever, before it is asked for less often.
+const PATIENCE: u32 = 4;
+/// Rounds between two questions for a prekey that nobody has, at most.
+const BARREN_MAX: u64 = 64;
+
+/// What came in a session and is not taken yet.
+struct Basket {
+    bundle: wire::RecordBundle,
+    room: usize,
+}
+
+impl Basket {
+    /// Counts an answer.
+    fn count(&mut self, answer: &impl Message) -> Result<(), SyncFault> {
+        self.room = self.room.checked_sub(answer.encoded_len()).ok_or(SyncFault::TooMuch)?;
+        Ok(())
+    }
+
+    /// Whether what comes next may not fit into one bundle any more.
+    fn is_full(&self, next: usize) -> bool {
+        self.bundle.records.len() + next > BUNDLE_MAX || self.bundle.prekeys.len() + next > BUNDLE_MAX
+    }
+}
+
+impl<S: Store + 'static> Puller<S> {
+    /// Pulls what is newer at `node`. Whether its directory differed at all.
+    pub(super) async fn session(&self, node: NodeId, brought: &mut Brought) -> Result<bool, Broken> {
+        let directory = self.directory();
+        let address = own_address(&directory, node).ok_or(PeerError::Name)?;
+        let client = self.pool.client(&address).await?;
+        let mut basket = Basket { bundle: wire::RecordBundle::default(), room: SYNC_SESSION_MAX };
+
+        let asked = self.clock.now();
+        let digests = client.digests().await?;
+        basket.count(&digests)?;
+        let now = self.clock.now();
+        // Half of the time in between belongs to the answer.
+        lock(&self.memory).clocks.hear(node, digests.now, asked + now.saturating_sub(asked) / 2);
+        let told = self.teller.of(&directory, now);
+        let differing = told.buckets.differing(&digests.digests)?;
+        let common = <[u8; 32]>::try_from(digests.common.as_slice()).map_err(|_| SyncFault::Digests)?;
+        let differs = !differing.is_empty() || common != told.buckets.common();
+
+        if common != told.buckets.common() || self.is_due_for_records(node, now) {
+            self.fetch_records(&client, None, &mut basket, brought).await?;
+            self.take(&mut basket, brought).await?;
+        }
+        let wanted = self.read_lists(&client, &differing, &digests.digests, &mut basket).await?;
+        if !wanted.is_empty() {
+            self.fetch_descriptors(&client, &wanted, &mut basket, brought).await?;
+        }
+        self.fetch_prekeys(&client, &mut basket, brought).await?;
+        Ok(differs)
+    }
+
+    fn is_due_for_records(&self, node: NodeId, now: u64) -> bool {
+        let mut memory = lock(&self.memory);
+        let due = memory.records.get(&node).is_none_or(|last| last.abs_diff(now) >= RECORDS_EVERY_SECS);
+        if due {
+            memory.records.insert(node, now);
+        }
+        due
+    }
+
+    /// The lists of the buckets that differ, and what of them is newer than here.
+    async fn read_lists(
+        &self,
+        client: &Client,
+        differing: &[u8],
+        digests: &[u8],
+        basket: &mut Basket,
+    ) -> Result<Wanted, Broken> {
+        let mut wanted = Wanted::default();
+        for bucket in differing {
+            let (mut listing, mut after) = (Listing::new(*bucket), None);
+            loop {
+                let page = client.bucket(*bucket, after).await?;
+                basket.count(&page)?;
+                after = listing.read(&page)?;
+                if after.is_none() {
+                    break;
+                }
+            }
+            wanted.add(&self.directory(), &listing.whole(digests)?, self.clock.now());
+        }
+        Ok(wanted)
+    }
+
+    async fn fetch_descriptors(
+        &self,
+        client: &Client,
+        wanted: &Wanted,
+        basket: &mut Basket,
+        brought: &mut Brought,
+    ) -> Result<(), Broken> {
+        for org in &wanted.orgs {
+            self.fetch_records(client, Some(*org), basket, brought).await?;
+        }
+        self.take(basket, brought).await?;
+        let mut open: Vec<NodeId> = wanted.known.iter().map(|item| item.node).collect();
+        while !open.is_empty() {
+            let asked = &open[..open.len().min(DESCRIPTORS_ASKED_MAX)];
+            let bundle = client.descriptors(asked).await?;
+            basket.count(&bundle)?;
+            // An answer holds the first ones that it has room for: the rest is asked for again, and none twice in vain.
+            let came = bundle.records.len();
+            let done = if came == 0 { asked.len() } else { came.min(asked.len()) };
+            open.drain(..done);
+            if basket.is_full(came) {
+                self.take(basket, brought).await?;
+            }
+            basket.bundle.records.extend(bundle.records);
+        }
+        self.take(basket, brought).await?;
+        // A descriptor by a key that is not certified here: the certificate may be newer there, too.
+        let directory = self.directory();
+        let mut orgs: Vec<OrgId> = Vec::new();
+        for item in wanted.left(&directory).filter(|item| !wanted.orgs.contains(&item.org)) {
+            if !orgs.contains(&item.org) && orgs.len() + wanted.orgs.len() < ORGS_SESSION_MAX {
+                orgs.push(item.org);
+            }
+        }
+        for org in orgs {
+            self.fetch_records(client, Some(org), basket, brought).await?;
+        }
+        self.take(basket, brought).await?;
+        let left = wanted.left(&self.directory()).count();
+        if left == wanted.known.len() + wanted.strangers.len() { Err(SyncFault::Hollow.into()) } else { Ok(()) }
+    }
+
+    async fn fetch_records(
+        &self,
+        client: &Client,
+        org: Option<OrgId>,
+        basket: &mut Basket,
+        brought: &mut Brought,
+    ) -> Result<(), Broken> {
+        let bundle = match client.records(org).await {
+            // What it does not show is missed below, if it is missed; the rest of what it has may be news all the same.
+            Err(PeerError::Refused(_)) => return Ok(()),
+            answer => answer?,
+        };
+        basket.count(&bundle)?;
+        if basket.is_full(bundle.records.len()) {
+            self.take(basket, brought).await?;
+        }
+        // Prekeys come by groups alone.
+        basket.bundle.records.extend(bundle.records);
+        Ok(())
+    }
+
+    async fn fetch_prekeys(&self, client: &Client, basket: &mut Basket, brought: &mut Brought) -> Result<(), Broken> {
+        let directory = self.directory();
+        let missing = self.teller.of(&directory, 0).buckets.missing(&directory, self.clock.now());
+        let missing: Vec<_> = {
+            let memory = lock(&self.memory);
+            let round = memory.standings.round();
+            let due = |key| memory.barren.get(&key).is_none_or(|(_, from)| *from <= round);
+            missing.into_iter().filter(|m| due((m.node, m.week))).collect()
+        };
+        let mut groups: Vec<(u64, u32)> = missing.iter().map(|m| (m.week, m.group)).collect();
+        groups.dedup();
+        for (week, group) in groups {
+            let reply = client.prekeys(week, group).await?;
+            basket.count(&reply)?;
+            if basket.is_full(reply.prekeys.len()) {
+                self.take(basket, brought).await?;
+            }
+            basket.bundle.prekeys.extend(reply.prekeys);
+        }
+        self.take(basket, brought).await?;
+        let directory = self.directory();
+        let still = self.teller.of(&directory, 0).buckets.missing(&directory, self.clock.now());
+        let still: BTreeSet<(NodeId, u64)> = still.iter().map(|m| (m.node, m.week)).collect();
+        let mut memory = lock(&self.memory);
+        let round = memory.standings.round();
+        memory.barren.retain(|key, _| still.contains(key));
+        for m in missing.iter().filter(|m| still.contains(&(m.node, m.week))) {
+            let (times, from) = memory.barren.entry((m.node, m.week)).or_default();
+            *times = times.saturating_add(1);
+            *from = if *times < PATIENCE { 0 } else { round + pause(*times - PATIENCE + 1).min(BARREN_MAX) };
+        }
+        Ok(())
+    }
+
+    /// Has the office take what is in the basket.
+    async fn take(&self, basket: &mut Basket, brought: &mut Brought) -> Result<(), Broken> {
+        let bundle = std::mem::take(&mut basket.bundle);
+        if bundle.records.is_empty() && bundle.prekeys.is_empty() {
+            return Ok(());
+        }
+        let taken = self.owner.decide(move |world, now| world.office.admit(&bundle, now)).await;
+        let intake: Intake = taken.map_err(Broken::Here)?;
+        brought.add(intake);
+        Ok(())
+    }
+}
