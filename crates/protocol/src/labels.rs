@@ -22,6 +22,8 @@ pub mod media {
     pub const STORAGE: &str = "application/vnd.clearhouse.storage-receipt.v1+pb";
     /// [`NotOpened`](clearhouse_wire::v1::NotOpened).
     pub const NOT_OPENED: &str = "application/vnd.clearhouse.not-opened.v1+pb";
+    /// [`Expired`](clearhouse_wire::v1::Expired).
+    pub const EXPIRED: &str = "application/vnd.clearhouse.expired.v1+pb";
     /// [`Opening`](clearhouse_wire::v1::Opening).
     pub const OPENING: &str = "application/vnd.clearhouse.opening.v1+pb";
     /// A coordinator's findings, coarsened, as JSON.
@@ -54,5 +56,9 @@ pub const BLIND_KEY: &str = "clearhouse/blind-key/v1";
 pub const HEADS: &str = "clearhouse/heads/v1";
 /// Hash that draws the witnesses of a log for a quarter.
 pub const WITNESS_DRAW: &str = "clearhouse/witness-draw/v1";
+/// Hash that names the mailbox of one node at another.
+pub const RENTED_MAILBOX: &str = "clearhouse/rented-mailbox/v1";
+/// Hash under which a keeper stores an envelope of another's mailbox.
+pub const RELAYED: &str = "clearhouse/relayed/v1";
 /// What the chunked content names as its cipher, after C2SP chunked-encryption.
 pub const CHUNK_AEAD: &str = "AEAD_CHACHA20_POLY1305";

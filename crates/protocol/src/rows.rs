@@ -53,11 +53,13 @@ pub enum Table {
     Alarm = 22,
     /// What stays of erased cases: the history of their consents; how long each stays is loaded at start.
     ConsentHistory = 23,
+    /// What this node keeps in the mailboxes of others, and lately kept; small, loaded at start.
+    Relay = 25,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -80,6 +82,7 @@ impl Table {
         Self::Erasing,
         Self::Alarm,
         Self::ConsentHistory,
+        Self::Relay,
     ];
 }
 
