@@ -92,6 +92,12 @@ pub struct Outgoing {
     /// When the other node first proved that what it did with it is in its log, unix seconds; 0 before.
     #[prost(uint64, tag = "19")]
     pub proved_at: u64,
+    /// The node that keeps it for the recipient until that one fetches it; empty when there is none.
+    #[prost(bytes = "vec", tag = "20")]
+    pub keeper: Vec<u8>,
+    /// Questions to that node in a row that brought no answer.
+    #[prost(uint32, tag = "21")]
+    pub unanswered: u32,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.
