@@ -19,6 +19,7 @@ mod load;
 mod notice;
 mod old_image;
 mod powercut;
+mod relay;
 mod schedule;
 mod witness;
 mod witness_beats;

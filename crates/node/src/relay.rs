@@ -31,7 +31,10 @@ use crate::rpc::status::Refused;
 
 /// Who waits for something to be left in which mailbox. One at a time: a newer one ends an older.
 #[derive(Default)]
-pub struct Polls(Mutex<BTreeMap<MailboxId, Arc<Poll>>>);
+pub struct Polls {
+    waiting: Mutex<BTreeMap<MailboxId, Arc<Poll>>>,
+    closed: AtomicBool,
+}
 
 #[derive(Default)]
 struct Poll {
@@ -44,19 +47,32 @@ impl Polls {
     #[must_use]
     pub fn begin(self: &Arc<Self>, mailbox: MailboxId) -> Turn {
         let poll = Arc::<Poll>::default();
-        let before = lock(&self.0).insert(mailbox, Arc::clone(&poll));
-        if let Some(before) = before {
-            before.over.store(true, Ordering::Release);
-            before.bell.notify_one();
+        let before = lock(&self.waiting).insert(mailbox, Arc::clone(&poll));
+        before.iter().for_each(|before| before.end());
+        if self.closed.load(Ordering::Acquire) {
+            poll.end();
         }
         Turn { polls: Arc::clone(self), mailbox, poll }
     }
 
     /// Tells whoever waits for a mailbox to look again.
     pub fn ring(&self, mailbox: MailboxId) {
-        if let Some(poll) = lock(&self.0).get(&mailbox) {
+        if let Some(poll) = lock(&self.waiting).get(&mailbox) {
             poll.bell.notify_one();
         }
+    }
+
+    /// Ends every wait, and those that begin from now on: the node is stopping and nobody shall hold it up.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        lock(&self.waiting).values().for_each(|poll| poll.end());
+    }
+}
+
+impl Poll {
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.bell.notify_one();
     }
 }
 
@@ -82,7 +98,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut polls = lock(&self.polls.0);
+        let mut polls = lock(&self.polls.waiting);
         if polls.get(&self.mailbox).is_some_and(|now| Arc::ptr_eq(now, &self.poll)) {
             polls.remove(&self.mailbox);
         }
@@ -273,8 +289,10 @@ mod tests {
         drop(first);
         polls.ring(BOX);
         assert!(tokio::time::timeout(Duration::from_secs(5), second.rung()).await.is_ok());
+        polls.close();
+        assert!(second.is_over() && polls.begin(MailboxId([2; 16])).is_over());
         drop(second);
-        assert!(lock(&polls.0).is_empty());
+        assert!(lock(&polls.waiting).is_empty());
     }
 
     // Attack 39, by the hour: what one organisation may leave, whatever the mailboxes.
