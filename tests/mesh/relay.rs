@@ -32,12 +32,17 @@ use super::region::{Member, Region};
 
 /// Kills of the keeper in one run; `CLEARHOUSE_RELAY_KILLS` sets another number. A hundred take about two minutes.
 const KILLS: usize = 100;
+/// After so many rounds the office fetches all there is: a mailbox holds no more than [`MAILBOX_ITEMS_MAX`].
+const DRAIN_EVERY: usize = 15;
 /// Deposits side by side.
 const AT_ONCE: usize = 8;
 /// Deposits of one round: with the same once more below the door's rate for one node.
 const ROUND: usize = 24;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is said of a message that lies at the keeper.
+const WAITS: &str = "at Regional coordinator, waiting for Casa Nova to fetch it";
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -105,7 +110,9 @@ fn ports(pid: u32) -> usize {
         .collect();
     let tables = ["tcp", "tcp6"].map(|t| std::fs::read_to_string(format!("/proc/net/{t}")).unwrap_or_default());
     let listening = tables.iter().flat_map(|t| t.lines()).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let of_it = |line: &Vec<&str>| line.get(3) == Some(&"0A") && line.get(9).is_some_and(|n| sockets.contains(&(*n).to_owned()));
+    let of_it = |line: &Vec<&str>| {
+        line.get(3) == Some(&"0A") && line.get(9).is_some_and(|n| sockets.contains(&(*n).to_owned()))
+    };
     listening.filter(of_it).count()
 }
 
@@ -129,26 +136,92 @@ fn an_office_without_a_port_receives_through_its_keeper_and_answers() {
         assert_eq!(shown["facts"]["accepted"]["for"], "Ana P.", "{shown}");
         // Switched off at night: what is sent says where it waits, and is there in the morning.
         region.origin.kill();
-        let form = clearhouse_casework::forms::DepartureForm {
-            outcome: "Left".to_owned(),
-            at: None,
-            planned_arrival: Some(clearhouse_casework::forms::show_time(SystemClock.now() + 3600)),
-        };
-        ask(&region.destination, Call::Depart { case: case.clone(), form }).await;
-        let words = "at Regional coordinator, waiting for Casa Nova to fetch it";
-        let began = Instant::now();
-        while !outbox(&region.destination).await.iter().any(|state| state == words) {
-            assert!(began.elapsed() < PATIENCE, "{:?}", outbox(&region.destination).await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        depart(&region, &case).await;
+        comes_to_wait(&region.destination, WAITS).await;
         let shown = ask(&region.destination, Call::CaseShow { case: case.clone() }).await.to_string();
-        assert!(shown.contains(words), "{shown}");
+        assert!(shown.contains(WAITS), "{shown}");
         region.origin.start().await.unwrap();
         region.origin.session = None;
         region.origin.sign_in("ana").await.unwrap();
         super::canaries::until(&region.origin, &case, |s| s["state"] == "IN_TRANSIT").await;
-        super::canaries::until(&region.destination, &case, |s| !s["messages"].to_string().contains(words)).await;
+        super::canaries::until(&region.destination, &case, |s| !s["messages"].to_string().contains(WAITS)).await;
+        // The keeper writes to its own tenant like everybody else.
+        let began = Instant::now();
+        while !outbox(&region.coordinator).await.is_empty() {
+            assert!(began.elapsed() < PATIENCE, "{:?}", outbox(&region.coordinator).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     });
+}
+
+/// Sends word of a departure that changes nothing but has to arrive.
+async fn depart(region: &Region, case: &str) {
+    let form = clearhouse_casework::forms::DepartureForm {
+        outcome: "Left".to_owned(),
+        at: None,
+        planned_arrival: Some(clearhouse_casework::forms::show_time(SystemClock.now() + 3600)),
+    };
+    ask(&region.destination, Call::Depart { case: case.to_owned(), form }).await;
+}
+
+async fn comes_to_wait(member: &Member, words: &str) {
+    let began = Instant::now();
+    while !outbox(member).await.iter().any(|state| state == words) {
+        assert!(began.elapsed() < PATIENCE, "{:?}", outbox(member).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+// Promise P12, of mailboxes: several are tried in order, and what comes through two of them is one letter.
+#[test]
+fn a_message_whose_keeper_is_lost_takes_the_next_mailbox_and_is_one_letter() {
+    runtime().block_on(async {
+        let mut region = found("keep_content_open = true\nlog_level = \"debug\"\n");
+        let relays = format!("[\"{}\"]", region.coordinator.made.node);
+        reconfigure(&region.origin.folder, &[("relays", Some(relays))]);
+        reconfigure(&region.coordinator.folder, &[("relay", Some("true".to_owned()))]);
+        start(&mut region).await;
+        region.destination.employ("elena", "Elena R.", "Caseworker").await.unwrap();
+        region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
+        let case = agreed(&region).await;
+        region.origin.kill();
+        depart(&region, &case).await;
+        comes_to_wait(&region.destination, WAITS).await;
+        // The keeper is gone; the office is back and can be reached itself.
+        region.coordinator.kill();
+        let digest = kept(&region);
+        region.origin.start().await.unwrap();
+        region.origin.session = None;
+        region.origin.sign_in("ana").await.unwrap();
+        let began = Instant::now();
+        while ask(&region.origin, Call::CaseShow { case: case.clone() }).await["state"] != "IN_TRANSIT" {
+            assert!(began.elapsed() < PATIENCE, "it did not take the next mailbox");
+            ask(&region.destination, Call::OutboxRetry).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        // It is back after all, with its copy.
+        let departures = async |region: &Region| {
+            let shown = ask(&region.origin, Call::CaseShow { case: case.clone() }).await;
+            shown["messages"].as_array().unwrap().iter().filter(|m| m["kind"] == "departure").count()
+        };
+        assert_eq!(departures(&region).await, 1);
+        region.coordinator.start().await.unwrap();
+        let known = directory(&region);
+        let client = keepers_line(&region, &known).await.unwrap();
+        emptied(&client, digest).await;
+        assert_eq!(departures(&region).await, 1, "two copies are one letter");
+    });
+}
+
+/// What lies at the keeper, by its disk.
+fn kept(region: &Region) -> Digest {
+    let keys = &region.coordinator.made.keys;
+    let store = DurableStore::open(&region.coordinator.folder.join(files::STORE)).unwrap().0;
+    let rows =
+        Ledger::new(store, Vault::new(keys.service(), keys.content()).unwrap()).load(&[Table::Relay]).unwrap().rows;
+    let kept = rows.iter().filter_map(|row| Kept::decode(row.value.as_ref()?.as_slice()).ok());
+    let waiting: Vec<Kept> = kept.filter(|kept| kept.state == 1).collect();
+    Digest::try_from(waiting.last().expect("something waits").digest.as_slice()).unwrap()
 }
 
 /// Notices for the origin, named for its mailbox at the keeper.
@@ -193,6 +266,15 @@ async fn lost(region: &Region, known: &Directory, sent: &Sent) -> usize {
     lost
 }
 
+/// Waits until a letter is not at the keeper any more, nor any before it.
+async fn emptied(client: &Client, digest: Digest) {
+    let began = Instant::now();
+    while client.outcome(digest).await.unwrap().state() != MailboxState::Fetched {
+        assert!(began.elapsed() < PATIENCE, "it was not fetched");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 fn kill_now(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -225,7 +307,14 @@ fn a_keeper_killed_again_and_again_under_load_loses_nothing_it_acknowledged() {
             for some in last.letters().chunks(AT_ONCE) {
                 assert!(wave(&client, some.to_vec(), &last).await, "round {round}: not taken again");
             }
+            let newest = last.letters().pop();
             sent.absorb(&last);
+            if round % DRAIN_EVERY == DRAIN_EVERY - 1 {
+                // Between kills as close as these the office hardly comes to fetch; started anew it does at once.
+                region.origin.kill();
+                region.origin.start().await.unwrap();
+                emptied(&client, newest.unwrap().1.digest).await;
+            }
         }
         region.origin.session = None;
         region.origin.learn(&entry).await.unwrap();
@@ -241,7 +330,10 @@ fn a_keeper_killed_again_and_again_under_load_loses_nothing_it_acknowledged() {
         };
         let acknowledged = sent.acknowledged().len();
         assert!(acknowledged > kills, "only {acknowledged} deposits were acknowledged: no load");
-        println!("{kills} kills of a keeper: {acknowledged} acknowledged of {} sent, {cases} cases, 0 lost", sent.count());
+        println!(
+            "{kills} kills of a keeper: {acknowledged} acknowledged of {} sent, {cases} cases, 0 lost",
+            sent.count()
+        );
     });
 }
 
@@ -290,7 +382,8 @@ fn attack_36_a_keepers_disk_and_log_name_nobody_who_wrote_and_open_nothing() {
 fn nothing_names_the_sender(region: &Region) {
     let from = &region.destination;
     let text = std::fs::read_to_string(from.folder.join(files::CONFIG)).unwrap();
-    let endpoint = text.lines().find_map(|line| line.strip_prefix("endpoint = \"")).unwrap().trim_end_matches('"').to_owned();
+    let endpoint =
+        text.lines().find_map(|line| line.strip_prefix("endpoint = \"")).unwrap().trim_end_matches('"').to_owned();
     let mut secrets = vec![from.name.as_bytes().to_vec(), endpoint.into_bytes()];
     for id in [from.made.org.to_vec(), from.made.node.to_vec()] {
         secrets.extend([hex(&id).into_bytes(), id]);

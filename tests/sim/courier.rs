@@ -296,6 +296,8 @@ fn became(reply: &wire::OutcomeReply, directory: &Directory, keeper: NodeId, dig
                 });
             if held { Attempt::NotOpened } else { Attempt::Unclear { fault: BAD_RECEIPT } }
         }
-        wire::MailboxState::Fetched | wire::MailboxState::Expired | wire::MailboxState::Unspecified => Attempt::Unclear { fault: BAD_RECEIPT },
+        wire::MailboxState::Fetched | wire::MailboxState::Expired | wire::MailboxState::Unspecified => {
+            Attempt::Unclear { fault: BAD_RECEIPT }
+        }
     }
 }

@@ -102,9 +102,7 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Err(of_others) => return Ok(of_others),
             Ok((1, _, true)) => (wire::MailboxState::StoredLocked, None),
             Ok((1, _, false)) => (wire::MailboxState::Stored, None),
-            Ok((3, statement, _)) => {
-                (wire::MailboxState::Unopenable, wire::Signed::decode(statement.as_slice()).ok())
-            }
+            Ok((3, statement, _)) => (wire::MailboxState::Unopenable, wire::Signed::decode(statement.as_slice()).ok()),
             Ok(_) => (wire::MailboxState::Taken, None),
         };
         Ok(wire::OutcomeReply { state: state.into(), not_opened: statement, expired: None })

@@ -222,7 +222,11 @@ impl<S: Store + 'static> Keeper for Keeping<S> {
         async move { look.await.map_err(|e| not_now(&e)) }
     }
 
-    fn read(&self, mailbox: MailboxId, digest: Digest) -> impl Future<Output = Result<Option<Vec<u8>>, Refused>> + Send {
+    fn read(
+        &self,
+        mailbox: MailboxId,
+        digest: Digest,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, Refused>> + Send {
         let look = self.owner.look(move |world| {
             let read = world.ledger.read(Table::Envelope, &Depot::bytes_key(mailbox, digest));
             read.map(|found| found.map(|bytes| bytes.to_vec()))
@@ -249,9 +253,7 @@ pub fn outcome(depot: &Depot, digest: Digest) -> wire::OutcomeReply {
         Some(kept) => match kept.state() {
             KeptState::Waiting => (wire::MailboxState::Stored, None),
             KeptState::Fetched => (wire::MailboxState::Fetched, None),
-            KeptState::Expired => {
-                (wire::MailboxState::Expired, wire::Signed::decode(kept.expired.as_slice()).ok())
-            }
+            KeptState::Expired => (wire::MailboxState::Expired, wire::Signed::decode(kept.expired.as_slice()).ok()),
         },
     };
     wire::OutcomeReply { state: state.into(), not_opened: None, expired }

@@ -200,7 +200,9 @@ impl Init {
     fn check_way_in(&self) -> Result<Vec<NodeId>, Trouble> {
         let wrong = |text: &str| Err(Trouble::new(Code::Arguments, text, "clearhouse init --help"));
         if self.listen.0.is_some() != self.endpoint.is_some() {
-            return wrong("--endpoint says how others reach the node: it goes with a port, and not with --listen none.");
+            return wrong(
+                "--endpoint says how others reach the node: it goes with a port, and not with --listen none.",
+            );
         }
         let relays: Option<Vec<NodeId>> = self.relays.iter().map(|id| NodeId::from_hex(id)).collect();
         let Some(relays) = relays.filter(|relays| relays.len() <= RELAYS_MAX) else {

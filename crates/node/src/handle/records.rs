@@ -187,9 +187,10 @@ impl<S: Store + 'static> Handle<S> {
             let fresh = current.is_some_and(|d| {
                 let same = d.prekeys.iter().map(|p| p.week).eq(weeks.iter().copied())
                     && d.tls_pks.iter().any(|pk| *pk == tls)
-                    && d.mailboxes.iter().map(|m| (m.node_id.as_slice(), &m.endpoint)).eq(mailboxes
+                    && d.mailboxes
                         .iter()
-                        .map(|(_, keeper, endpoint)| (keeper.as_bytes(), endpoint)));
+                        .map(|m| (m.node_id.as_slice(), &m.endpoint))
+                        .eq(mailboxes.iter().map(|(_, keeper, endpoint)| (keeper.as_bytes(), endpoint)));
                 same && d.serial * 3600 + DESCRIPTOR_RENEW_SECS > now.time
             });
             // Without an accreditation, or while it is not known where a keeper is, there is nothing to describe yet.

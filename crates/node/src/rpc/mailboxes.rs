@@ -43,7 +43,8 @@ pub trait Keeper: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Refused`].
-    fn read(&self, mailbox: MailboxId, digest: Digest) -> impl Future<Output = Result<Option<Vec<u8>>, Refused>> + Send;
+    fn read(&self, mailbox: MailboxId, digest: Digest)
+    -> impl Future<Output = Result<Option<Vec<u8>>, Refused>> + Send;
 
     /// Lets go of envelopes that their owner has. An answer means that this is durable.
     ///
@@ -70,8 +71,9 @@ impl Service {
             acks: Meter::new(limits.fetches_per_minute),
             limits: limits.clone(),
         };
-        let server =
-            MailboxesServer::new(hall).max_decoding_message_size(REQUEST_MAX).max_encoding_message_size(FRAME_MAX + 128);
+        let server = MailboxesServer::new(hall)
+            .max_decoding_message_size(REQUEST_MAX)
+            .max_encoding_message_size(FRAME_MAX + 128);
         Self { routes: self.routes.add_service(server), ..self }
     }
 }
@@ -241,8 +243,20 @@ impl<K: Keeper> Answering<K> {
         let len = frame.data.len() as u64;
         let (began, taken) = *self.pace.get_or_insert_with(|| (Instant::now(), 0));
         let until = began + self.limits.deposit_allowance(taken);
-        match tokio::time::timeout_at(until.into(), self.frames.send(Ok(frame))).await {
-            Ok(Ok(())) => {
+        let place = loop {
+            tokio::select! {
+                place = tokio::time::timeout_at(until.into(), self.frames.reserve()) => break place,
+                // Or every call of an impatient caller would hold an envelope.
+                () = self.turn.rung() => {
+                    if self.turn.is_over() {
+                        return Err(Cut::Said(Refused::Busy));
+                    }
+                }
+            }
+        };
+        match place {
+            Ok(Ok(place)) => {
+                place.send(Ok(frame));
                 self.pace = Some((began, taken + len));
                 Ok(())
             }

@@ -65,7 +65,10 @@ impl Kept {
     /// Reads the number on disk; an unknown one counts as expired, the state that promises nothing.
     #[must_use]
     pub fn state(&self) -> KeptState {
-        [KeptState::Waiting, KeptState::Fetched].into_iter().find(|s| *s as u32 == self.state).unwrap_or(KeptState::Expired)
+        [KeptState::Waiting, KeptState::Fetched]
+            .into_iter()
+            .find(|s| *s as u32 == self.state)
+            .unwrap_or(KeptState::Expired)
     }
 }
 
@@ -295,7 +298,8 @@ impl Depot {
     #[must_use]
     pub fn outcome(&self, digest: Digest) -> Option<&Kept> {
         let all = self.by_digest.range((digest, MailboxId([0; 16]))..=(digest, MailboxId([0xff; 16])));
-        all.filter_map(|(digest, mailbox)| Some(&self.kept.get(&(*mailbox, *digest))?.1)).min_by_key(|kept| kept.state())
+        all.filter_map(|(digest, mailbox)| Some(&self.kept.get(&(*mailbox, *digest))?.1))
+            .min_by_key(|kept| kept.state())
     }
 
     /// Envelopes waiting for others, and their bytes by size class.

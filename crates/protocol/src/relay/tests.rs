@@ -180,6 +180,31 @@ fn attack_42_nobody_can_name_anothers_mailbox_or_one_keeper_twice() {
 }
 
 #[test]
+fn attack_42_a_descriptor_that_names_anothers_mailbox_is_not_admitted() {
+    use crate::ceremony::{Attested, Presence, describe};
+    let region = Region::new(1, 3);
+    let [thief, victim, keeper] = [0, 1, 2].map(|n| &region.members[n]);
+    let held = region.directory.descriptor(thief.node).unwrap();
+    let tls = crate::keys::SigningKey::from_seed(&thief.tls_seed).public();
+    let prekeys: Vec<_> = thief.prekeys.iter().map(|(week, secret)| (*week, secret.public().unwrap())).collect();
+    let with = |mailbox| {
+        let presence = Presence {
+            node: thief.node,
+            tls_pks: &[tls],
+            mailboxes: &[(mailbox, keeper.node, "keeper.example.org:7443".to_owned())],
+            prekeys: &prekeys,
+            languages: &[],
+            reads: &[],
+            attested: &Attested::default(),
+        };
+        region.directory.check(&describe(region.net, &presence, &thief.sign, held.serial, NOW), NOW).is_ok()
+    };
+    assert!(with(rented(region.net, thief.node, keeper.node)));
+    assert!(!with(rented(region.net, victim.node, keeper.node)));
+    assert!(!with(keeper.mailbox));
+}
+
+#[test]
 fn a_tenant_is_one_while_its_chain_holds() {
     let region = Region::new(1, 2);
     let (a, b) = (&region.members[0], &region.members[1]);

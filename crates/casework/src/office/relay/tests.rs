@@ -130,7 +130,10 @@ fn attack_36_a_keepers_rows_hold_hours_and_classes_and_nobody_who_wrote() {
     for row in world.rows.iter().filter(|row| row.table == Table::Relay) {
         let value = row.value.as_ref().unwrap();
         for secret in &secrets {
-            assert!(!value.windows(secret.len()).any(|w| w == secret) && !row.key.windows(secret.len()).any(|w| w == secret));
+            assert!(
+                !value.windows(secret.len()).any(|w| w == secret)
+                    && !row.key.windows(secret.len()).any(|w| w == secret)
+            );
         }
         let kept = <clearhouse_protocol::relay::Kept as prost::Message>::decode(value.as_slice()).unwrap();
         assert_eq!((kept.hour, kept.until_hour, kept.size_class), (NOW / HOUR, (NOW + 2 * DAY) / HOUR, 4096));

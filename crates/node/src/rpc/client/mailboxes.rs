@@ -77,7 +77,9 @@ impl Fetching {
                 Some((began, received)) => began + self.client.limits.deposit_allowance(received),
             };
             let frame = match tokio::time::timeout_at(until.into(), self.stream.message()).await {
-                Err(_) => return Err(PeerError::Deadline(until.saturating_duration_since(Instant::now()).max(TOLD_MIN))),
+                Err(_) => {
+                    return Err(PeerError::Deadline(until.saturating_duration_since(Instant::now()).max(TOLD_MIN)));
+                }
                 Ok(Err(status)) => return Err(PeerError::of(&status)),
                 Ok(Ok(frame)) => frame,
             };

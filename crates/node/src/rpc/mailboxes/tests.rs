@@ -81,7 +81,8 @@ impl World {
     async fn start(limits: Limits) -> Self {
         let (stock, counters) = (Arc::<Stock>::default(), Arc::<Counters>::default());
         let pins = pins(&[2, 3]);
-        let service = server::service(Arc::<Shelf>::default(), Arc::clone(&pins), &limits, Arc::clone(&counters), false);
+        let service =
+            server::service(Arc::<Shelf>::default(), Arc::clone(&pins), &limits, Arc::clone(&counters), false);
         let service = service.await.unwrap();
         let service = service.keeping(Arc::clone(&stock), Arc::clone(&pins), &limits, Arc::clone(&counters));
         let any = "127.0.0.1:0".parse().unwrap();
@@ -154,14 +155,17 @@ async fn attack_37_an_answer_has_as_many_bytes_with_a_small_envelope_as_without(
     let client = world.client(2).await;
     let mut bytes = Vec::new();
     for filled in [0, 1, 3] {
-        (0..filled).for_each(|n| drop(world.stock.leave(n + 1, SMALLEST_ENVELOPE_LEN)));
+        for n in 0..filled {
+            world.stock.leave(n + 1, SMALLEST_ENVELOPE_LEN);
+        }
         let mut stub = super::super::stubs::mailboxes_client::MailboxesClient::new(client.channel.clone());
         let stream = stub.fetch(FetchRequest { mailbox: BOX.to_vec() }).await.unwrap().into_inner();
         let frames: Vec<FetchFrame> = stream.map(|frame| frame.unwrap()).collect().await;
         let lens: Vec<usize> = frames.iter().map(prost::Message::encoded_len).collect();
         bytes.push(lens);
         let mut reader = Reader::default();
-        let filled_slots = frames.into_iter().filter(|f| matches!(reader.take(f.clone()), Ok(Slot::Filled(..)))).count();
+        let filled_slots =
+            frames.into_iter().filter(|f| matches!(reader.take(f.clone()), Ok(Slot::Filled(..)))).count();
         assert_eq!((filled_slots, reader.is_done()), (usize::from(filled), true));
     }
     assert!(bytes.windows(2).all(|w| w[0] == w[1]) && bytes[0].len() == FETCH_SLOTS, "{bytes:?}");
@@ -205,7 +209,9 @@ async fn a_caller_that_does_not_take_its_answer_loses_its_line_and_holds_one_env
         ..Limits::HARD
     };
     let world = World::start(limits).await;
-    (1..=8).for_each(|n| drop(world.stock.leave(n, 8 << 20)));
+    for n in 1..=8 {
+        world.stock.leave(n, 8 << 20);
+    }
     let client = world.client(2).await;
     let mut stub = super::super::stubs::mailboxes_client::MailboxesClient::new(client.channel.clone());
     let unread = stub.fetch(FetchRequest { mailbox: BOX.to_vec() }).await.unwrap().into_inner();
@@ -214,14 +220,43 @@ async fn a_caller_that_does_not_take_its_answer_loses_its_line_and_holds_one_env
         assert!(began.elapsed() < Duration::from_secs(10), "it waits for ever");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(world.stock.reads.load(Ordering::SeqCst), 1, "the second envelope is not read before the first is taken");
+    assert_eq!(
+        world.stock.reads.load(Ordering::SeqCst),
+        1,
+        "the second envelope is not read before the first is taken"
+    );
     drop(unread);
     assert!(client.fetch(BOX).await.is_err(), "the line is gone");
     assert!(world.client(2).await.fetch(BOX).await.is_ok(), "another is welcome");
 }
 
+#[tokio::test]
+async fn an_impatient_caller_that_reads_nothing_holds_one_envelope_and_not_one_for_each_call() {
+    let world = World::start(Limits::HARD).await;
+    world.stock.leave(1, 8 << 20);
+    let client = world.client(2).await;
+    let base = Arc::strong_count(&world.stock);
+    let mut stub = super::super::stubs::mailboxes_client::MailboxesClient::new(client.channel.clone());
+    let mut unread = Vec::new();
+    for _ in 0..10 {
+        unread.push(stub.fetch(FetchRequest { mailbox: BOX.to_vec() }).await.unwrap().into_inner());
+    }
+    let began = Instant::now();
+    while Arc::strong_count(&world.stock) > base + 1 {
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{} answers are made",
+            Arc::strong_count(&world.stock) - base
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(world.count("answers_not_taken"), 0, "long before their time was over");
+}
+
 /// A keeper that answers with frames of its own choice.
-async fn lying(frames: impl Fn() -> Vec<FetchFrame> + Send + Sync + 'static) -> Result<Vec<(Digest, Vec<u8>)>, PeerError> {
+async fn lying(
+    frames: impl Fn() -> Vec<FetchFrame> + Send + Sync + 'static,
+) -> Result<Vec<(Digest, Vec<u8>)>, PeerError> {
     struct Liar<F>(F);
     #[tonic::async_trait]
     impl<F: Fn() -> Vec<FetchFrame> + Send + Sync + 'static> Mailboxes for Liar<F> {
