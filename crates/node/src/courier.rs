@@ -194,7 +194,13 @@ async fn carry(pool: &Pool, directory: &Directory, errand: Errand, now: u64) -> 
             Attempt::Stored { .. } if *keeper != node => return Attempt::StoredAt { keeper: *keeper },
             Attempt::Stored { .. } => return attempt,
             Attempt::Failed { .. } if matches!(last, Attempt::Unclear { .. }) => {}
-            _ => last = attempt,
+            Attempt::Failed { .. }
+            | Attempt::Unclear { .. }
+            | Attempt::StoredAt { .. }
+            | Attempt::Fetched
+            | Attempt::Taken
+            | Attempt::NotOpened
+            | Attempt::Lost => last = attempt,
         }
     }
     last
@@ -223,7 +229,11 @@ async fn ask_around(
             Attempt::Stored { .. } => Attempt::StoredAt { keeper },
             // What a keeper cannot know, or may not say for its tenant.
             Attempt::Taken | Attempt::NotOpened => Attempt::Unclear { fault: fault::BAD_RECEIPT },
-            told => told,
+            told @ (Attempt::StoredAt { .. }
+            | Attempt::Fetched
+            | Attempt::Failed { .. }
+            | Attempt::Unclear { .. }
+            | Attempt::Lost) => told,
         };
     }
     let mut last = Attempt::Failed { fault: fault::NO_ROUTE };
@@ -235,7 +245,11 @@ async fn ask_around(
             Attempt::Stored { .. } => return Attempt::StoredAt { keeper: *keeper },
             Attempt::Fetched => return told,
             // A keeper that has forgotten, or never had it, says nothing about the recipient.
-            _ => {}
+            Attempt::StoredAt { .. }
+            | Attempt::Unclear { .. }
+            | Attempt::Taken
+            | Attempt::NotOpened
+            | Attempt::Lost => {}
         }
     }
     last

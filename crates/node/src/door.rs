@@ -96,14 +96,18 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         let look = self.owner.look(move |world| {
             let locked = !world.office.is_open();
             let letter = world.office.mail().letter(digest).map(|l| (l.state, l.not_opened.clone(), locked));
-            letter.ok_or_else(|| relay::outcome(world.office.depot(), digest))
+            let of_others = relay::outcome(world.office.depot(), digest);
+            (letter, of_others)
         });
-        let (state, statement) = match look.await.map_err(|_| Refused::Unavailable)? {
-            Err(of_others) => return Ok(of_others),
-            Ok((1, _, true)) => (wire::MailboxState::StoredLocked, None),
-            Ok((1, _, false)) => (wire::MailboxState::Stored, None),
-            Ok((3, statement, _)) => (wire::MailboxState::Unopenable, wire::Signed::decode(statement.as_slice()).ok()),
-            Ok(_) => (wire::MailboxState::Taken, None),
+        let (letter, of_others) = look.await.map_err(|_| Refused::Unavailable)?;
+        let (state, statement) = match letter {
+            None => return Ok(of_others),
+            Some((1, _, true)) => (wire::MailboxState::StoredLocked, None),
+            Some((1, _, false)) => (wire::MailboxState::Stored, None),
+            Some((3, statement, _)) => {
+                (wire::MailboxState::Unopenable, wire::Signed::decode(statement.as_slice()).ok())
+            }
+            Some(_) => (wire::MailboxState::Taken, None),
         };
         Ok(wire::OutcomeReply { state: state.into(), not_opened: statement, expired: None })
     }

@@ -83,6 +83,9 @@ fn what_is_left_waits_in_order_and_the_same_again_changes_nothing() {
     let gone = world.depot.fetched(OTHER, &[digest(3, NOW + DAY)], NOW);
     world.take(&gone);
     assert_eq!(world.depot.waiting(BOX).count(), 3, "what one has fetched is still there for the other");
+    let name = digest(3, NOW + DAY);
+    assert_ne!(Depot::bytes_key(BOX, name), Depot::bytes_key(OTHER, name), "with its bytes");
+    assert_ne!(Depot::bytes_key(BOX, name), name.to_vec(), "and apart from one that was sent or received here");
     assert_eq!(world.depot.outcome(digest(3, NOW + DAY)).unwrap().state(), KeptState::Waiting);
 }
 
