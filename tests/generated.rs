@@ -9,7 +9,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-const FILES: [&str; 8] = ["envelope", "directory", "receipt", "audit", "account", "exchange", "sync", "content"];
+const FILES: [&str; 9] =
+    ["envelope", "directory", "receipt", "audit", "account", "exchange", "sync", "content", "mailbox"];
 
 fn generate(out: &Path) -> Vec<(PathBuf, PathBuf)> {
     let files: Vec<String> = FILES.iter().map(|f| format!("clearhouse/v1/{f}.proto")).collect();

@@ -29,6 +29,33 @@ fn a_node_that_does_not_run_is_unreachable_and_a_folder_without_one_is_a_mistake
 }
 
 #[test]
+fn an_office_without_a_port_is_made_with_who_keeps_its_mailbox_or_not_at_all() {
+    let desk = Desk::new();
+    desk.network();
+    let genesis = desk.path("ceremony/genesis.record");
+    let pass = desk.secret("node.pass", "the pass phrase of the node\n");
+    let init = |folder: &Path, way_in: &[&str]| {
+        let mut args: Vec<&OsStr> = vec!["init".as_ref(), folder.as_ref(), "--genesis".as_ref(), genesis.as_ref()];
+        args.extend(["--passphrase-file".as_ref(), pass.as_os_str()]);
+        args.extend(["--name", "Casa Nova", "--country", "MD", "--role", "Origin"].map(OsStr::new));
+        args.extend(["--language", "ron", "--listen", "none", "--json"].map(OsStr::new));
+        clearhouse(args.into_iter().chain(way_in.iter().map(OsStr::new)))
+    };
+    let relay = "7d0c4e5f60718293a4b5c6d7e8f90112";
+    let node = desk.path("node");
+    assert!(init(&node, &[]).exits(2).err.contains("needs a --relay"));
+    assert!(init(&node, &["--relay", "7d"]).exits(2).err.contains("32 hex digits"));
+    assert!(init(&node, &["--relay", relay, "--endpoint", "a.example.org:1"]).exits(2).err.contains("--endpoint"));
+    assert!(!node.exists());
+    init(&node, &["--relay", relay]).exits(0);
+    let text = fs::read_to_string(node.join("node.toml")).unwrap();
+    assert!(text.contains("listen = \"none\"") && text.contains(relay) && !text.contains("endpoint"), "{text}");
+    asked(&node, &["config", "check"]).exits(0);
+    let shown = asked(&node, &["config", "show"]).exits(0).out;
+    assert!(shown.contains("none") && shown.contains(relay), "{shown}");
+}
+
+#[test]
 fn a_node_is_made_once_private_and_whole() {
     let desk = Desk::new();
     desk.network();

@@ -137,6 +137,11 @@ pub(super) async fn accepted(region: &mut Region) -> String {
     }
     region.destination.employ("elena", "Elena R.", "Caseworker").await.unwrap();
     region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
+    agreed(region).await
+}
+
+/// From the opening of a case to the acceptance, between people who are signed in.
+pub(super) async fn agreed(region: &Region) -> String {
     let (d, o) = (&region.destination, &region.origin);
     let opened = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await;
     let case = opened["case"].as_str().unwrap().to_owned();

@@ -45,7 +45,7 @@ impl Sent {
         self.0.lock().unwrap().append(&mut other.0.lock().unwrap());
     }
 
-    fn add(&self, code: String, letter: Sealed) {
+    pub(super) fn add(&self, code: String, letter: Sealed) {
         self.0.lock().unwrap().insert(code, (letter, false));
     }
 
@@ -55,7 +55,7 @@ impl Sent {
         }
     }
 
-    fn letters(&self) -> Vec<(String, Sealed)> {
+    pub(super) fn letters(&self) -> Vec<(String, Sealed)> {
         self.0.lock().unwrap().iter().map(|(code, (letter, _))| (code.clone(), letter.clone())).collect()
     }
 }
@@ -97,7 +97,7 @@ pub(super) async fn again(known: &Directory, from: &Member, to: &Member, sent: &
 }
 
 /// One wave of deposits; false when any was not acknowledged.
-async fn wave(client: &Client, letters: Vec<(String, Sealed)>, sent: &Sent) -> bool {
+pub(super) async fn wave(client: &Client, letters: Vec<(String, Sealed)>, sent: &Sent) -> bool {
     let mut under_way = JoinSet::new();
     for (code, letter) in letters {
         let (client, sent) = (client.clone(), sent.clone());

@@ -21,6 +21,7 @@ mod netcheck;
 mod notice;
 mod old_image;
 mod powercut;
+mod relay;
 mod schedule;
 mod sync;
 mod witness;

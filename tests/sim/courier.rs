@@ -265,7 +265,7 @@ fn outcome(letter: Option<&clearhouse_protocol::mail::Letter>, open: bool) -> wi
         }
         Some(_) => (wire::MailboxState::Taken, None),
     };
-    wire::OutcomeReply { state: state.into(), not_opened }
+    wire::OutcomeReply { state: state.into(), not_opened, expired: None }
 }
 
 fn keeper_key(directory: &Directory, keeper: NodeId, now: u64) -> Option<VerifyKey> {
@@ -296,6 +296,8 @@ fn became(reply: &wire::OutcomeReply, directory: &Directory, keeper: NodeId, dig
                 });
             if held { Attempt::NotOpened } else { Attempt::Unclear { fault: BAD_RECEIPT } }
         }
-        wire::MailboxState::Unspecified => Attempt::Unclear { fault: BAD_RECEIPT },
+        wire::MailboxState::Fetched | wire::MailboxState::Expired | wire::MailboxState::Unspecified => {
+            Attempt::Unclear { fault: BAD_RECEIPT }
+        }
     }
 }

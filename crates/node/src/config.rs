@@ -11,7 +11,8 @@ pub use secret::read_secret;
 
 use crate::control::SOCKET_PATH_MAX;
 use crate::limits::Limits;
-use clearhouse_protocol::limits::LABEL_MAX;
+use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::limits::{LABEL_MAX, MAILBOXES_MAX, RELAY_BYTES_MAX};
 use clearhouse_wire::v1::NetworkKind;
 use fault::Place;
 use serde::Deserialize;
@@ -30,10 +31,14 @@ pub struct Config {
     pub key_file: PathBuf,
     /// The secret of this machine, without which the key file cannot be guessed at.
     pub device_secret: PathBuf,
-    /// Where other nodes are answered.
-    pub listen: SocketAddr,
+    /// Where other nodes are answered; `None` for an office that lets nobody in.
+    pub listen: Option<SocketAddr>,
     /// `host:port` under which other nodes find this one; `None` when nobody can reach it.
     pub endpoint: Option<String>,
+    /// The nodes that keep mailboxes for this one, in order; at most two.
+    pub relays: Vec<NodeId>,
+    /// How many bytes this node offers to keep in mailboxes of others; `None` when it keeps none.
+    pub keeps: Option<u64>,
     /// How the keys are opened without anyone at the keyboard.
     pub unattended: Unattended,
     /// Seconds without anyone at work after which content is locked.
@@ -140,8 +145,11 @@ struct Written {
     data: PathBuf,
     key_file: PathBuf,
     device_secret: PathBuf,
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     endpoint: Option<String>,
+    relays: Option<Vec<String>>,
+    relay: Option<bool>,
+    relay_gib: Option<u32>,
     passphrase_file: Option<PathBuf>,
     credential_file: Option<PathBuf>,
     idle_lock_secs: Option<u64>,
@@ -174,6 +182,9 @@ const KEYS: &[&str] = &[
     "device_secret",
     "listen",
     "endpoint",
+    "relays",
+    "relay",
+    "relay_gib",
     "passphrase_file",
     "credential_file",
     "idle_lock_secs",
@@ -200,6 +211,12 @@ const REQUIRED: &[&str] = &["network", "data", "key_file", "device_secret"];
 pub const FILE_MAX: u64 = 64 << 10;
 /// Port other nodes are answered on unless the configuration says another.
 pub const PORT: u16 = 7443;
+/// What `listen` says of an office that lets nobody in.
+pub const NO_PORT: &str = "none";
+/// Nodes that may keep mailboxes for this one, beside its own.
+pub const RELAYS_MAX: usize = MAILBOXES_MAX - 1;
+/// GiB offered to others unless the configuration says otherwise.
+pub const RELAY_GIB: u32 = 4;
 /// Seconds until content locks unless the configuration says otherwise.
 pub const IDLE_LOCK_SECS: u64 = 900;
 /// What an operator may choose instead: a minute to half a day.
@@ -216,6 +233,15 @@ impl Written {
         }
         if self.endpoint.as_ref().is_some_and(|e| !is_endpoint(e)) {
             return Err(("endpoint", Fault::Endpoint));
+        }
+        let listen = self.listen()?;
+        let relays = self.relays()?;
+        let keeps = self.keeps()?;
+        if listen.is_none() && relays.is_empty() {
+            return Err(("listen", Fault::NoWayIn));
+        }
+        if listen.is_none() && self.endpoint.is_some() {
+            return Err(("endpoint", Fault::NoPort));
         }
         let unattended = match (self.passphrase_file, self.credential_file) {
             (Some(_), Some(_)) => return Err(("credential_file", Fault::TwoSecrets)),
@@ -241,8 +267,10 @@ impl Written {
             key_file: path("key_file", self.key_file)?,
             device_secret: path("device_secret", self.device_secret)?,
             data,
-            listen: self.listen.unwrap_or((Ipv4Addr::UNSPECIFIED, PORT).into()),
+            listen,
             endpoint: self.endpoint,
+            relays,
+            keeps,
             unattended,
             idle_lock_secs,
             keep_content_open: self.keep_content_open.unwrap_or(false),
@@ -252,6 +280,37 @@ impl Written {
             control_socket,
             limits: self.limits.check()?,
         })
+    }
+}
+
+impl Written {
+    fn listen(&self) -> Result<Option<SocketAddr>, (&'static str, Fault)> {
+        match self.listen.as_deref() {
+            None => Ok(Some((Ipv4Addr::UNSPECIFIED, PORT).into())),
+            Some(NO_PORT) => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|_| ("listen", Fault::Listen)),
+        }
+    }
+
+    fn relays(&self) -> Result<Vec<NodeId>, (&'static str, Fault)> {
+        let written = self.relays.as_deref().unwrap_or_default();
+        let relays: Option<Vec<NodeId>> = written.iter().map(|text| NodeId::from_hex(text)).collect();
+        let apart = |relays: &Vec<NodeId>| (1..relays.len()).all(|i| !relays[..i].contains(&relays[i]));
+        let sound = relays.filter(|relays| relays.len() <= RELAYS_MAX && apart(relays));
+        sound.ok_or(("relays", Fault::Relays))
+    }
+
+    fn keeps(&self) -> Result<Option<u64>, (&'static str, Fault)> {
+        let most = u32::try_from(RELAY_BYTES_MAX >> 30).unwrap_or(u32::MAX);
+        let gib = self.relay_gib.unwrap_or(RELAY_GIB);
+        if !(1..=most).contains(&gib) {
+            return Err(("relay_gib", Fault::OutOfRange { min: 1, max: most.into() }));
+        }
+        let keeps = self.relay.unwrap_or(false);
+        if keeps && self.listen.as_deref() == Some(NO_PORT) {
+            return Err(("relay", Fault::NoPort));
+        }
+        Ok(keeps.then_some(u64::from(gib) << 30))
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::ids::{Digest, MailboxId, MsgId, NodeId, OrgId};
+use clearhouse_protocol::ids::{Digest, MailboxId, MsgId, Net, NodeId, OrgId};
+use clearhouse_protocol::keys::VerifyKey;
 use clearhouse_protocol::mail::Attempt;
 use clearhouse_protocol::receipt;
 use clearhouse_protocol::rows::Table;
@@ -45,6 +46,8 @@ pub mod fault {
     pub const BAD_RECEIPT: u32 = 7;
     /// The sealed message could not be read back from the store.
     pub const STORE: u32 = 8;
+    /// Nobody fetched it from the mailbox it was left in.
+    pub const NOT_FETCHED: u32 = 10;
     /// Their log showed two histories.
     pub use clearhouse_casework::office::witness::FAULT_SUSPENDED as SUSPENDED;
 
@@ -65,6 +68,7 @@ pub mod fault {
             REFUSED => "their mailbox refuses it; phone them, and check that their directory entry is current",
             BAD_RECEIPT => "their mailbox answered without a valid signature; it counts as not delivered",
             STORE => "the sealed message could not be read back from this node's store; run doctor",
+            NOT_FETCHED => "their node did not fetch it in its time; phone them",
             SUSPENDED => {
                 "their log was shown with two histories and nothing new about a person goes there; phone them and ask \
                  your coordinator"
@@ -79,6 +83,8 @@ struct Errand {
     msg_id: MsgId,
     digest: Digest,
     peer: (OrgId, NodeId),
+    /// The node that keeps it for them, when it was left at one.
+    keeper: Option<NodeId>,
     /// The sealed bytes to deposit; `None` to ask after it.
     bytes: Option<Zeroizing<Vec<u8>>>,
 }
@@ -145,7 +151,8 @@ impl<S: Store + 'static> Courier<S> {
                 let org = OrgId::try_from(row.peer_org.as_slice()).ok()?;
                 let node = NodeId::try_from(row.peer_node.as_slice()).ok()?;
                 let read = || world.ledger.read(Table::Envelope, digest.as_bytes()).ok().flatten().unwrap_or_default();
-                Some(Errand { msg_id, digest, peer: (org, node), bytes: deposit.then(read) })
+                let keeper = NodeId::try_from(row.keeper.as_slice()).ok();
+                Some(Errand { msg_id, digest, peer: (org, node), keeper, bytes: deposit.then(read) })
             })
             .collect::<Vec<_>>()
         });
@@ -170,20 +177,79 @@ async fn carry(pool: &Pool, directory: &Directory, errand: Errand, now: u64) -> 
     let Ok(to) = directory.recipient(errand.peer.0, errand.peer.1, now) else {
         return Attempt::Failed { fault: fault::NO_ROUTE };
     };
+    let (digest, node) = (errand.digest, errand.peer.1);
+    let Some(bytes) = errand.bytes else {
+        return ask_around(pool, directory, &to.mailboxes, (node, errand.keeper), digest, now).await;
+    };
+    if bytes.is_empty() {
+        return Attempt::Failed { fault: fault::STORE };
+    }
     let mut last = Attempt::Failed { fault: fault::NO_ROUTE };
-    // The first mailbox that answers takes it (decision 9); here there is one, the recipient's own.
+    // The first mailbox that signs for it has it (decision 9). One that may have it and does not say so is no reason to
+    // wait: where it comes twice it is taken once.
     for (mailbox, keeper, endpoint) in &to.mailboxes {
-        let tls_pks =
-            directory.descriptor(*keeper).map(|d| d.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()));
-        let tls_pks: Vec<[u8; 32]> = tls_pks.map(Iterator::collect).unwrap_or_default();
-        let address = Address { node: *keeper, endpoint: endpoint.clone(), tls_pks };
-        last = match &errand.bytes {
-            Some(bytes) if bytes.is_empty() => return Attempt::Failed { fault: fault::STORE },
-            Some(bytes) => deposit(pool, directory, &address, *mailbox, errand.digest, bytes.to_vec(), now).await,
-            None => ask(pool, directory, &address, errand.digest, now).await,
+        let address = address(directory, *keeper, endpoint);
+        let attempt = deposit(pool, directory, &address, *mailbox, digest, bytes.to_vec(), now).await;
+        match attempt {
+            Attempt::Stored { .. } if *keeper != node => return Attempt::StoredAt { keeper: *keeper },
+            Attempt::Stored { .. } => return attempt,
+            Attempt::Failed { .. } if matches!(last, Attempt::Unclear { .. }) => {}
+            Attempt::Failed { .. }
+            | Attempt::Unclear { .. }
+            | Attempt::StoredAt { .. }
+            | Attempt::Fetched
+            | Attempt::Taken
+            | Attempt::NotOpened
+            | Attempt::Lost => last = attempt,
+        }
+    }
+    last
+}
+
+/// Where a mailbox is: the keeper's own word first, which is newer than what its tenant wrote down.
+fn address(directory: &Directory, keeper: NodeId, endpoint: &str) -> Address {
+    let listed = || Address { node: keeper, endpoint: endpoint.to_owned(), tls_pks: Vec::new() };
+    Address::of(directory, keeper).unwrap_or_else(listed)
+}
+
+/// Asks what became of a message: its keeper, if one has it, or else the recipient's own node and then its keepers.
+async fn ask_around(
+    pool: &Pool,
+    directory: &Directory,
+    mailboxes: &[(MailboxId, NodeId, String)],
+    (node, keeper): (NodeId, Option<NodeId>),
+    digest: Digest,
+    now: u64,
+) -> Attempt {
+    if let Some(keeper) = keeper {
+        let Some(address) = Address::of(directory, keeper) else {
+            return Attempt::Failed { fault: fault::NO_ROUTE };
         };
-        if !matches!(last, Attempt::Failed { .. }) {
-            return last;
+        return match ask(pool, directory, &address, digest, now).await {
+            Attempt::Stored { .. } => Attempt::StoredAt { keeper },
+            // What a keeper cannot know, or may not say for its tenant.
+            Attempt::Taken | Attempt::NotOpened => Attempt::Unclear { fault: fault::BAD_RECEIPT },
+            told @ (Attempt::StoredAt { .. }
+            | Attempt::Fetched
+            | Attempt::Failed { .. }
+            | Attempt::Unclear { .. }
+            | Attempt::Lost) => told,
+        };
+    }
+    let mut last = Attempt::Failed { fault: fault::NO_ROUTE };
+    for (_, keeper, endpoint) in mailboxes {
+        let told = ask(pool, directory, &address(directory, *keeper, endpoint), digest, now).await;
+        match told {
+            Attempt::Failed { .. } => last = told,
+            told if *keeper == node => return told,
+            Attempt::Stored { .. } => return Attempt::StoredAt { keeper: *keeper },
+            Attempt::Fetched => return told,
+            // A keeper that has forgotten, or never had it, says nothing about the recipient.
+            Attempt::StoredAt { .. }
+            | Attempt::Unclear { .. }
+            | Attempt::Taken
+            | Attempt::NotOpened
+            | Attempt::Lost => {}
         }
     }
     last
@@ -216,21 +282,30 @@ async fn ask(pool: &Pool, directory: &Directory, address: &Address, digest: Dige
         Ok(reply) => reply,
         Err(error) => return failed(&error),
     };
+    let (net, node) = (directory.net(), address.node);
+    let proven = |word: &Option<wire::Signed>, check: Check| {
+        let key = keeper_key(directory, node, now);
+        word.as_ref().zip(key).is_some_and(|(word, key)| check(word, net, node, digest, &key).is_ok())
+    };
     match reply.state() {
         wire::MailboxState::Stored => Attempt::Stored { locked: false },
         wire::MailboxState::StoredLocked => Attempt::Stored { locked: true },
         wire::MailboxState::Taken => Attempt::Taken,
         wire::MailboxState::NotHere => Attempt::Lost,
-        wire::MailboxState::Unopenable => {
-            let key = keeper_key(directory, address.node, now);
-            let held = reply.not_opened.as_ref().zip(key).is_some_and(|(s, key)| {
-                receipt::check_not_opened(s, directory.net(), address.node, digest, &key).is_ok()
-            });
-            if held { Attempt::NotOpened } else { Attempt::Unclear { fault: fault::BAD_RECEIPT } }
+        wire::MailboxState::Fetched => Attempt::Fetched,
+        wire::MailboxState::Unopenable if proven(&reply.not_opened, receipt::check_not_opened) => Attempt::NotOpened,
+        // Its own time is over as well, which ends it here.
+        wire::MailboxState::Expired if proven(&reply.expired, receipt::check_expired) => {
+            Attempt::Failed { fault: fault::NOT_FETCHED }
         }
-        wire::MailboxState::Unspecified => Attempt::Unclear { fault: fault::BAD_RECEIPT },
+        wire::MailboxState::Unopenable | wire::MailboxState::Expired | wire::MailboxState::Unspecified => {
+            Attempt::Unclear { fault: fault::BAD_RECEIPT }
+        }
     }
 }
+
+/// How a signed word of a mailbox about one envelope is checked.
+type Check = fn(&wire::Signed, Net, NodeId, Digest, &VerifyKey) -> Result<(), receipt::ReceiptFault>;
 
 async fn send(
     pool: &Pool,
@@ -246,7 +321,7 @@ async fn question(pool: &Pool, address: &Address, digest: Digest) -> Result<wire
     pool.client(address).await?.outcome(digest).await
 }
 
-fn keeper_key(directory: &Directory, keeper: NodeId, now: u64) -> Option<clearhouse_protocol::keys::VerifyKey> {
+fn keeper_key(directory: &Directory, keeper: NodeId, now: u64) -> Option<VerifyKey> {
     directory.signing_key(directory.org_of(keeper)?, keeper, now).ok()
 }
 

@@ -20,6 +20,7 @@ use prost::Message as _;
 
 use crate::clock::Clock;
 use crate::owner::{NotTaken, Owner};
+use crate::relay::{self, Keeping};
 use crate::rpc::server::Door;
 use crate::rpc::status::Refused;
 use crate::sync::{Teller, Told};
@@ -31,8 +32,10 @@ const OWN_LOG_BYTES_MAX: usize = 28 << 10;
 pub struct FrontDoor<S> {
     /// The way to the owner.
     pub owner: Owner<S>,
-    /// The mailboxes kept here.
+    /// All of this node's mailboxes; the first is the one kept here.
     pub mailboxes: Vec<MailboxId>,
+    /// The mailboxes kept here for others, if any are.
+    pub keeping: Option<Arc<Keeping<S>>>,
     /// This organisation.
     pub org: OrgId,
     /// The time.
@@ -56,9 +59,12 @@ impl<S: Store + 'static> FrontDoor<S> {
 }
 
 impl<S: Store + 'static> Door for FrontDoor<S> {
-    fn deposit_allowed(&self, from: NodeId, mailbox: MailboxId, _total_len: u64) -> Result<(), Refused> {
+    fn deposit_allowed(&self, from: NodeId, mailbox: MailboxId, total_len: u64) -> Result<(), Refused> {
         self.still_accredited(from)?;
-        if self.mailboxes.contains(&mailbox) { Ok(()) } else { Err(Refused::UnknownMailbox) }
+        if self.mailboxes.first() == Some(&mailbox) {
+            return Ok(());
+        }
+        self.keeping.as_ref().ok_or(Refused::UnknownMailbox)?.allowed(from, mailbox, total_len)
     }
 
     async fn deposit(
@@ -70,7 +76,14 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
     ) -> Result<wire::DepositReply, Refused> {
         self.still_accredited(from)?;
         let outside = Outside::parse(&bytes).map_err(|_| Refused::Malformed)?;
-        if outside.digest != digest || outside.mailbox != mailbox {
+        if outside.digest != digest {
+            return Err(Refused::Malformed);
+        }
+        if self.mailboxes.first() != Some(&mailbox) {
+            return self.keeping.as_ref().ok_or(Refused::UnknownMailbox)?.leave(mailbox, outside, bytes).await;
+        }
+        // One sealed for another of our mailboxes is ours all the same.
+        if !self.mailboxes.contains(&outside.mailbox) {
             return Err(Refused::Malformed);
         }
         match self.owner.deposit(Deposit { outside, bytes }).await {
@@ -87,10 +100,13 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         self.still_accredited(from)?;
         let look = self.owner.look(move |world| {
             let locked = !world.office.is_open();
-            world.office.mail().letter(digest).map(|l| (l.state, l.not_opened.clone(), locked))
+            let letter = world.office.mail().letter(digest).map(|l| (l.state, l.not_opened.clone(), locked));
+            let of_others = relay::outcome(world.office.depot(), digest);
+            (letter, of_others)
         });
-        let (state, statement) = match look.await.map_err(|_| Refused::Unavailable)? {
-            None => (wire::MailboxState::NotHere, None),
+        let (letter, of_others) = look.await.map_err(|_| Refused::Unavailable)?;
+        let (state, statement) = match letter {
+            None => return Ok(of_others),
             Some((1 | 4, _, true)) => (wire::MailboxState::StoredLocked, None),
             Some((1 | 4, _, false)) => (wire::MailboxState::Stored, None),
             Some((3, statement, _)) => {
@@ -98,7 +114,7 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             }
             Some(_) => (wire::MailboxState::Taken, None),
         };
-        Ok(wire::OutcomeReply { state: state.into(), not_opened: statement })
+        Ok(wire::OutcomeReply { state: state.into(), not_opened: statement, expired: None })
     }
 
     async fn records(&self, from: NodeId, org: Option<OrgId>) -> Result<wire::RecordBundle, Refused> {

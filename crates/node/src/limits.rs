@@ -77,6 +77,10 @@ pub struct Limits {
     pub checkpoints_per_minute: u32,
     /// Questions of one node in a minute about what this directory holds. One that has been away for long needs hundreds.
     pub syncs_per_minute: u32,
+    /// Fetches from a mailbox that one node may begin in a minute, and as many words of what it has.
+    pub fetches_per_minute: u32,
+    /// How long a fetch waits for something to be left. Shorter than routers forget a line.
+    pub fetch_hold: Duration,
     /// Time open calls have to end when the node stops.
     pub drain: Duration,
 }
@@ -87,6 +91,11 @@ pub const LETTER_MAX: usize = (1 << 20) + (64 << 10);
 pub const CLIENT_LINE_AGE: Duration = Duration::from_secs(15 * 60);
 /// Nodes whose pace is remembered. Beyond it, those that have been quiet are forgotten first.
 pub const METERED_NODES_MAX: usize = 4096;
+
+/// Envelopes that one organisation may leave within an hour in mailboxes kept here for others.
+pub const RELAY_ORG_ITEMS_PER_HOUR: usize = 600;
+/// Bytes of them.
+pub const RELAY_ORG_BYTES_PER_HOUR: u64 = 512 << 20;
 
 impl Limits {
     /// The caps. Also the defaults: there is no reason to allow less until an operator has one.
@@ -123,6 +132,8 @@ impl Limits {
         records_per_minute: 600,
         checkpoints_per_minute: 120,
         syncs_per_minute: 600,
+        fetches_per_minute: 240,
+        fetch_hold: Duration::from_secs(50),
         drain: Duration::from_secs(10),
     };
 

@@ -10,6 +10,7 @@ use std::thread;
 
 use clearhouse_casework::office::mailing::{Deposit, Deposited};
 use clearhouse_casework::office::records::reading_order;
+use clearhouse_casework::office::relay::Leave;
 use clearhouse_casework::office::{Effect, Now, Office, Step};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::keys::SigningKey;
@@ -20,6 +21,7 @@ use clearhouse_store::ledger::{Ledger, LedgerError, Loaded, ReadError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::{Chance, Clock, chance};
+use crate::relay::Polls;
 
 /// Inputs decided and committed together.
 const BATCH_MAX: usize = 256;
@@ -28,7 +30,7 @@ const BATCH_BYTES_MAX: usize = 48 << 20;
 /// Inputs that may wait for the owner; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 1024;
 /// Tables held in memory whether cases are open or not, in the order they are read.
-pub const SERVICE_TABLES: [Table; 15] = [
+pub const SERVICE_TABLES: [Table; 16] = [
     Table::Directory,
     Table::DirectoryLog,
     Table::Mailbox,
@@ -44,6 +46,7 @@ pub const SERVICE_TABLES: [Table; 15] = [
     Table::Erasing,
     Table::Alarm,
     Table::ConsentHistory,
+    Table::Relay,
 ];
 /// Tables of cases, held in memory while content is open.
 pub const CONTENT_TABLES: [Table; 1] = [Table::Fact];
@@ -71,6 +74,7 @@ type Alone<S> = Box<dyn FnOnce(&mut World<S>, &mut Now<'_, Chance>) -> Option<St
 
 enum Ask<S> {
     Deposit(Deposit, Depositor),
+    Leave(Leave, Depositor),
     Decide(Decide<S>),
     /// Sees, and may lock or unlock, what is committed; runs after the batch it came in.
     Look(Look<S>),
@@ -140,6 +144,8 @@ pub struct Signals {
     pub letters: Notify,
     /// Messages wait to be deposited.
     pub outbox: Notify,
+    /// Who waits for what is left in mailboxes kept here.
+    pub polls: Arc<Polls>,
     /// The directory as committed.
     pub directory: watch::Sender<Arc<Directory>>,
 }
@@ -165,6 +171,7 @@ impl<S: Store + 'static> Owner<S> {
         let signals = Arc::new(Signals {
             letters: Notify::new(),
             outbox: Notify::new(),
+            polls: Arc::default(),
             directory: watch::Sender::new(Arc::clone(world.office.directory())),
         });
         let (ended, end) = oneshot::channel();
@@ -184,6 +191,16 @@ impl<S: Store + 'static> Owner<S> {
         let (reply, answer) = oneshot::channel();
         self.asks.send(Ask::Deposit(deposit, reply)).await.map_err(|_| NotTaken::Stopping)?;
         answer.await.unwrap_or(Err(NotTaken::Stopping))
+    }
+
+    /// Takes an envelope for a mailbox kept here for another node, like [`Owner::deposit`].
+    ///
+    /// # Errors
+    /// [`NotTaken`]; a refusal by a quota is an answer, not an error.
+    pub async fn leave(&self, leave: Leave) -> Result<Deposited, NotTaken> {
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask::Leave(leave, reply)).await.map_err(|_| NotTaken::Stopping)?;
+        answer.await.unwrap_or(Err(NotTaken::Stopping)).map(|(deposited, _)| deposited)
     }
 
     /// Decides: `decide` sees the office as staged and answers with a step and a value; the value comes back once
@@ -253,6 +270,8 @@ struct Staged<S> {
     step: Step,
     deposits: Vec<Deposit>,
     depositors: Vec<Depositor>,
+    leaves: Vec<Leave>,
+    leavers: Vec<Depositor>,
     receipts: Vec<(Depositor, Deposited)>,
     thens: Vec<Then<S>>,
     looks: Vec<Look<S>>,
@@ -279,6 +298,8 @@ impl<S: Store> Desk<S> {
             step: Step::default(),
             deposits: vec![],
             depositors: vec![],
+            leaves: vec![],
+            leavers: vec![],
             receipts: vec![],
             thens: vec![],
             looks: vec![],
@@ -290,6 +311,11 @@ impl<S: Store> Desk<S> {
                     bytes += deposit.bytes.len();
                     staged.deposits.push(deposit);
                     staged.depositors.push(reply);
+                }
+                Ask::Leave(leave, reply) => {
+                    bytes += leave.bytes.len();
+                    staged.leaves.push(leave);
+                    staged.leavers.push(reply);
                 }
                 Ask::Decide(decide) => {
                     self.decide_deposits(&mut staged);
@@ -322,15 +348,20 @@ impl<S: Store> Desk<S> {
     }
 
     fn decide_deposits(&mut self, staged: &mut Staged<S>) {
-        if staged.deposits.is_empty() {
-            return;
-        }
         let mut rng = chance();
         let mut now = Now { time: self.clock.now(), rng: &mut rng, key: &self.key };
-        let (step, replies) = self.world.office.deposit(std::mem::take(&mut staged.deposits), &mut now);
-        self.world.office.take(&step);
-        merge(&mut staged.step, step);
-        staged.receipts.extend(staged.depositors.drain(..).zip(replies));
+        if !staged.deposits.is_empty() {
+            let (step, replies) = self.world.office.deposit(std::mem::take(&mut staged.deposits), &mut now);
+            self.world.office.take(&step);
+            merge(&mut staged.step, step);
+            staged.receipts.extend(staged.depositors.drain(..).zip(replies));
+        }
+        if !staged.leaves.is_empty() {
+            let (step, replies) = self.world.office.leave(std::mem::take(&mut staged.leaves), &mut now);
+            self.world.office.take(&step);
+            merge(&mut staged.step, step);
+            staged.receipts.extend(staged.leavers.drain(..).zip(replies));
+        }
     }
 
     fn decide_one(&mut self, decide: Decide<S>, staged: &mut Staged<S>) {
@@ -412,6 +443,7 @@ impl<S: Store> Desk<S> {
             match effect {
                 Effect::OpenLetters => self.signals.letters.notify_one(),
                 Effect::Deliver => self.signals.outbox.notify_one(),
+                Effect::Relayed(mailbox) => self.signals.polls.ring(*mailbox),
                 Effect::DirectoryChanged => {
                     drop(self.signals.directory.send_replace(Arc::clone(self.world.office.directory())));
                 }

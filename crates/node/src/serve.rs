@@ -12,6 +12,7 @@ use clearhouse_casework::office::{Me, Office};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::relay::rented;
 use clearhouse_store::heads::HeadsFile;
 use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Opened, ServiceKeys, SlotSecret};
 use clearhouse_store::ledger::Ledger;
@@ -31,6 +32,7 @@ use crate::control::{ControlError, ControlRequest, ControlSocket};
 use crate::courier::Courier;
 use crate::door::FrontDoor;
 use crate::erasing::Eraser;
+use crate::fetcher::Fetcher;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
@@ -44,11 +46,12 @@ use crate::log::witnesses::{Line, Round};
 use crate::log::{self, Keeper};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
+use crate::relay::Keeping;
 use crate::rpc::client::Pool;
 use crate::rpc::server::service;
 use crate::setup::{Identity as NodeIdentity, files};
 use crate::sync::{Puller, Teller as DirectoryTeller};
-use crate::tls::{Identity, TlsError};
+use crate::tls::{Identity, Pins, TlsError};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -118,8 +121,8 @@ impl ServeError {
 
 /// A node that is up, as its starter is told.
 pub struct Up {
-    /// Where it listens.
-    pub listen: SocketAddr,
+    /// Where it listens; `None` when it lets nobody in.
+    pub listen: Option<SocketAddr>,
     /// The local socket.
     pub socket: PathBuf,
     /// Whether cases are open.
@@ -150,7 +153,7 @@ pub async fn run(
     let check = config.check_for(kind);
     check.map_err(|fault| ConfigError { file: config_file.to_owned(), line: None, key: None, fault })?;
     let training = kind == wire::NetworkKind::Training;
-    let me = me(&identity)?;
+    let me = me(&identity, &config.relays)?;
     let keys = open_keys(&config, &me, ask)?;
     let (store, findings) = open_store(&config.data)?;
     for finding in &findings {
@@ -201,14 +204,20 @@ pub async fn run(
     };
     let counters = Arc::new(Counters::default());
     let limits = config.limits.clone();
-    let listener =
-        Listener::bind(config.listen, &tls, Arc::clone(&pins) as _, limits.clone(), Arc::clone(&counters)).await?;
+    let pins: Arc<dyn Pins> = pins;
+    let listener = match config.listen {
+        Some(at) => Some(Listener::bind(at, &tls, Arc::clone(&pins), limits.clone(), Arc::clone(&counters)).await?),
+        None => None,
+    };
     let socket = ControlSocket::bind(&config.control_socket)?;
     let directory_teller = Arc::<DirectoryTeller>::default();
+    let keeps = |bytes| Arc::new(Keeping::new(owner.clone(), Arc::clone(&clock), me.node, bytes));
+    let keeping = config.keeps.map(keeps);
     let door = Arc::new(FrontDoor {
         teller: Arc::clone(&directory_teller),
         owner: owner.clone(),
         mailboxes: me.mailboxes.clone(),
+        keeping: keeping.clone(),
         org: me.org,
         clock: Arc::clone(&clock),
         witness: (clearhouse_protocol::audit::witness_name(me.net, me.org, me.node), witness),
@@ -216,11 +225,15 @@ pub async fn run(
     let (cosigned, witnessed) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(None));
     let memory = tokio::sync::watch::Sender::new(resumed.memory);
     let remembers = memory.subscribe();
-    let service = service(door, pins, &limits, Arc::clone(&counters), config.reflection && training)
+    let mut service = service(door, Arc::clone(&pins), &limits, Arc::clone(&counters), config.reflection && training)
         .await
         .map_err(|e| ServeError::Fatal(e.to_string()))?;
+    if let Some(keeping) = keeping {
+        service = service.keeping(keeping, pins, &limits, Arc::clone(&counters));
+    }
     let health = service.health.clone();
-    let listen = listener.local_addr().map_err(|e| ServeError::Fatal(e.to_string()))?;
+    let listen = listener.as_ref().map(Listener::local_addr).transpose();
+    let listen = listen.map_err(|e| ServeError::Fatal(e.to_string()))?;
     let log_view = View::new(&log_dir, keeper.watch(), cosigned.subscribe(), witnessed.subscribe());
     let puller = Puller::new(owner.clone(), Arc::clone(&pool), Arc::clone(&clock), me.node, directory_teller);
     let puller = Arc::new(puller);
@@ -238,7 +251,8 @@ pub async fn run(
         training,
         keep_open: config.keep_content_open,
         counters: Arc::clone(&counters),
-        endpoint: config.endpoint.clone().unwrap_or_else(|| listen.to_string()),
+        endpoint: config.endpoint.clone().or(listen.map(|at| at.to_string())).unwrap_or_default(),
+        relays: config.relays.clone(),
         languages: identity.languages.clone(),
     }));
 
@@ -270,8 +284,12 @@ pub async fn run(
         key: log_key,
     };
     let watch = Watch { owner: owner.clone(), clock: Arc::clone(&clock) };
-    let courier = Courier { owner: owner.clone(), pool, clock: Arc::clone(&clock) };
+    let courier = Courier { owner: owner.clone(), pool: Arc::clone(&pool), clock: Arc::clone(&clock) };
     let mut tasks = tokio::task::JoinSet::new();
+    for keeper in config.relays {
+        let mailbox = rented(me.net, me.node, keeper);
+        tasks.spawn(Fetcher { owner: owner.clone(), pool: Arc::clone(&pool), keeper, mailbox }.run());
+    }
     tasks.spawn(opener.run());
     tasks.spawn(courier.run());
     tasks.spawn(puller.run());
@@ -287,7 +305,16 @@ pub async fn run(
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());
     let control = tokio::spawn(control);
     let mut log = tokio::spawn(log::keep(owner.clone(), keeper, tick_secs, remembers));
-    let public = tokio::spawn(listener.serve(service, stopped()));
+    let closed = stopped();
+    let public = tokio::spawn(async move {
+        match listener {
+            Some(listener) => listener.serve(service, closed).await,
+            None => {
+                closed.await;
+                Ok(())
+            }
+        }
+    });
 
     health.set(true).await;
     up(&Up { listen, socket: config.control_socket.clone(), open, findings: told });
@@ -298,6 +325,7 @@ pub async fn run(
     };
     log.abort();
     health.set(false).await;
+    owner.signals.polls.close();
     let _ = halt.send(true);
     let _ = control.await;
     let served = public.await;
@@ -328,6 +356,7 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut refreshed, mut compacted) = (None, tokio::time::Instant::now());
     let mut scrubbed = tokio::time::Instant::now();
+    let mut directory = handle.owner().signals.directory.subscribe();
     loop {
         tick.tick().await;
         if handle.owner().decide(|world, now| (world.office.tick(now), ())).await
@@ -342,6 +371,11 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
         }
         if refreshed.is_none_or(|at: tokio::time::Instant| at.elapsed() >= REFRESH) {
             refreshed = Some(tokio::time::Instant::now());
+            handle.refresh_presence().await;
+        }
+        // Where a keeper of this node's mailbox is may be known only now.
+        if directory.has_changed().unwrap_or(false) {
+            directory.mark_unchanged();
             handle.refresh_presence().await;
         }
         if scrubbed.elapsed() >= SCRUB {
@@ -411,17 +445,20 @@ fn open_store(data: &Path) -> Result<(DurableStore, Vec<Finding>), ServeError> {
     })
 }
 
-fn me(identity: &NodeIdentity) -> Result<Me, ServeError> {
+fn me(identity: &NodeIdentity, relays: &[NodeId]) -> Result<Me, ServeError> {
     let wrong = || ServeError::File {
         path: files::IDENTITY.into(),
         why: "an identifier in it is not what `init` wrote. Put it back from your backup".into(),
     };
     let zone = if identity.zone == "UTC" { Some(Zone::utc()) } else { None };
+    let net = Net::from_hex(&identity.net).ok_or_else(wrong)?;
+    let node = NodeId::from_hex(&identity.node).ok_or_else(wrong)?;
+    let own = MailboxId::from_hex(&identity.mailbox).ok_or_else(wrong)?;
     Ok(Me {
-        net: Net::from_hex(&identity.net).ok_or_else(wrong)?,
+        net,
         org: OrgId::from_hex(&identity.org).ok_or_else(wrong)?,
-        node: NodeId::from_hex(&identity.node).ok_or_else(wrong)?,
-        mailboxes: vec![MailboxId::from_hex(&identity.mailbox).ok_or_else(wrong)?],
+        node,
+        mailboxes: std::iter::once(own).chain(relays.iter().map(|keeper| rented(net, node, *keeper))).collect(),
         generation: 1,
         zone: zone.ok_or_else(|| ServeError::File {
             path: files::IDENTITY.into(),

@@ -19,6 +19,7 @@ use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::LABEL_MAX;
+use clearhouse_protocol::relay::rented;
 use clearhouse_store::DurableStore;
 use clearhouse_store::heads::{Heads, HeadsError, HeadsFile};
 use clearhouse_store::keyfile::{
@@ -33,6 +34,7 @@ use prost::Message as _;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::config::{NO_PORT, RELAYS_MAX};
 use crate::prekeys::renew_prekeys;
 
 /// Names of what [`init`] writes, below the node's folder.
@@ -81,10 +83,12 @@ pub struct Plan<'a> {
     pub competences: &'a [&'a str],
     /// ISO 639-2.
     pub languages: &'a [String],
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// `host:port` for others.
+    /// Where to listen; `None` for an office that lets nobody in.
+    pub listen: Option<SocketAddr>,
+    /// `host:port` for others; empty without a port.
     pub endpoint: &'a str,
+    /// Nodes that keep mailboxes for this one, at most two; one at least without a port.
+    pub relays: &'a [NodeId],
     /// Extra lines for the configuration: how the keys open unattended, and the like.
     pub config_lines: &'a str,
 }
@@ -180,11 +184,14 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
         competences: plan.competences,
         root_pk: root.public(),
     };
-    let here = (mailbox, node, plan.endpoint.to_owned());
+    // Where a keeper is its own entry says; this node does not know it yet.
+    let there = |keeper: &NodeId| (rented(net, node, *keeper), *keeper, String::new());
+    let here = plan.listen.map(|_| (mailbox, node, plan.endpoint.to_owned()));
+    let mailboxes: Vec<_> = here.into_iter().chain(plan.relays.iter().map(there)).collect();
     let presence = Presence {
         node,
         tls_pks: &[tls],
-        mailboxes: &[here],
+        mailboxes: &mailboxes,
         prekeys: &prekeys,
         languages: plan.languages,
         reads: &readable(),
@@ -290,14 +297,20 @@ fn identity_text(net: Net, org: OrgId, node: NodeId, mailbox: MailboxId, p: &Pre
 fn config_text(plan: &Plan<'_>, network: &str) -> String {
     format!(
         "# Every key is explained in deploy/samples/node.toml.\nnetwork = {network:?}\ndata = \".\"\n\
-         key_file = \"{}\"\ndevice_secret = \"{}\"\nlisten = \"{}\"\nendpoint = {:?}\ncontrol_socket = \"{}\"\n{}",
+         key_file = \"{}\"\ndevice_secret = \"{}\"\nlisten = \"{}\"\n{}{}control_socket = \"{}\"\n{}",
         files::KEYS,
         files::DEVICE,
-        plan.listen,
-        plan.endpoint,
+        plan.listen.map_or_else(|| NO_PORT.to_owned(), |listen| listen.to_string()),
+        plan.listen.map_or_else(String::new, |_| format!("endpoint = {:?}\n", plan.endpoint)),
+        relays_line(plan.relays),
         files::SOCKET,
         plan.config_lines
     )
+}
+
+fn relays_line(relays: &[NodeId]) -> String {
+    let ids: Vec<String> = relays.iter().map(|relay| format!("\"{relay}\"")).collect();
+    if ids.is_empty() { String::new() } else { format!("relays = [{}]\n", ids.join(", ")) }
 }
 
 fn check_plan(plan: &Plan<'_>) -> Result<(), SetupError> {
@@ -306,8 +319,11 @@ fn check_plan(plan: &Plan<'_>) -> Result<(), SetupError> {
     if plan.country.len() != 2 || !plan.country.bytes().all(|c| c.is_ascii_uppercase()) {
         return Err(SetupError::Field("country"));
     }
-    if !plain(plan.endpoint) {
+    if plan.listen.is_some() != plain(plan.endpoint) {
         return Err(SetupError::Field("endpoint"));
+    }
+    if plan.relays.len() > RELAYS_MAX || (plan.listen.is_none() && plan.relays.is_empty()) {
+        return Err(SetupError::Field("relay"));
     }
     if plan.roles.is_empty() || plan.languages.is_empty() {
         return Err(SetupError::Field("role or language"));

@@ -22,6 +22,8 @@ pub mod media {
     pub const STORAGE: &str = "application/vnd.clearhouse.storage-receipt.v1+pb";
     /// [`NotOpened`](clearhouse_wire::v1::NotOpened).
     pub const NOT_OPENED: &str = "application/vnd.clearhouse.not-opened.v1+pb";
+    /// [`Expired`](clearhouse_wire::v1::Expired).
+    pub const EXPIRED: &str = "application/vnd.clearhouse.expired.v1+pb";
     /// [`Opening`](clearhouse_wire::v1::Opening).
     pub const OPENING: &str = "application/vnd.clearhouse.opening.v1+pb";
     /// A coordinator's findings, coarsened, as JSON.
@@ -60,5 +62,9 @@ pub const SYNC_BUCKET: &str = "clearhouse/sync-bucket/v1";
 pub const SYNC_COMMON: &str = "clearhouse/sync-common/v1";
 /// Checksum of one page of a directory's file.
 pub const DIRECTORY_PAGE: &str = "clearhouse/directory-page/v1";
+/// Hash that names the mailbox of one node at another.
+pub const RENTED_MAILBOX: &str = "clearhouse/rented-mailbox/v1";
+/// Hash under which a keeper stores an envelope of another's mailbox.
+pub const RELAYED: &str = "clearhouse/relayed/v1";
 /// What the chunked content names as its cipher, after C2SP chunked-encryption.
 pub const CHUNK_AEAD: &str = "AEAD_CHACHA20_POLY1305";

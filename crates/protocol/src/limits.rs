@@ -112,6 +112,26 @@ pub const LABEL_MAX: usize = 120;
 pub const MAILBOX_ITEMS_MAX: usize = 500;
 /// Bytes one mailbox holds unopened.
 pub const MAILBOX_BYTES_MAX: u64 = 512 << 20;
+/// Envelopes that one node keeps unfetched for others, in all.
+pub const RELAY_ITEMS_MAX: usize = 20_000;
+/// Bytes of them, at the very most; an operator may offer less.
+pub const RELAY_BYTES_MAX: u64 = 64 << 30;
+/// Of envelopes fetched or expired so many are remembered beyond those waiting; the oldest make way.
+pub const RELAY_ENDED_MAX: usize = 50_000;
+/// A keeper holds an envelope so long, or until it ends by itself.
+pub const RELAY_KEEP_SECS: u64 = 30 * DAY;
+/// What became of it is told so long after that.
+pub const RELAY_TOLD_SECS: u64 = 30 * DAY;
+/// Envelopes that come to their end at one look at the clock.
+pub const RELAY_ENDS_AT_ONCE: usize = 200;
+/// Slots of one answer to a fetch, dummies among them.
+pub const FETCH_SLOTS: usize = 8;
+/// Bytes of a slot that holds an envelope of the smallest class, or nothing.
+pub const SLOT_LEN: usize = 5632;
+/// Length of the encoded envelope of the smallest class; what a dummy claims.
+pub const SMALLEST_ENVELOPE_LEN: usize = 5391;
+/// Failed questions after which the keeper of a message counts as lost and the message goes to the next mailbox.
+pub const KEEPER_LOST_ASKS: u32 = 8;
 /// Messages waiting to leave.
 pub const OUTBOX_MAX: usize = 10_000;
 /// Messages held back because an earlier one of their conversation is missing.

@@ -7,7 +7,7 @@ use prost::Message as _;
 use crate::ids::{Digest, MsgId, Net, NodeId, OrgId};
 use crate::keys::{SigningKey, VerifyKey};
 use crate::labels::media;
-use crate::limits::OPENING_STEP_SECS;
+use crate::limits::{HOUR, OPENING_STEP_SECS};
 use crate::log::tree::{self, Levels};
 use crate::merkle;
 use crate::rows::EventRow;
@@ -178,6 +178,35 @@ pub fn check_not_opened(
     if same { Ok(()) } else { Err(ReceiptFault::Other) }
 }
 
+/// Signs that nobody fetched an envelope from a mailbox kept here before its time was over.
+#[must_use]
+pub fn expired(net: Net, node: NodeId, digest: Digest, now: u64, key: &SigningKey) -> wire::Signed {
+    let statement = wire::Expired {
+        net: net.to_vec(),
+        envelope_digest: digest.to_vec(),
+        node: node.to_vec(),
+        time: now - now % HOUR,
+    };
+    signed::sign(media::EXPIRED, statement.encode_to_vec(), key)
+}
+
+/// Checks an [`expired`] statement of the keeper `node`.
+///
+/// # Errors
+/// [`ReceiptFault`].
+pub fn check_expired(
+    statement: &wire::Signed,
+    net: Net,
+    node: NodeId,
+    digest: Digest,
+    key: &VerifyKey,
+) -> Result<(), ReceiptFault> {
+    let verified: Verified<wire::Expired> = signed::verify(media::EXPIRED, statement, key)?;
+    let said = verified.value();
+    let same = said.net == net.0 && said.node == node.0 && said.envelope_digest == digest.0;
+    if same { Ok(()) } else { Err(ReceiptFault::Other) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,5 +267,20 @@ mod tests {
         assert!(a == b);
         assert_eq!(check_not_opened(&a, region.net, m.node, digest, &key), Ok(()));
         assert!(check_not_opened(&a, region.net, m.node, Digest([5; 32]), &key).is_err());
+    }
+
+    #[test]
+    fn a_keepers_word_that_an_envelope_expired_is_about_that_envelope_and_tells_the_hour_alone() {
+        let region = Region::new(1, 2);
+        let m = &region.members[0];
+        let key = VerifyKey::admit(&m.sign.public()).unwrap();
+        let digest = Digest([4; 32]);
+        let word = expired(region.net, m.node, digest, NOW, &m.sign);
+        assert!(word == expired(region.net, m.node, digest, NOW + 3599, &m.sign), "NOW is a whole hour");
+        assert_eq!(check_expired(&word, region.net, m.node, digest, &key), Ok(()));
+        assert!(check_expired(&word, region.net, m.node, Digest([5; 32]), &key).is_err());
+        assert!(check_expired(&word, region.net, region.members[1].node, digest, &key).is_err());
+        let other = not_opened(region.net, m.node, digest, NOW, &m.sign);
+        assert!(check_expired(&other, region.net, m.node, digest, &key).is_err(), "one word is not the other");
     }
 }

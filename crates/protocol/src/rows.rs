@@ -55,13 +55,15 @@ pub enum Table {
     ConsentHistory = 23,
     /// Coordinators' directory logs: hashes of their entries, newest heads, proofs that came with a file; loaded at start.
     DirectoryLog = 24,
+    /// What this node keeps in the mailboxes of others, and lately kept; small, loaded at start.
+    Relay = 25,
     /// Entries of directory logs, by the hash of their leaf; read one at a time.
     DirectoryEntry = 26,
 }
 
 impl Table {
     /// Every table, in order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Wrap,
         Self::Directory,
         Self::Mailbox,
@@ -85,6 +87,7 @@ impl Table {
         Self::Alarm,
         Self::ConsentHistory,
         Self::DirectoryLog,
+        Self::Relay,
         Self::DirectoryEntry,
     ];
 }

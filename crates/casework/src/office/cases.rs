@@ -62,7 +62,7 @@ impl Cases {
         if out.stored_at > 0 {
             entry.case.apply(&Fact::Stored(Stored {
                 msg_id: msg_id.to_vec(),
-                node: out.peer_node.clone(),
+                node: if out.keeper.is_empty() { out.peer_node.clone() } else { out.keeper.clone() },
                 at: out.stored_at,
                 locked: out.locked,
                 org: out.peer_org.clone(),

@@ -342,7 +342,7 @@ impl Office {
         }
         let rows = self.mail.attempted(msg_id, attempt, now.time, now.rng);
         let mut step = Step { rows, ..Step::default() };
-        let first_stored = matches!(attempt, Attempt::Stored { .. })
+        let first_stored = matches!(attempt, Attempt::Stored { .. } | Attempt::StoredAt { .. })
             && self.mail.outgoing(msg_id).is_some_and(|o| Delivery::of(o) == Delivery::Queued);
         if first_stored || attempt == Attempt::NotOpened {
             let event = if first_stored { AuditEvent::ReceiptReceived } else { AuditEvent::NotOpened };

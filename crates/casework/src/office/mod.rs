@@ -10,7 +10,7 @@
 //! [`publishing`] the coordinators' directory logs,
 //! [`cases`] what is known of cases while content is open, [`witness`] others' logs, [`telling`] and [`hearing`] what nodes
 //! show coordinators of their logs, [`proving`] what the ends of a message show each other, [`alarms`] what coordinators
-//! raise when a word is missing.
+//! raise when a word is missing, [`relay`] the mailboxes kept here for others.
 
 pub mod alarms;
 pub mod cases;
@@ -23,6 +23,7 @@ pub mod people;
 pub mod proving;
 pub mod publishing;
 pub mod records;
+pub mod relay;
 mod sending;
 mod taking;
 pub mod telling;
@@ -36,6 +37,7 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{MailboxId, MsgId, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::mail::Mailroom;
+use clearhouse_protocol::relay::Depot;
 use clearhouse_protocol::rows::{EventRow, Row, Table};
 use rand_core::CryptoRng;
 
@@ -60,7 +62,7 @@ pub struct Me {
     pub org: OrgId,
     /// This node.
     pub node: NodeId,
-    /// Its mailboxes, kept here.
+    /// Its mailboxes: the first kept here, the others by nodes that keep them for it.
     pub mailboxes: Vec<MailboxId>,
     /// Generation of its record.
     pub generation: u32,
@@ -87,6 +89,8 @@ pub enum Effect {
     Deliver,
     /// The directory changed: verifiers need the new one.
     DirectoryChanged,
+    /// Something was left in a mailbox kept for another node, which may be waiting for it.
+    Relayed(MailboxId),
 }
 
 /// What a decision asks for.
@@ -118,6 +122,7 @@ pub struct Office {
     erasing: Erasing,
     alarms: Alarms,
     histories: Histories,
+    depot: Depot,
 }
 
 impl Office {
@@ -143,6 +148,7 @@ impl Office {
             erasing: Erasing::default(),
             alarms: Alarms::default(),
             histories: Histories::default(),
+            depot: Depot::default(),
         }
     }
 
@@ -163,6 +169,7 @@ impl Office {
                 Table::Proving => self.proving.apply(row),
                 Table::Alarm => self.alarms.apply(row),
                 Table::ConsentHistory => self.histories.apply(row),
+                Table::Relay => self.depot.apply(row),
                 Table::Erasing => {
                     if let (Some(case), Some(cases)) = (self.erasing.apply(row), &mut self.cases) {
                         cases.forget(case);

@@ -119,8 +119,9 @@ impl Node {
         let witness =
             (clearhouse_protocol::audit::witness_name(me.net, me.org, me.node), SigningKey::from_seed(&[9; 32]));
         let (mailboxes, clock_of) = (me.mailboxes, Arc::clone(&clock));
-        let teller = Arc::default();
-        let door = FrontDoor { owner: owner.clone(), mailboxes, org: me.org, clock: clock_of, witness, teller };
+        let (teller, keeping) = (Arc::default(), None);
+        let door =
+            FrontDoor { owner: owner.clone(), mailboxes, keeping, org: me.org, clock: clock_of, witness, teller };
         runtime.block_on(serve(member, door, &owner, at))?;
         let pool = Arc::new(Pool::new(identity(member)?, lifted()));
         let opener = Opener { owner: owner.clone(), prekeys, me: (me.org, me.node), clock: Arc::clone(&clock) };

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use clearhouse_node::config::{Config, FILE_MAX, LogLevel, Unattended};
+use clearhouse_node::config::{Config, FILE_MAX, LogLevel, NO_PORT, Unattended};
 use clearhouse_node::setup;
 use serde_json::{Value, json};
 
@@ -117,8 +117,11 @@ fn show(file: &Path) -> Result<Value, Trouble> {
         top("data", path(&config.data)),
         top("key_file", path(&config.key_file)),
         top("device_secret", path(&config.device_secret)),
-        top("listen", json!(config.listen.to_string())),
+        top("listen", json!(config.listen.map_or_else(|| NO_PORT.to_owned(), |listen| listen.to_string()))),
         top("endpoint", json!(config.endpoint)),
+        top("relays", json!(config.relays.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        top("relay", json!(config.keeps.is_some())),
+        top("relay_gib", json!(config.keeps.map(|bytes| bytes >> 30))),
         top("passphrase_file", passphrase),
         top("credential_file", credential),
         top("idle_lock_secs", json!(config.idle_lock_secs)),

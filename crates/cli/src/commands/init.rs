@@ -12,11 +12,11 @@ use clap::Args;
 use clearhouse_casework::htcds::codes::{is_country, is_language};
 use clearhouse_casework::roles::is_label;
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
-use clearhouse_node::config::Config;
+use clearhouse_node::config::{Config, NO_PORT, RELAYS_MAX};
 use clearhouse_node::setup::{self, Made, Plan, files as names};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::entry::{check_name, is_code};
-use clearhouse_protocol::ids::Net;
+use clearhouse_protocol::ids::{Net, NodeId};
 use clearhouse_store::keyfile::{KdfCost, NewSlot, Opens};
 use clearhouse_store::passphrase::{Credential, Passphrase};
 use clearhouse_wire::v1::NetworkKind;
@@ -45,6 +45,10 @@ Examples:
   clearhouse init /var/lib/clearhouse --genesis genesis.record \\
       --name 'Casa Nova' --country MD --role Origin --competence Shelter \\
       --language ron --listen 0.0.0.0:7443 --endpoint node.example.org:7443 \\
+      --admin root --admin-name 'Vera S.'
+  clearhouse init /var/lib/clearhouse --genesis genesis.record \\
+      --name 'Casa Nova' --country MD --role Origin --language ron \\
+      --listen none --relay 7d0c4e5f60718293a4b5c6d7e8f90112 \\
       --admin root --admin-name 'Vera S.'"
 )]
 pub(crate) struct Init {
@@ -71,12 +75,15 @@ pub(crate) struct Init {
     /// A language its people read, three letters; can be repeated
     #[arg(long = "language", value_name = "LLL", required = true)]
     languages: Vec<String>,
-    /// Where to listen
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: SocketAddr,
-    /// How others reach it
+    /// Where to listen, or none behind a router that lets nobody in
+    #[arg(long, value_name = "ADDR:PORT", value_parser = listen)]
+    listen: Listen,
+    /// How others reach it; left out with --listen none
     #[arg(long, value_name = "HOST:PORT")]
-    endpoint: String,
+    endpoint: Option<String>,
+    /// A node that keeps a mailbox for it, by its id; up to two
+    #[arg(long = "relay", value_name = "NODE")]
+    relays: Vec<String>,
     /// Start by itself with this file of 32 random bytes; made if missing
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
@@ -94,6 +101,17 @@ pub(crate) struct Init {
     admin_passphrase_file: Option<PathBuf>,
 }
 
+/// Where a node listens, if it does.
+#[derive(Clone, Copy)]
+struct Listen(Option<SocketAddr>);
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == NO_PORT {
+        return Ok(Listen(None));
+    }
+    text.parse().map(|at| Listen(Some(at))).map_err(|_| "not an address with a port, nor none".to_owned())
+}
+
 /// The first administrator, checked.
 struct Admin {
     login: Login,
@@ -104,6 +122,7 @@ struct Admin {
 impl Init {
     pub(crate) fn run(self, app: &App) -> Result<Exit, Trouble> {
         self.check_words()?;
+        let relays = self.check_way_in()?;
         let genesis = records::genesis(&self.genesis)?;
         let expected = self.network.as_deref().map(network_id).transpose()?;
         let directory = Directory::found(&genesis, expected).map_err(setup::SetupError::Genesis)?;
@@ -129,8 +148,9 @@ impl Init {
                 roles: &roles,
                 competences: &competences,
                 languages: &self.languages,
-                listen: self.listen,
-                endpoint: &self.endpoint,
+                listen: self.listen.0,
+                endpoint: self.endpoint.as_deref().unwrap_or_default(),
+                relays: &relays,
                 config_lines: &config_lines,
             };
             let now = SystemClock.now();
@@ -174,6 +194,24 @@ impl Init {
             return wrong(format!("--admin-name '{name}' is not one to four words of letters, such as 'Vera S.'."));
         }
         Ok(())
+    }
+
+    /// How messages come to it: by its port, or through mailboxes that others keep.
+    fn check_way_in(&self) -> Result<Vec<NodeId>, Trouble> {
+        let wrong = |text: &str| Err(Trouble::new(Code::Arguments, text, "clearhouse init --help"));
+        if self.listen.0.is_some() != self.endpoint.is_some() {
+            return wrong(
+                "--endpoint says how others reach the node: it goes with a port, and not with --listen none.",
+            );
+        }
+        let relays: Option<Vec<NodeId>> = self.relays.iter().map(|id| NodeId::from_hex(id)).collect();
+        let Some(relays) = relays.filter(|relays| relays.len() <= RELAYS_MAX) else {
+            return wrong("--relay is a node's id, 32 hex digits, at most two; ask your coordinator for it.");
+        };
+        if relays.is_empty() && self.listen.0.is_none() {
+            return wrong("--listen none needs a --relay: a node that keeps a mailbox for this one.");
+        }
+        Ok(relays)
     }
 
     /// The pass phrase that opens cases. Left out only where a credential shall open everything.

@@ -47,7 +47,8 @@ impl Serve {
         };
         let up = |up: &Up| {
             let cases = if up.open { "cases are open" } else { "cases are locked: clearhouse unlock" };
-            app.out.say(&format!("The node is up on {}; {cases}. Ctrl-C stops it.", up.listen));
+            let at = up.listen.map_or_else(|| "without a port".to_owned(), |listen| format!("on {listen}"));
+            app.out.say(&format!("The node is up {at}; {cases}. Ctrl-C stops it."));
             up.findings.iter().for_each(|finding| app.out.say(&format!("Found at the start: {finding}")));
         };
         let (stopped_by, stop) = signals(app)?;

@@ -231,8 +231,9 @@ fn make(
         roles: role.roles,
         competences: role.competences,
         languages: &[role.language.to_owned()],
-        listen: port,
+        listen: Some(port),
         endpoint: &port.to_string(),
+        relays: &[],
         config_lines: &format!("credential_file = \"credential\"\n{config}"),
     };
     let slots = [NewSlot::Credential { secret: &credential, opens: Opens::Both }];
@@ -315,12 +316,17 @@ impl Member {
     /// Has the administrator, who is signed in, invite a person; from then on that person acts here.
     pub(super) async fn employ(&mut self, login: &str, label: &str, role: &str) -> Result<(), ControlFailure> {
         let phrase = |login: &str| demo_passphrase(login).as_str().to_owned();
-        let sign_in = |login: &str| Call::SignIn { login: login.to_owned(), passphrase: phrase(login) };
         let invite = Call::UserInvite { login: login.to_owned(), label: label.to_owned(), role: role.to_owned() };
         let invitation = self.ask(invite).await?;
         let code = invitation["code"].as_str().unwrap_or_default().to_owned();
         self.try_ask(None, Call::UserAccept { login: login.to_owned(), code, passphrase: phrase(login) }).await?;
-        self.session = token(&self.try_ask(None, sign_in(login)).await?);
+        self.sign_in(login).await
+    }
+
+    /// Signs somebody in who has an account here; from then on that person acts.
+    pub(super) async fn sign_in(&mut self, login: &str) -> Result<(), ControlFailure> {
+        let passphrase = demo_passphrase(login).as_str().to_owned();
+        self.session = token(&self.try_ask(None, Call::SignIn { login: login.to_owned(), passphrase }).await?);
         Ok(())
     }
 

@@ -76,6 +76,18 @@ pub enum Fault {
     /// Not a host and a port.
     #[error("must be host:port, as other nodes dial it, for example node.example.org:7443")]
     Endpoint,
+    /// Not an address and a port.
+    #[error("must be address:port, for example 0.0.0.0:7443, or \"none\" for an office that lets nobody in")]
+    Listen,
+    /// Not ids of keepers.
+    #[error("must be at most two different node ids, 32 hex digits each, as `clearhouse directory show` prints them")]
+    Relays,
+    /// Nobody could send anything here.
+    #[error("an office that lets nobody in needs a node that keeps a mailbox for it: name one in `relays`")]
+    NoWayIn,
+    /// A key that only makes sense for a node others can reach.
+    #[error("listen = \"none\" lets nobody in: leave this out, or say where to listen")]
+    NoPort,
     /// Two ways to open the keys.
     #[error("passphrase_file and credential_file exclude each other: keep the one that is used")]
     TwoSecrets,

@@ -116,6 +116,23 @@ fn a_wrong_value_is_told_with_key_and_line() {
 }
 
 #[test]
+fn an_office_without_a_port_says_so_and_names_who_keeps_its_mailbox() {
+    let relay = "7d0c4e5f60718293a4b5c6d7e8f90112";
+    let other = "8d0c4e5f60718293a4b5c6d7e8f90112";
+    let config = parse(&format!("{LEAST}listen = 'none'\nrelays = ['{relay}', '{other}']\n")).unwrap();
+    assert_eq!((config.listen, config.endpoint, config.relays.len(), config.keeps), (None, None, 2, None));
+    assert_eq!(with("listen = 'none'").fault, Fault::NoWayIn);
+    let without_port = format!("listen = 'none'\nrelays = ['{relay}']\n");
+    assert_eq!(with(&format!("{without_port}endpoint = 'a.example.org:1'")).fault, Fault::NoPort);
+    assert_eq!(with(&format!("{without_port}relay = true")).fault, Fault::NoPort);
+    for wrong in ["'7d'", &format!("'{relay}', '{relay}'"), &format!("'{relay}', '{other}', '{}'", "9".repeat(32))] {
+        assert_eq!(with(&format!("relays = [{wrong}]")).fault, Fault::Relays, "{wrong}");
+    }
+    assert_eq!(parse(&format!("{LEAST}relay = true\nrelay_gib = 2\n")).unwrap().keeps, Some(2 << 30));
+    assert_eq!(with("relay_gib = 65").fault, Fault::OutOfRange { min: 1, max: 64 });
+}
+
+#[test]
 fn duplicate_keys_and_broken_toml_are_told_with_their_line() {
     for line in ["data = 'again'", "reflection = ", "reflection", "[limits", "'''"] {
         let error = with(line);

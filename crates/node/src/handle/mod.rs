@@ -26,7 +26,7 @@ use clearhouse_casework::office::desk::Stop;
 use clearhouse_casework::refusal::Moment;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::directory::RouteFault;
-use clearhouse_protocol::ids::StaffId;
+use clearhouse_protocol::ids::{NodeId, StaffId};
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::keyfile::{KdfCost, KeyFileError, Opened};
 use clearhouse_store::{Finding, Store};
@@ -104,6 +104,8 @@ pub struct Parts<S> {
     pub counters: Arc<Counters>,
     /// The public address, as others are told it.
     pub endpoint: String,
+    /// Nodes that keep mailboxes for this one.
+    pub relays: Vec<NodeId>,
     /// Languages for the descriptor.
     pub languages: Vec<String>,
 }
@@ -125,6 +127,7 @@ pub struct Handle<S> {
     keep_open: bool,
     counters: Arc<Counters>,
     endpoint: String,
+    relays: Vec<NodeId>,
     languages: Vec<String>,
     sessions: Mutex<BTreeMap<String, Session>>,
     staged: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>>,
@@ -155,6 +158,7 @@ impl<S: Store + 'static> Handle<S> {
             keep_open: parts.keep_open,
             counters: parts.counters,
             endpoint: parts.endpoint,
+            relays: parts.relays,
             languages: parts.languages,
             sessions: Mutex::default(),
             staged: Mutex::default(),

@@ -9,7 +9,7 @@ use clearhouse_casework::office::records::Intake;
 use clearhouse_casework::roles::Actor;
 use clearhouse_protocol::ceremony::{Attested, Presence, describe};
 use clearhouse_protocol::directory::{Directory, RouteFault, pages};
-use clearhouse_protocol::ids::{MailboxId, NodeId, OrgId, hex};
+use clearhouse_protocol::ids::{NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::words::words;
@@ -23,6 +23,7 @@ use super::{Answer, Handle, failure, lock, not_taken};
 use crate::clock::chance;
 use crate::control::ControlFailure;
 use crate::prekeys::{erase_outlived, renew_prekeys};
+use crate::relay::listed;
 use crate::setup::readable;
 use crate::sync::Reach;
 
@@ -187,24 +188,26 @@ impl<S: Store + 'static> Handle<S> {
             Some((prekeys, tls))
         });
         let Ok(Some((prekeys, tls))) = renewed.await else { return };
-        let (endpoint, languages) = (self.endpoint.clone(), self.languages.clone());
+        let (endpoint, relays, languages) = (self.endpoint.clone(), self.relays.clone(), self.languages.clone());
         let decided = self.owner.decide(move |world, now| {
             let me = world.office.me().clone();
             let directory = world.office.directory();
             let current = directory.descriptor(me.node);
+            let mailboxes = listed(&me, &endpoint, &relays, directory);
             let weeks: Vec<u64> = prekeys.iter().map(|(week, _)| *week).collect();
             let fresh = current.is_some_and(|d| {
                 let same = d.prekeys.iter().map(|p| p.week).eq(weeks.iter().copied())
                     && d.tls_pks.iter().any(|pk| *pk == tls)
-                    && d.mailboxes.first().is_some_and(|m| m.endpoint == endpoint);
+                    && d.mailboxes
+                        .iter()
+                        .map(|m| (m.node_id.as_slice(), &m.endpoint))
+                        .eq(mailboxes.iter().map(|(_, keeper, endpoint)| (keeper.as_bytes(), endpoint)));
                 same && d.serial * 3600 + DESCRIPTOR_RENEW_SECS > now.time
             });
-            // Without an accreditation there is nothing to describe yet.
-            if fresh || directory.cert(me.node).is_none() {
+            // Without an accreditation, or while it is not known where a keeper is, there is nothing to describe yet.
+            if fresh || mailboxes.is_empty() || directory.cert(me.node).is_none() {
                 return (Default::default(), true);
             }
-            let mailboxes: Vec<(MailboxId, NodeId, String)> =
-                me.mailboxes.iter().map(|m| (*m, me.node, endpoint.clone())).collect();
             let presence = Presence {
                 node: me.node,
                 tls_pks: &[tls],

@@ -264,11 +264,13 @@ fn letter<S: Store>(world: &World<S>, l: &Letter) -> Value {
         | Fate::Failed
         | Fate::Expired => None,
     };
+    let stored = l.is_out() && matches!(l.fate(), Fate::Stored { .. });
+    let kept = world.office.mail().outgoing(l.id()).filter(|_| stored).and_then(|out| at_keeper(world, out));
     json!({
         "message": l.id().to_string(), "kind": kind_word(l), "out": l.is_out(), "seq": l.seq(),
         "signed": show_time(l.sent_at()),
         "by": l.body().map(|b| b.body().actor_label.clone()), "role": l.body().map(|b| b.body().actor_role.clone()),
-        "fate": if l.is_out() { fate_words(l.fate()) } else if l.read().is_some() { "opened here" } else { "not opened here yet" },
+        "fate": if let Some(at) = kept { at } else if l.is_out() { fate_words(l.fate()).to_owned() } else if l.read().is_some() { "opened here".to_owned() } else { "not opened here yet".to_owned() },
         "refusal": refusal,
         "proved": proved(world, l),
         "stored": light(world, l.stored()), "received": light(world, l.received()), "read": light(world, l.read()),
@@ -375,14 +377,22 @@ pub(super) fn profile<S: Store>(world: &World<S>, case: &Case, training: bool, n
 /// Why a letter did not open is never told to its sender by the other node. Most often it is one of these.
 const NOT_OPENED: &str = "their node could not open it: see that the clocks of both offices are right, run `clearhouse directory refresh`, then send it anew";
 
+/// Where a message waits that lies in a mailbox another node keeps for its recipient.
+fn at_keeper<S: Store>(world: &World<S>, o: &clearhouse_protocol::mail::Outgoing) -> Option<String> {
+    let keeper = NodeId::try_from(o.keeper.as_slice()).ok().filter(|_| Delivery::of(o) == Delivery::Stored)?;
+    let org = OrgId::try_from(o.peer_org.as_slice()).ok()?;
+    let at = world.office.directory().org_of(keeper).map_or_else(|| keeper.to_string(), |org| org_label(world, org));
+    Some(format!("at {at}, waiting for {} to fetch it", org_label(world, org)))
+}
+
 pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
-    let word = |d: Delivery| match d {
-        Delivery::Queued => "waiting to leave",
-        Delivery::Stored => "stored there, not answered yet",
-        Delivery::Settled => "answered",
-        Delivery::NotOpened => "could not be opened there",
-        Delivery::Expired => "expired",
-        Delivery::Recalled => "recalled",
+    let word = |o: &clearhouse_protocol::mail::Outgoing| match Delivery::of(o) {
+        Delivery::Queued => "waiting to leave".to_owned(),
+        Delivery::Stored => at_keeper(world, o).unwrap_or_else(|| "stored there, not answered yet".to_owned()),
+        Delivery::Settled => "answered".to_owned(),
+        Delivery::NotOpened => "could not be opened there".to_owned(),
+        Delivery::Expired => "expired".to_owned(),
+        Delivery::Recalled => "recalled".to_owned(),
     };
     let why = |o: &clearhouse_protocol::mail::Outgoing| {
         if Delivery::of(o) == Delivery::NotOpened { NOT_OPENED } else { fault::sentence(o.fault) }
@@ -398,7 +408,7 @@ pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
             let code = conversation.ok().filter(|_| !o.case.is_empty()).map(|c| case_code(c, training));
             let org = OrgId::try_from(o.peer_org.as_slice()).map(|org| org_label(world, org)).unwrap_or_default();
             json!({
-                "message": id.to_string(), "case": code, "to": org, "type": o.msg_type, "state": word(Delivery::of(o)),
+                "message": id.to_string(), "case": code, "to": org, "type": o.msg_type, "state": word(o),
                 "locked_there": o.locked, "attempts": o.attempts, "next_try": show_time(o.next_try),
                 "expires": show_time(o.expires), "why": why(o),
             })

@@ -5,9 +5,11 @@
 
 mod bundle;
 mod dial;
+mod mailboxes;
 mod sync;
 
 pub use dial::Step;
+pub use mailboxes::Fetching;
 
 use super::status::PeerError;
 use super::stubs::exchange_client::ExchangeClient;
@@ -40,12 +42,14 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address a directory knows of a node: the first mailbox and the keys of its newest descriptor.
+    /// The address a directory knows of a node: where it keeps a mailbox itself, and the keys of its newest descriptor.
+    /// `None` of one that cannot be reached.
     #[must_use]
     pub fn of(directory: &Directory, node: NodeId) -> Option<Self> {
         let descriptor = directory.descriptor(node)?;
         let tls_pks = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
-        Some(Self { node, endpoint: descriptor.mailboxes.first()?.endpoint.clone(), tls_pks })
+        let own = descriptor.mailboxes.iter().find(|m| m.node_id == node.0)?;
+        Some(Self { node, endpoint: own.endpoint.clone(), tls_pks })
     }
 }
 

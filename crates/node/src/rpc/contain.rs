@@ -53,6 +53,12 @@ impl Contain {
     fn time_for(&self, path: &str) -> Duration {
         if path == super::server::DEPOSIT { self.limits.deposit_longest } else { self.limits.call }
     }
+
+    /// The answer to a fetch waits for what comes, and has a pace of its own; this only bounds it whole.
+    fn time_for_answer(&self, path: &str) -> Duration {
+        let fetch = self.limits.fetch_hold.saturating_add(self.limits.deposit_longest);
+        if path == super::mailboxes::FETCH { fetch } else { self.limits.call }
+    }
 }
 
 impl<S> Layer<S> for Contain {
@@ -92,6 +98,7 @@ where
         }
         let line = request.extensions().get::<Caller>().map(|caller| Arc::clone(&caller.line));
         let time = self.rules.time_for(request.uri().path());
+        let limit = self.rules.time_for_answer(request.uri().path());
         let rules = self.rules.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -108,7 +115,6 @@ where
                     Status::from(Refused::TooSlow).into_http()
                 }
             };
-            let limit = rules.limits.call;
             Ok(response.map(|body| Body::new(Timed::new(body, limit, line, rules.counters))))
         })
     }

@@ -4,6 +4,7 @@
 
 pub mod client;
 mod contain;
+pub mod mailboxes;
 pub mod server;
 pub mod status;
 mod sync;

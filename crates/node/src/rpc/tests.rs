@@ -65,7 +65,7 @@ impl Door for Shelf {
         if digest == HANGS {
             std::future::pending::<()>().await;
         }
-        Ok(OutcomeReply { state: MailboxState::Stored.into(), not_opened: None })
+        Ok(OutcomeReply { state: MailboxState::Stored.into(), not_opened: None, expired: None })
     }
 
     async fn records(&self, _from: NodeId, org: Option<OrgId>) -> Result<RecordBundle, Refused> {

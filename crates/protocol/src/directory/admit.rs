@@ -306,6 +306,9 @@ impl Directory {
             return Err(RecordFault::Signer);
         }
         check_descriptor_fields(descriptor)?;
+        if !crate::relay::are_its_own(descriptor, self.net(), node) {
+            return Err(RecordFault::Field);
+        }
         let serial_time = descriptor.serial.checked_mul(HOUR).ok_or(RecordFault::Broken)?;
         if serial_time > now.saturating_add(DESCRIPTOR_AHEAD_SECS) {
             return Err(RecordFault::Broken);

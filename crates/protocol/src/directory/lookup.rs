@@ -169,6 +169,11 @@ impl Directory {
         Some(node)
     }
 
+    /// Every node with its newest descriptor, expired or not.
+    pub fn described(&self) -> impl Iterator<Item = (NodeId, &clearhouse_wire::v1::Descriptor)> {
+        self.descriptors.iter().map(|(node, held)| (*node, held.value()))
+    }
+
     /// The organisation a node belongs to, whatever its standing.
     #[must_use]
     pub fn org_of(&self, node: NodeId) -> Option<OrgId> {

@@ -67,7 +67,8 @@ impl Mailroom {
             | Table::Proving
             | Table::Erasing
             | Table::Alarm
-            | Table::ConsentHistory => {}
+            | Table::ConsentHistory
+            | Table::Relay => {}
         }
     }
 

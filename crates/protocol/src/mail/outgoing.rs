@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{Mailroom, Outgoing, is_unanswered, service_row};
 use crate::envelope::{Sealed, body_digest};
 use crate::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId, PrekeyId, StaffId};
-use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, OUTBOX_MAX};
+use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, KEEPER_LOST_ASKS, OUTBOX_MAX};
 use crate::rows::{Row, Table, Under};
 use rand_core::CryptoRng;
 
@@ -79,6 +79,13 @@ pub enum Attempt {
         /// The recipient's people have locked their node.
         locked: bool,
     },
+    /// A node that keeps a mailbox for the recipient has it on disk and signed for it; the recipient has to fetch it.
+    StoredAt {
+        /// That node.
+        keeper: NodeId,
+    },
+    /// The keeper says that the recipient's node has it on its own disk. The answer travels by itself.
+    Fetched,
     /// Nothing left this machine, or it was refused before it was taken. The code is for people.
     Failed {
         /// A stable number of the failure.
@@ -249,14 +256,16 @@ impl Mailroom {
         row.departing = false;
         let mut rows = Vec::new();
         match attempt {
-            Attempt::Stored { locked } => {
+            Attempt::Stored { .. } | Attempt::StoredAt { .. } => {
                 if Delivery::of(old) == Delivery::Queued {
                     row.stored_at = now;
                     row.attempts = 0;
                     row.next_try = now + backoff(1, rng);
                 }
                 row.state = Delivery::Stored as u32;
-                row.locked = locked;
+                row.locked = attempt == Attempt::Stored { locked: true };
+                row.keeper = if let Attempt::StoredAt { keeper } = attempt { keeper.to_vec() } else { Vec::new() };
+                row.unanswered = 0;
                 row.fault = 0;
                 row.may_have_left = true;
                 // Nobody answers a receipt or a proof: being stored is its end.
@@ -266,12 +275,20 @@ impl Mailroom {
                     rows.extend(self.drop_envelope(old));
                 }
             }
-            Attempt::Failed { fault } => row.fault = fault,
+            Attempt::Failed { fault } => {
+                row.fault = fault;
+                miss_keeper(&mut row, now);
+            }
             Attempt::Unclear { fault } => {
                 row.fault = fault;
                 row.may_have_left = true;
+                miss_keeper(&mut row, now);
             }
-            Attempt::Taken => row.locked = false,
+            Attempt::Taken | Attempt::Fetched => {
+                row.locked = false;
+                row.keeper.clear();
+                row.unanswered = 0;
+            }
             Attempt::NotOpened => {
                 row.state = Delivery::NotOpened as u32;
                 row.settled_at = now;
@@ -279,6 +296,8 @@ impl Mailroom {
             Attempt::Lost => {
                 row.state = Delivery::Queued as u32;
                 row.next_try = now;
+                row.keeper.clear();
+                row.unanswered = 0;
             }
         }
         rows.push(service_row(Table::Outbox, msg_id.as_bytes(), Some(&row)));
@@ -351,6 +370,21 @@ impl Mailroom {
 
 pub(super) fn is_open(outgoing: &Outgoing) -> bool {
     matches!(Delivery::of(outgoing), Delivery::Queued | Delivery::Stored)
+}
+
+/// A message whose keeper does not answer any more goes to the recipient's next mailbox. It may be there twice then;
+/// the recipient takes it once.
+fn miss_keeper(row: &mut Outgoing, now: u64) {
+    if Delivery::of(row) != Delivery::Stored || row.keeper.is_empty() {
+        return;
+    }
+    row.unanswered = row.unanswered.saturating_add(1);
+    if row.unanswered >= KEEPER_LOST_ASKS {
+        row.state = Delivery::Queued as u32;
+        row.next_try = now;
+        row.keeper.clear();
+        row.unanswered = 0;
+    }
 }
 
 fn envelope_row(digest: Digest, bytes: Option<Vec<u8>>) -> Row {

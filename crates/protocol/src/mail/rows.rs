@@ -118,6 +118,12 @@ pub struct Outgoing {
     /// When the other node first proved that what it did with it is in its log, unix seconds; 0 before.
     #[prost(uint64, tag = "19")]
     pub proved_at: u64,
+    /// The node that keeps it for the recipient until that one fetches it; empty when there is none.
+    #[prost(bytes = "vec", tag = "20")]
+    pub keeper: Vec<u8>,
+    /// Questions to that node in a row that brought no answer.
+    #[prost(uint32, tag = "21")]
+    pub unanswered: u32,
     /// The prekey it is sealed to; empty in a row of before.
     #[prost(bytes = "vec", tag = "24")]
     pub prekey: Vec<u8>,

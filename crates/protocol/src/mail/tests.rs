@@ -245,3 +245,37 @@ fn pauses_grow_and_stay_within_their_limit() {
     }
     assert!(pauses[0] <= 2 && pauses.iter().all(|p| *p <= BACKOFF_MAX_SECS) && pauses[19] >= BACKOFF_MAX_SECS / 2);
 }
+
+#[test]
+fn a_message_whose_keeper_is_silent_goes_to_the_next_mailbox_and_one_that_was_fetched_does_not() {
+    use crate::limits::KEEPER_LOST_ASKS;
+    let mut region = Region::new(1, 2);
+    let keeper = NodeId([8; 16]);
+    let id = MsgId([1; 16]);
+    for fetched in [false, true] {
+        let mut room = Mailroom::default();
+        let (_, rows) = letter(&mut region, &room, 1);
+        apply(&mut room, &rows);
+        let mut attempt = |room: &mut Mailroom, attempt| {
+            let rows = room.attempted(id, attempt, NOW, &mut region.rng);
+            apply(room, &rows);
+        };
+        attempt(&mut room, Attempt::StoredAt { keeper });
+        assert_eq!(room.outgoing(id).unwrap().keeper, keeper.to_vec());
+        for _ in 0..KEEPER_LOST_ASKS - 1 {
+            attempt(&mut room, Attempt::Failed { fault: 2 });
+        }
+        attempt(&mut room, Attempt::StoredAt { keeper });
+        assert_eq!(room.outgoing(id).unwrap().unanswered, 0, "one answer and it counts from the beginning");
+        if fetched {
+            attempt(&mut room, Attempt::Fetched);
+            assert!(room.outgoing(id).unwrap().keeper.is_empty());
+        }
+        for _ in 0..KEEPER_LOST_ASKS {
+            assert!(room.due(NOW).is_empty());
+            attempt(&mut room, Attempt::Unclear { fault: 4 });
+        }
+        assert_eq!(room.due(NOW).is_empty(), fetched);
+        assert!(!room.can_recall(id), "it may be there");
+    }
+}

@@ -1177,6 +1177,9 @@ pub struct OutcomeReply {
     /// a signed NotOpened when UNOPENABLE
     #[prost(message, optional, tag = "2")]
     pub not_opened: ::core::option::Option<Signed>,
+    /// a signed Expired when EXPIRED
+    #[prost(message, optional, tag = "3")]
+    pub expired: ::core::option::Option<Signed>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1282,6 +1285,10 @@ pub enum MailboxState {
     Taken = 4,
     /// see not_opened
     Unopenable = 5,
+    /// kept for another node, which has it on its own disk now
+    Fetched = 6,
+    /// kept for another node, which did not fetch it in its time; see expired
+    Expired = 7,
 }
 impl MailboxState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1296,6 +1303,8 @@ impl MailboxState {
             Self::StoredLocked => "STORED_LOCKED",
             Self::Taken => "TAKEN",
             Self::Unopenable => "UNOPENABLE",
+            Self::Fetched => "FETCHED",
+            Self::Expired => "EXPIRED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1307,6 +1316,8 @@ impl MailboxState {
             "STORED_LOCKED" => Some(Self::StoredLocked),
             "TAKEN" => Some(Self::Taken),
             "UNOPENABLE" => Some(Self::Unopenable),
+            "FETCHED" => Some(Self::Fetched),
+            "EXPIRED" => Some(Self::Expired),
             _ => None,
         }
     }
@@ -1722,4 +1733,51 @@ pub struct Withdrawal {
     pub data_classes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint64, tag = "4")]
     pub effective: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct FetchRequest {
+    /// 16 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub mailbox: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct FetchFrame {
+    /// first frame of a slot: 32 bytes; all zero in a dummy
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// first frame of a slot: length of the encoded Envelope
+    #[prost(uint64, tag = "2")]
+    pub total_len: u64,
+    /// up to 5632 bytes of envelope are filled with zeros to 5632; else pieces of at most 64 KiB
+    #[prost(bytes = "vec", tag = "3")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AckRequest {
+    /// 16 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub mailbox: ::prost::alloc::vec::Vec<u8>,
+    /// 1 to 8, 32 bytes each
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub digests: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AckReply {}
+/// A keeper's word that nobody fetched an envelope in its time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Expired {
+    #[prost(bytes = "vec", tag = "1")]
+    pub net: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub envelope_digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub node: ::prost::alloc::vec::Vec<u8>,
+    /// unix seconds, rounded down to the hour
+    #[prost(uint64, tag = "4")]
+    pub time: u64,
 }
