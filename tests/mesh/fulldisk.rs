@@ -68,7 +68,7 @@ fn a_node_on_a_full_disk_lives_starts_and_goes_on_by_itself() {
         for _ in 0..TRIES {
             let _ = std::fs::remove_file(&filler);
             let pid = region.origin.pid().and_then(|p| Pid::from_raw(p.try_into().ok()?)).unwrap();
-            burst(&known, &region.coordinator, &region.origin, &before).await;
+            burst(&known, &region.destination, &region.origin, &before).await;
             kill_process(pid, Signal::STOP).unwrap();
             fill(&filler);
             kill_process(pid, Signal::CONT).unwrap();
@@ -82,17 +82,17 @@ fn a_node_on_a_full_disk_lives_starts_and_goes_on_by_itself() {
         assert!(full["log_signed"].as_u64() < full["events"].as_u64(), "the log met no full disk: {full}");
         assert!(full["free_bytes"].as_u64() < Some(1 << 20), "{full}");
         let refused = Sent::default();
-        burst(&known, &region.coordinator, &region.origin, &refused).await;
+        burst(&known, &region.destination, &region.origin, &refused).await;
         tokio::time::sleep(TICKS).await;
-        holds(&known, &region.coordinator, &region.origin, &before).await.unwrap();
-        holds(&known, &region.coordinator, &region.origin, &refused).await.unwrap();
+        holds(&known, &region.destination, &region.origin, &before).await.unwrap();
+        holds(&known, &region.destination, &region.origin, &refused).await.unwrap();
         // A start on the full disk serves too.
         region.origin.kill();
         region.origin.start().await.unwrap_or_else(|f| panic!("no start on a full disk: {f:?}"));
         tokio::time::sleep(TICKS).await;
-        holds(&known, &region.coordinator, &region.origin, &before).await.unwrap();
+        holds(&known, &region.destination, &region.origin, &before).await.unwrap();
         std::fs::remove_file(&filler).unwrap();
-        again(&known, &region.coordinator, &region.origin, &refused).await;
+        again(&known, &region.destination, &region.origin, &refused).await;
         all_signed(&region).await;
         println!("a full disk: {} before it, {} tried on it, all there, all signed", before.count(), refused.count());
         region.origin.kill();

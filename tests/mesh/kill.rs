@@ -33,13 +33,13 @@ fn a_hundred_kills_under_load_lose_nothing_acknowledged_and_double_nothing() {
                 kill_now(pid);
             };
             let last = Sent::default();
-            tokio::join!(burst(&known, &region.coordinator, &region.origin, &last), killer);
+            tokio::join!(burst(&known, &region.destination, &region.origin, &last), killer);
             region.origin.kill();
             let back = region.origin.start().await.unwrap_or_else(|f| panic!("round {round}: {f:?}"));
             assert!(back < Duration::from_secs(10), "round {round}: {back:?} after {:?}", began.elapsed());
-            let there = holds(&known, &region.coordinator, &region.origin, &last).await;
+            let there = holds(&known, &region.destination, &region.origin, &last).await;
             there.unwrap_or_else(|what| panic!("round {round}: {what}"));
-            again(&known, &region.coordinator, &region.origin, &last).await;
+            again(&known, &region.destination, &region.origin, &last).await;
             sent.absorb(&last);
         }
         region.origin.session = None;

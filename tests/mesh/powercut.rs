@@ -118,7 +118,7 @@ async fn round(
         Ok(())
     };
     tokio::select! {
-        () = async { burst(known, &region.coordinator, &region.origin, &last).await; std::future::pending().await } => {}
+        () = async { burst(known, &region.destination, &region.origin, &last).await; std::future::pending().await } => {}
         done = stopped => done?,
     }
     if how == How::Cut {
@@ -131,9 +131,9 @@ async fn round(
     }
     let back = region.origin.start().await.map_err(|f| format!("{f:?}"))?;
     assert!(back < START_MAX, "serving again after {back:?}");
-    holds(known, &region.coordinator, &region.origin, &last).await?;
+    holds(known, &region.destination, &region.origin, &last).await?;
     let acknowledged = last.acknowledged().len();
-    again(known, &region.coordinator, &region.origin, &last).await;
+    again(known, &region.destination, &region.origin, &last).await;
     sent.absorb(&last);
     Ok(acknowledged)
 }

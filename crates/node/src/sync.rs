@@ -225,7 +225,8 @@ impl<S: Store + 'static> Puller<S> {
             Ok(differs) if news || !differs => Ending::Good,
             Ok(_) => Ending::Barren,
             Err(Broken::Peer(error)) => {
-                tracing::debug!(%node, %error, "not in touch about the directory");
+                // Without its name: who is at work when is nobody's to read in a log.
+                tracing::debug!(%error, "a peer is not in touch about the directory");
                 brought.unreachable += 1;
                 if news { Ending::Good } else { Ending::Away }
             }

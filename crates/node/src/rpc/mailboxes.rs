@@ -271,4 +271,4 @@ impl<K: Keeper> Answering<K> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

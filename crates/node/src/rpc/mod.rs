@@ -1,17 +1,19 @@
-//! Node to node over gRPC: the two services, both ends of each, and the one place that knows gRPC codes.
+//! Node to node over gRPC: the services, both ends of each, and the one place that knows gRPC codes.
 //!
 //! Refuses to decide anything about a message: that is the door's business, see [`server::Door`].
 
 pub mod client;
 mod contain;
 pub mod mailboxes;
+#[cfg(test)]
+mod matrix;
 pub mod server;
 pub mod status;
 mod sync;
 
 pub(crate) use contain::contained;
 
-/// Generated from `exchange.proto` and `sync.proto` of `proto/clearhouse/v1`; messages come from [`clearhouse_wire::v1`].
+/// Generated from the services of `proto/clearhouse/v1`; messages come from [`clearhouse_wire::v1`].
 #[allow(unreachable_pub, dead_code, clippy::all, clippy::pedantic, clippy::restriction, missing_docs)]
 pub(crate) mod stubs {
     include!("gen/clearhouse.v1.rs");

@@ -575,7 +575,7 @@ async fn raw_call(client: &Client, path: &str, body: &[u8]) -> Status {
 }
 
 /// The first message of the answer, as bytes.
-async fn raw_answer(client: &Client, path: &str, body: &[u8]) -> Result<Vec<u8>, Status> {
+pub(super) async fn raw_answer(client: &Client, path: &str, body: &[u8]) -> Result<Vec<u8>, Status> {
     use http_body::Body as _;
     use tonic::codegen::http;
     use tower::ServiceExt;

@@ -5,28 +5,27 @@
 //! to everybody. Refuses a head that is smaller than one already followed, one that too few cosigned, and entries that do
 //! not lead to it. Whether a record is sound is the business of the directory's door, not of the log.
 
-use std::collections::BTreeSet;
+mod kept;
+mod told;
+
 use std::sync::Arc;
 
-use clearhouse_wire::v1::{Coordinator, DirectoryLogReply, Published, Signed};
-use prost::Message as _;
+use clearhouse_wire::v1::{Coordinator, DirectoryLogReply};
+
+pub(crate) use kept::Followed;
+pub use kept::{Entered, Newest};
 
 use super::Directory;
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
-use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_PAGE_ENTRIES_MAX, RECORD_MAX, UNARY_MAX};
+use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_PAGE_ENTRIES_MAX, RECORD_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::log::equivocation::Equivocation;
-use crate::log::note::{KeyKind, Note, NoteFault, NoteKey};
-use crate::log::proof::{Proof, ProofFault};
+use crate::log::note::{KeyKind, NoteFault, NoteKey};
+use crate::log::proof::ProofFault;
 use crate::log::quorum::{List, Listed, Standing, tolerated};
-use crate::log::tree::{Edge, Levels, consistency, inclusion};
 use crate::merkle;
-use crate::pae::sha256;
-
-/// Bytes that an answer leaves for its head and its path.
-const PAGE_BYTES_MAX: usize = UNARY_MAX - (64 << 10);
 
 /// Why what was shown of a directory log is not followed.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,118 +71,6 @@ pub enum Freshness {
     Aged(u64),
     /// Longer ago, or never (0): nobody new is told anything.
     Old(u64),
-}
-
-/// One entry: the hash of its leaf, and of the payload of the record in it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Entered {
-    leaf: Hash,
-    record: Hash,
-}
-
-impl Entered {
-    /// Bytes of one entry as it is kept.
-    pub const LEN: usize = 64;
-
-    /// What an entry says, whatever it says.
-    #[must_use]
-    pub fn of(entry: &[u8]) -> Self {
-        // What is no record publishes nothing; it has its place in the log all the same.
-        let payload = Signed::decode(entry).map(|signed| signed.payload).unwrap_or_default();
-        Self { leaf: merkle::leaf(entry), record: sha256(&payload) }
-    }
-
-    /// The hash of its leaf: by this an entry is kept.
-    #[must_use]
-    pub fn leaf(&self) -> Hash {
-        self.leaf
-    }
-
-    /// As it is kept.
-    #[must_use]
-    pub fn bytes(&self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..32].copy_from_slice(&self.leaf);
-        bytes[32..].copy_from_slice(&self.record);
-        bytes
-    }
-
-    /// As it was kept.
-    #[must_use]
-    pub fn kept(bytes: &[u8; Self::LEN]) -> Self {
-        let (mut leaf, mut record) = ([0; 32], [0; 32]);
-        leaf.copy_from_slice(&bytes[..32]);
-        record.copy_from_slice(&bytes[32..]);
-        Self { leaf, record }
-    }
-}
-
-/// A head with enough cosignatures.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Newest {
-    size: u64,
-    fresh: u64,
-    note: Note,
-}
-
-impl Newest {
-    /// How many entries it covers.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// When an honest coordinator still saw it, unix seconds.
-    #[must_use]
-    pub fn fresh(&self) -> u64 {
-        self.fresh
-    }
-
-    /// The note with its signatures.
-    #[must_use]
-    pub fn note(&self) -> &Note {
-        &self.note
-    }
-
-    /// As it is kept: when, and the note.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
-        [self.fresh.to_be_bytes().as_slice(), self.note.to_string().as_bytes()].concat()
-    }
-
-    /// As it was kept. It was checked when it came; who may cosign can have changed since.
-    #[must_use]
-    pub fn kept(bytes: &[u8]) -> Option<Self> {
-        let (fresh, note) = bytes.split_first_chunk::<8>()?;
-        let note = Note::parse(note).ok()?;
-        let size = Checkpoint::parse(note.text()).ok()?.size;
-        Some(Self { size, fresh: u64::from_be_bytes(*fresh), note })
-    }
-}
-
-/// One log.
-#[derive(Clone, Default)]
-pub(crate) struct Followed {
-    entries: Vec<Entered>,
-    edge: Edge,
-    newest: Option<Newest>,
-    /// How many of the entries count already.
-    counted: usize,
-}
-
-impl Followed {
-    fn size(&self) -> u64 {
-        self.entries.len() as u64
-    }
-
-    fn covered(&self) -> usize {
-        let size = self.newest.as_ref().map_or(0, |head| head.size);
-        usize::try_from(size).unwrap_or(usize::MAX).min(self.entries.len())
-    }
-
-    fn levels(&self) -> Levels {
-        Levels::over(self.entries.iter().map(|entered| entered.leaf).collect())
-    }
 }
 
 /// A page that held. Only [`Directory::check_page`] makes one.
@@ -384,116 +271,9 @@ impl Directory {
         &rest[..count.min(rest.len())]
     }
 
-    /// The head over all entries that are held of a log, unsigned: what its keeper signs next.
-    #[must_use]
-    pub fn head_to_sign(&self, node: NodeId, org: OrgId) -> Checkpoint {
-        let edge = self.logs.get(&node).map_or_else(Edge::default, |followed| followed.edge.clone());
-        Checkpoint { origin: origin(self.net(), org, node), size: edge.size(), root: edge.root() }
-    }
-
-    /// The consistency proof between two sizes of a log, of which all entries are held; empty where there is none.
-    #[must_use]
-    pub fn consistency(&self, node: NodeId, old: u64, new: u64) -> Vec<Hash> {
-        let Some(followed) = self.logs.get(&node).filter(|followed| new <= followed.size()) else { return Vec::new() };
-        let Ok(path) = consistency(&followed.levels(), old, new);
-        path
-    }
-
-    /// The answer to somebody who has the first `first` entries of a log and knows it cosigned at `fresh`, but for the
-    /// entries themselves: how many to send of [`Directory::entered`], given how long each is.
-    #[must_use]
-    pub fn page_of(&self, node: NodeId, first: u64, fresh: u64, entries: Vec<Vec<u8>>) -> DirectoryLogReply {
-        let nothing = DirectoryLogReply::default();
-        let Some(followed) = self.logs.get(&node) else { return nothing };
-        let Some(head) = followed.newest.as_ref().filter(|head| head.size <= followed.size()) else { return nothing };
-        if first > head.size || (first == head.size && fresh >= head.fresh) {
-            return nothing;
-        }
-        let mut bytes = 0;
-        let left = usize::try_from(head.size - first).unwrap_or(usize::MAX).min(LOG_PAGE_ENTRIES_MAX);
-        let entries: Vec<Vec<u8>> = entries
-            .into_iter()
-            .take(left)
-            .take_while(|entry| {
-                bytes += entry.len() + 8;
-                bytes <= PAGE_BYTES_MAX
-            })
-            .collect();
-        let path = self.consistency(node, first + entries.len() as u64, head.size);
-        let path = path.into_iter().map(Vec::from).collect();
-        DirectoryLogReply { head: head.note.to_string().into_bytes(), entries, path }
-    }
-
     /// Whether a record stands in a log that everybody follows. Without logs in the policy nothing has to.
     pub(super) fn is_published(&self, record: &Hash) -> bool {
         !self.has_logs() || self.published.contains(record)
-    }
-
-    /// Records that are held and stand in no log of `node` yet: what its keeper enters next, in reading order.
-    #[must_use]
-    pub fn to_enter(&self, node: NodeId) -> Vec<&Signed> {
-        let entered: BTreeSet<Hash> =
-            self.logs.get(&node).into_iter().flat_map(|f| f.entries.iter().map(|entered| entered.record)).collect();
-        let policies = self.walk.iter();
-        let orgs = self.orgs.values().flat_map(|held| held.records(false));
-        let certs = self.certs.values().flat_map(|held| held.records(false));
-        let revocations = self.revocations.values().map(|entry| entry.record.raw());
-        let all = policies.chain(orgs).chain(certs).chain(revocations);
-        all.filter(|signed| !entered.contains(&sha256(&signed.payload))).collect()
-    }
-
-    /// That these records stand in a log, for somebody who follows none: for each the proof under the newest head of the
-    /// first log that has it as it is here.
-    #[must_use]
-    pub fn prove(&self, records: &[Signed]) -> Vec<Published> {
-        let mut proofs = Vec::new();
-        let mut left: Vec<Vec<u8>> = records.iter().map(Signed::encode_to_vec).collect();
-        for (node, followed) in &self.logs {
-            let (Some(head), covered) = (&followed.newest, followed.covered()) else { continue };
-            if covered as u64 != head.size {
-                continue;
-            }
-            let levels = followed.levels();
-            left.retain(|entry| {
-                let leaf = merkle::leaf(entry);
-                let Some(index) = followed.entries[..covered].iter().position(|entered| entered.leaf == leaf) else {
-                    return true;
-                };
-                let Ok(path) = inclusion(&levels, index as u64, head.size);
-                let proof = Proof { extra: Vec::new(), index: index as u64, path, note: head.note.clone() };
-                let proof = proof.to_string().into_bytes();
-                proofs.push(Published { node: node.to_vec(), entry: entry.clone(), proof });
-                false
-            });
-        }
-        proofs
-    }
-
-    /// Checks that a record stands in a directory log, for somebody who has not followed it so far: returns the hash of
-    /// its payload, by which it counts.
-    ///
-    /// # Errors
-    /// [`LogFault`].
-    pub fn check_published(&self, published: &Published) -> Result<Hash, LogFault> {
-        let node = published.node.as_slice().try_into().map_err(|_| LogFault::Page)?;
-        let log = self.directory_log(node).ok_or(LogFault::NoSuchLog)?;
-        if published.entry.len() > RECORD_MAX {
-            return Err(LogFault::Page);
-        }
-        let shown = Proof::parse(&published.proof)?.check(&published.entry, &log)?;
-        self.witnessed(node, &shown)?;
-        Ok(Entered::of(&published.entry).record)
-    }
-
-    /// Takes what [`Directory::check_published`] returned, or what was kept of it.
-    pub fn publish(&mut self, record: Hash) {
-        Arc::make_mut(&mut self.published).insert(record);
-    }
-
-    /// Whether a record is known to stand in a log, whatever the policy asks for.
-    #[must_use]
-    pub fn knows_published(&self, record: &Hash) -> bool {
-        self.published.contains(record)
     }
 
     /// How old the newest word of f+1 coordinators is, all entries up to it held (protocol section 7.4).

@@ -215,7 +215,7 @@ fn parcel(kind: MessageType, body: &[u8]) -> Parcel<'_> {
 
 #[test]
 fn a_suspended_node_gets_no_new_person_and_still_gets_her_word_and_what_serves_her_on_the_way() {
-    let mut sender = office(0);
+    let mut sender = office(2);
     let queue = |office: &Office, kind| {
         at_now(|now| {
             let mut step = Step::default();

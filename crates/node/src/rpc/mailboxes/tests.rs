@@ -24,7 +24,7 @@ const BOX: MailboxId = MailboxId([2; 16]);
 
 /// A keeper with one tenant, in memory.
 #[derive(Default)]
-struct Stock {
+pub(in crate::rpc) struct Stock {
     waiting: Mutex<BTreeMap<Digest, Vec<u8>>>,
     polls: Arc<Polls>,
     reads: AtomicUsize,

@@ -1,4 +1,7 @@
-use super::super::{Directory, RecordFault, RouteFault};
+use clearhouse_wire::v1::Signed;
+use prost::Message as _;
+
+use super::super::{RecordFault, RouteFault};
 use super::*;
 use crate::ceremony;
 use crate::fixture::{Member, NOW, Region};
