@@ -144,6 +144,7 @@ impl Directory {
             certs: Default::default(),
             descriptors: Default::default(),
             prekeys: Default::default(),
+            listed: Default::default(),
             revocations: Default::default(),
             tls: Default::default(),
             suspended: Default::default(),
@@ -173,12 +174,13 @@ impl Directory {
     /// [`RecordFault::Key`], or [`RecordFault::Signer`] when no descriptor lists it.
     pub fn check_prekey(&self, week: u64, pk: &[u8]) -> Result<Option<Checked>, RecordFault> {
         let hash = sha256(pk);
-        let lists = |e: &&Entry<Descriptor>| e.value().prekeys.iter().any(|p| p.week == week && p.sha256 == hash);
-        let entry = self.descriptors.values().find(lists).ok_or(RecordFault::Signer)?;
+        let all = self.listed.range((hash, NodeId([0; 16]), 0)..=(hash, NodeId([0xff; 16]), u64::MAX));
+        let mut nodes = all.filter(|(_, _, of)| *of == week).map(|(_, node, _)| *node).peekable();
+        nodes.peek().ok_or(RecordFault::Signer)?;
         let prekey = Prekey::admit(pk)?;
-        let node = node_id(&entry.value().node_id)?;
-        let known = self.prekeys.contains_key(&(node, week));
-        Ok((!known).then(|| Checked::Prekey(node, week, Box::new(prekey))))
+        // Anybody can list another's: it is taken for each of them, one after the other.
+        let lacking = nodes.find(|node| !self.prekeys.contains_key(&(*node, week)));
+        Ok(lacking.map(|node| Checked::Prekey(node, week, Box::new(prekey))))
     }
 
     fn check_next_policy(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {

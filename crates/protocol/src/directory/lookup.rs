@@ -145,7 +145,7 @@ impl Directory {
             return Err(RouteFault::NoSuite);
         }
         let week = now / WEEK;
-        let prekey = self.prekeys.get(&(node, week)).ok_or(RouteFault::NoPrekey)?.clone();
+        let prekey = Prekey::clone(self.prekeys.get(&(node, week)).ok_or(RouteFault::NoPrekey)?);
         let mailboxes = descriptor
             .mailboxes
             .iter()

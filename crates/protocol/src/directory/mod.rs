@@ -35,17 +35,23 @@ use crate::log::note::NoteKey;
 use crate::pae::sha256;
 use crate::signed::Verified;
 
-/// One accepted record with what later checks need of it.
-#[derive(Clone)]
+/// One accepted record with what later checks need of it. Shared by every copy of the directory: each decision on records
+/// is made on a copy.
 pub(crate) struct Entry<T> {
-    pub(crate) record: Verified<T>,
+    pub(crate) record: Arc<Verified<T>>,
     pub(crate) hash: [u8; 32],
+}
+
+impl<T> Clone for Entry<T> {
+    fn clone(&self) -> Self {
+        Self { record: Arc::clone(&self.record), hash: self.hash }
+    }
 }
 
 impl<T> Entry<T> {
     fn new(record: Verified<T>) -> Self {
         let hash = sha256(&record.raw().payload);
-        Self { record, hash }
+        Self { record: Arc::new(record), hash }
     }
 
     pub(crate) fn value(&self) -> &T {
@@ -65,7 +71,9 @@ pub struct Directory {
     orgs: BTreeMap<OrgId, Held<OrgRecord>>,
     certs: BTreeMap<NodeId, Held<NodeCert>>,
     descriptors: BTreeMap<NodeId, Entry<Descriptor>>,
-    prekeys: BTreeMap<(NodeId, u64), Prekey>,
+    prekeys: BTreeMap<(NodeId, u64), Arc<Prekey>>,
+    /// Which node lists which prekey, by hash, for which week.
+    listed: BTreeSet<([u8; 32], NodeId, u64)>,
     revocations: BTreeMap<([u8; 16], i32), Entry<Revocation>>,
     tls: BTreeMap<[u8; 32], NodeId>,
     suspended: BTreeSet<NodeId>,
@@ -259,28 +267,36 @@ impl Directory {
                 Rival::Org(id, record) => contest(&mut self.orgs, id, Entry::new(record)),
                 Rival::Cert(id, record) => contest(&mut self.certs, id, Entry::new(record)),
             },
-            Checked::Descriptor(id, record) => {
-                self.tls.retain(|_, node| *node != id);
-                for pk in &record.value().tls_pks {
-                    if let Ok(pk) = <[u8; 32]>::try_from(pk.as_slice()) {
-                        self.tls.insert(pk, id);
-                    }
-                }
-                // Of a week whose prekey changed, the old one opens nothing there any more.
-                let listed = &record.value().prekeys;
-                let lists = |week: u64, key: &Prekey| {
-                    listed.iter().any(|p| p.week == week && p.sha256.starts_with(&key.id().0))
-                };
-                self.prekeys.retain(|(node, week), key| *node != id || lists(*week, key));
-                self.descriptors.insert(id, Entry::new(record));
-            }
+            Checked::Descriptor(id, record) => self.describe(id, Entry::new(record)),
             Checked::Revocation(record) => {
                 if let Ok(subject) = <[u8; 16]>::try_from(record.value().subject.as_slice()) {
                     self.revocations.insert((subject, record.value().subject_kind), Entry::new(record));
                 }
             }
-            Checked::Prekey(node, week, prekey) => drop(self.prekeys.insert((node, week), *prekey)),
+            Checked::Prekey(node, week, prekey) => drop(self.prekeys.insert((node, week), Arc::from(prekey))),
         }
+    }
+
+    /// Takes a node's newest descriptor. Of a week whose prekey changed, the old one opens nothing there any more.
+    fn describe(&mut self, id: NodeId, entry: Entry<Descriptor>) {
+        if let Some(old) = self.descriptors.get(&id) {
+            let old = Arc::clone(&old.record);
+            for pk in tls_keys(old.value()).filter(|pk| self.tls.get(pk) == Some(&id)).collect::<Vec<_>>() {
+                self.tls.remove(&pk);
+            }
+            for (hash, week) in prekey_hashes(old.value()) {
+                self.listed.remove(&(hash, id, week));
+            }
+        }
+        self.tls.extend(tls_keys(entry.value()).map(|pk| (pk, id)));
+        self.listed.extend(prekey_hashes(entry.value()).map(|(hash, week)| (hash, id, week)));
+        let held = self.prekeys.range((id, 0)..=(id, u64::MAX));
+        let lists = |week: u64, key: &Prekey| self.listed.contains(&(sha256(key.as_bytes()), id, week));
+        let ended: Vec<u64> = held.filter(|((_, week), key)| !lists(*week, key)).map(|((_, week), _)| *week).collect();
+        for week in ended {
+            self.prekeys.remove(&(id, week));
+        }
+        self.descriptors.insert(id, entry);
     }
 
     fn follow_policy(&mut self, next: Entry<RootPolicy>) {
@@ -340,6 +356,14 @@ impl Directory {
             }
         }
     }
+}
+
+fn tls_keys(descriptor: &Descriptor) -> impl Iterator<Item = [u8; 32]> {
+    descriptor.tls_pks.iter().filter_map(|pk| pk.as_slice().try_into().ok())
+}
+
+fn prekey_hashes(descriptor: &Descriptor) -> impl Iterator<Item = ([u8; 32], u64)> {
+    descriptor.prekeys.iter().filter_map(|prekey| Some((prekey.sha256.as_slice().try_into().ok()?, prekey.week)))
 }
 
 fn chained(kind: &[u8], subject: &[u8], record: &impl Chained) -> Vec<u8> {

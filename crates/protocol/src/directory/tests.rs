@@ -329,3 +329,35 @@ fn an_entry_that_nobody_confirmed_for_ninety_days_is_stale_and_says_no_more_than
         assert_eq!(said(wrong), Some(RecordFault::Field));
     }
 }
+
+#[test]
+fn who_lists_anothers_prekey_takes_it_from_nobody() {
+    let region = Region::new(1, 2);
+    let (victim, thief) = (&region.members[1], &region.members[0]);
+    let mut descriptor = region.directory.descriptor(thief.node).unwrap().clone();
+    descriptor.serial += 1;
+    descriptor.prekeys = region.directory.descriptor(victim.node).unwrap().prekeys.clone();
+    let signed = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &thief.sign);
+    let (week, pk) = (NOW / crate::limits::WEEK, victim.prekey(NOW).public().unwrap());
+    // Wherever their ids stand in the order, whoever comes first.
+    let mut fresh = Directory::found(&region.genesis, None).unwrap();
+    for record in region.records.iter().chain([&signed]) {
+        let checked = fresh.check(record, NOW).unwrap().unwrap();
+        fresh.insert(checked);
+    }
+    for _ in 0..2 {
+        let checked = fresh.check_prekey(week, pk.as_bytes()).unwrap().unwrap();
+        fresh.insert(checked);
+    }
+    assert!(fresh.check_prekey(week, pk.as_bytes()).unwrap().is_none(), "known for both");
+    assert!(fresh.recipient(victim.org, victim.node, NOW).is_ok());
+    // A week it no longer lists, and a key it no longer has, end with the next descriptor.
+    let mut next = descriptor.clone();
+    next.serial += 1;
+    next.prekeys.retain(|prekey| prekey.week != week);
+    let signed = sign(media::DESCRIPTOR, next.encode_to_vec(), &thief.sign);
+    let checked = fresh.check(&signed, NOW).unwrap().unwrap();
+    fresh.insert(checked);
+    assert!(fresh.recipient(victim.org, victim.node, NOW).is_ok());
+    assert_eq!(fresh.prekey_ids(thief.node).len(), 0);
+}
