@@ -205,14 +205,17 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         &self,
         from: NodeId,
         node: NodeId,
-        first: u64,
-        fresh: u64,
+        asked: wire::DirectoryLogRequest,
     ) -> Result<wire::DirectoryLogReply, Refused> {
         self.still_accredited(from)?;
+        let (first, fresh) = (asked.first, asked.fresh);
         let shown = self.owner.look(move |world| {
             let directory = world.office.directory();
             let newer = |head: &&Newest| first < head.size() || (first == head.size() && fresh < head.fresh());
             directory.newest_head(node).filter(newer)?;
+            if asked.leaves {
+                return Some(directory.page_of_leaves(node, first, fresh));
+            }
             let (mut entries, mut bytes) = (Vec::new(), 0);
             for key in world.office.entry_keys(node, first) {
                 // An entry that cannot be read ends the page: others have it too.

@@ -11,7 +11,7 @@ use crate::ceremony::{self, Application, Attested, Founder, NodeKeys, Presence, 
 use crate::directory::Directory;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, PrekeySecret, SigningKey};
-use crate::limits::WEEK;
+use crate::limits::{LOG_PAGE_ENTRIES_MAX, WEEK};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::tree::{Levels, consistency};
 use crate::pae::sha256;
@@ -146,6 +146,7 @@ impl Region {
             head: note.to_string().into_bytes(),
             entries: entries[first..until].to_vec(),
             path: path.into_iter().map(Vec::from).collect(),
+            leaves: Vec::new(),
         }
     }
 
@@ -156,9 +157,12 @@ impl Region {
             let fresh = self.directory.to_enter(node);
             let entries: Vec<Vec<u8>> = fresh.into_iter().map(prost::Message::encode_to_vec).collect();
             let others: Vec<usize> = (0..3).filter(|n| *n != of).collect();
-            let page = self.log_page(of, &entries, (0, entries.len()), (&others, time));
-            let page = self.directory.check_page(node, &page).expect("a sound page");
-            self.directory.follow(&page);
+            for first in (0..entries.len()).step_by(LOG_PAGE_ENTRIES_MAX) {
+                let until = (first + LOG_PAGE_ENTRIES_MAX).min(entries.len());
+                let page = self.log_page(of, &entries, (first, until), (&others, time));
+                let page = self.directory.check_page(node, &page).expect("a sound page");
+                self.directory.follow(&page);
+            }
         }
     }
 

@@ -99,6 +99,16 @@ impl VerifyKey {
         if sound { Ok(Self(key)) } else { Err(KeyFault::WeakSigningKey) }
     }
 
+    /// A key out of a record that the directory holds: it was admitted when the record was, and is not multiplied by the
+    /// group's order again for each message.
+    ///
+    /// # Errors
+    /// As [`VerifyKey::admit`], but for the order of the point.
+    pub(crate) fn held(public: &[u8]) -> Result<Self, KeyFault> {
+        let bytes: [u8; 32] = public.try_into().map_err(|_| KeyFault::Length)?;
+        ed25519_dalek::VerifyingKey::from_bytes(&bytes).map(Self).map_err(|_| KeyFault::WeakSigningKey)
+    }
+
     /// The public bytes.
     #[must_use]
     pub fn public(&self) -> [u8; 32] {

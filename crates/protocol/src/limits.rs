@@ -96,6 +96,8 @@ pub const FILE_PAGES_MAX: usize = 4096;
 pub const ATTESTED_SECS: u64 = 90 * DAY;
 /// Entries of one page of a directory log.
 pub const LOG_PAGE_ENTRIES_MAX: usize = 512;
+/// Entries of one page of a directory log that names them by the hashes of their leaves.
+pub const LOG_LEAVES_MAX: usize = 8192;
 /// With the newest word of the coordinators older than this, no victim profile leaves.
 pub const DIRECTORY_AGED_SECS: u64 = 48 * HOUR;
 /// With it older than this, nobody is told anything new about a person.

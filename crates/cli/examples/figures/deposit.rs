@@ -17,7 +17,8 @@ use clearhouse_protocol::limits::MAILBOX_ITEMS_MAX;
 use clearhouse_protocol::receipt::{check_storage, storage_batch};
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositReply, DirectoryLogReply, OutcomeReply, OwnLogReply, RecordBundle,
+    AddCheckpointReply, AddCheckpointRequest, DepositReply, DirectoryLogReply, DirectoryLogRequest, OutcomeReply,
+    OwnLogReply, RecordBundle,
 };
 use tokio::runtime::Runtime;
 
@@ -54,7 +55,7 @@ impl Door for NullDoor {
         Err(Refused::NotOffered)
     }
 
-    async fn directory_log(&self, _: NodeId, _: NodeId, _: u64, _: u64) -> Result<DirectoryLogReply, Refused> {
+    async fn directory_log(&self, _: NodeId, _: NodeId, _: DirectoryLogRequest) -> Result<DirectoryLogReply, Refused> {
         Err(Refused::NotOffered)
     }
 

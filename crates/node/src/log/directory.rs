@@ -101,10 +101,14 @@ impl<S: Store + 'static> Follower<S> {
     }
 
     async fn read(&self, log: NodeId, peer: NodeId, client: &Client) -> Result<Read, NotTaken> {
+        let mut in_full = false;
         for _ in 0..PAGES_MAX {
             let directory = self.owner.signals.directory.borrow().clone();
             let (first, fresh) = (directory.followed(log), directory.newest_head(log).map_or(0, |head| head.fresh()));
-            let Ok(page) = client.directory_log(log, first, fresh).await else { return Ok(Read::Not) };
+            // What another log showed already is named, not sent again.
+            let leaves = !std::mem::take(&mut in_full) && directory.shows_more(log);
+            let asked = wire::DirectoryLogRequest { node: log.to_vec(), first, fresh, leaves };
+            let Ok(page) = client.directory_log(asked).await else { return Ok(Read::Not) };
             if page.head.is_empty() {
                 return Ok(Read::Whole);
             }
@@ -114,6 +118,7 @@ impl<S: Store + 'static> Follower<S> {
                 Ok(intake) => {
                     tracing::warn!(%log, refused = intake.refused.len(), "a directory log holds records that do not hold");
                 }
+                Err(LogFault::NotHeld) if leaves => in_full = true,
                 Err(fault) => {
                     match fault {
                         LogFault::Forked(Some(_)) => {
@@ -126,6 +131,7 @@ impl<S: Store + 'static> Follower<S> {
                         | LogFault::Head(_)
                         | LogFault::NotWitnessed
                         | LogFault::Page
+                        | LogFault::NotHeld
                         | LogFault::Proof(_) => {
                             tracing::warn!(%log, %peer, %fault, "what was shown of a directory log is not taken");
                         }

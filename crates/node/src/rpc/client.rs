@@ -154,13 +154,12 @@ impl Client {
         self.call(self.limits.call, async move { stub.own_log(OwnLogRequest { first }).await }).await
     }
 
-    /// Asks for the next entries of a coordinator's directory log from `first` on. Nothing of the answer is verified yet.
+    /// Asks for the next entries of a coordinator's directory log. Nothing of the answer is verified yet.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn directory_log(&self, node: NodeId, first: u64, fresh: u64) -> Result<DirectoryLogReply, PeerError> {
+    pub async fn directory_log(&self, request: DirectoryLogRequest) -> Result<DirectoryLogReply, PeerError> {
         let mut stub = ExchangeClient::new(self.channel.clone()).max_decoding_message_size(UNARY_MAX);
-        let request = DirectoryLogRequest { node: node.to_vec(), first, fresh };
         self.call(self.limits.call, async move { stub.directory_log(request).await }).await
     }
 

@@ -90,8 +90,7 @@ pub trait Door: Send + Sync + 'static {
     /// [`Refused`].
     fn own_log(&self, from: NodeId, first: u64) -> impl Future<Output = Result<OwnLogReply, Refused>> + Send;
 
-    /// The next entries of the directory log of `node` from `first` on, for somebody who knows it cosigned at `fresh`. At
-    /// most [`UNARY_MAX`] bytes encoded. Changes nothing.
+    /// The next entries of the directory log of `node`, as `asked`. At most [`UNARY_MAX`] bytes encoded. Changes nothing.
     ///
     /// # Errors
     /// [`Refused`].
@@ -99,8 +98,7 @@ pub trait Door: Send + Sync + 'static {
         &self,
         from: NodeId,
         node: NodeId,
-        first: u64,
-        fresh: u64,
+        asked: DirectoryLogRequest,
     ) -> impl Future<Output = Result<DirectoryLogReply, Refused>> + Send;
 
     /// This node's directory as it tells of it. Changes nothing. A door without one offers no such call.
@@ -276,7 +274,7 @@ impl<D: Door> Doorman<D> {
     async fn show_directory_log(&self, request: Request<DirectoryLogRequest>) -> Result<DirectoryLogReply, Refused> {
         let from = self.admit(&request, &self.checkpoints)?;
         let asked = request.into_inner();
-        self.door.directory_log(from, NodeId(name(&asked.node)?), asked.first, asked.fresh).await
+        self.door.directory_log(from, NodeId(name(&asked.node)?), asked).await
     }
 
     pub(super) fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {

@@ -10,8 +10,8 @@ use crate::tls::tests::{identity, pins};
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{ENVELOPE_MAX, ERROR_TEXT_MAX, FRAME_MAX};
 use clearhouse_wire::v1::{
-    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, DirectoryLogReply, MailboxState,
-    OutcomeReply, OwnLogReply, RecordBundle, Signed,
+    AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, DirectoryLogReply, DirectoryLogRequest,
+    MailboxState, OutcomeReply, OwnLogReply, RecordBundle, Signed,
 };
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -86,10 +86,10 @@ impl Door for Shelf {
         &self,
         _from: NodeId,
         _node: NodeId,
-        first: u64,
-        _fresh: u64,
+        asked: DirectoryLogRequest,
     ) -> Result<DirectoryLogReply, Refused> {
-        Ok(DirectoryLogReply { entries: vec![vec![0; 1000]; usize::try_from(first).unwrap()], ..Default::default() })
+        let count = usize::try_from(asked.first).unwrap();
+        Ok(DirectoryLogReply { entries: vec![vec![0; 1000]; count], ..Default::default() })
     }
 
     async fn tell_equivocation(&self, _from: NodeId, proof: Vec<u8>) -> Result<(), Refused> {

@@ -149,6 +149,7 @@ impl Directory {
             tls: Default::default(),
             suspended: Default::default(),
             logs: Default::default(),
+            entries: Default::default(),
             published: Default::default(),
         })
     }
@@ -239,7 +240,7 @@ impl Directory {
         // A new root key needs the old one's consent; the public wait for a lost one comes with the mesh.
         let before = held.predecessor(org).ok_or(RecordFault::Broken)?.value();
         if before.org_root_pk != org.org_root_pk {
-            let old = VerifyKey::admit(&before.org_root_pk)?;
+            let old = VerifyKey::held(&before.org_root_pk)?;
             signed::count(media::ORG, signed, &[old])?.first().ok_or(RecordFault::Signer)?;
         }
         Ok(Some(Checked::Org(id, record)))
@@ -268,7 +269,7 @@ impl Directory {
         VerifyKey::admit(&cert.sign_pk)?;
         self.check_note_keys(cert, org, node)?;
         let root = &self.org(org).ok_or(RecordFault::Signer)?.org_root_pk;
-        if signed::count(media::NODECERT, signed, &[VerifyKey::admit(root)?])?.is_empty() {
+        if signed::count(media::NODECERT, signed, &[VerifyKey::held(root)?])?.is_empty() {
             return Err(RecordFault::Signer);
         }
         let Some(held) = self.certs.get(&node) else { return Ok(Some(Checked::Cert(node, claim))) };
@@ -303,7 +304,7 @@ impl Directory {
         self.same_net(&descriptor.net)?;
         let node = node_id(&descriptor.node_id)?;
         no_critical(&descriptor.extensions)?;
-        let signer = VerifyKey::admit(&self.cert(node).ok_or(RecordFault::Signer)?.sign_pk)?;
+        let signer = VerifyKey::held(&self.cert(node).ok_or(RecordFault::Signer)?.sign_pk)?;
         if signed::count(media::DESCRIPTOR, signed, &[signer])?.is_empty() {
             return Err(RecordFault::Signer);
         }
@@ -371,8 +372,7 @@ impl Directory {
                 }
             }
             SubjectKind::Key => {
-                let with_id =
-                    |cert: &&NodeCert| VerifyKey::admit(&cert.sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
+                let with_id = |cert: &&NodeCert| VerifyKey::held(&cert.sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
                 if let Some(cert) = self.certs.values().map(|held| held.shown().value()).find(with_id) {
                     keys.push(cert.sign_pk.clone());
                     keys.extend(org_root(org_id(&cert.org_id)?));
@@ -380,7 +380,7 @@ impl Directory {
             }
             SubjectKind::Unspecified => return Err(RecordFault::Field),
         }
-        keys.iter().map(|k| VerifyKey::admit(k).map_err(RecordFault::from)).collect()
+        keys.iter().map(|k| VerifyKey::held(k).map_err(RecordFault::from)).collect()
     }
 
     fn same_net(&self, net: &[u8]) -> Result<(), RecordFault> {

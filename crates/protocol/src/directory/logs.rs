@@ -18,7 +18,7 @@ pub use kept::{Entered, Newest};
 use super::Directory;
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
-use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_PAGE_ENTRIES_MAX, RECORD_MAX};
+use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX, RECORD_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::log::equivocation::Equivocation;
@@ -45,6 +45,9 @@ pub enum LogFault {
     /// More entries than a page may have, a larger one than a record may be, or none where there should be some.
     #[error("a page of it is not as it has to be")]
     Page,
+    /// Entries named by the hashes of their leaves, one of which no other log has shown: ask for the entries.
+    #[error("a page of it names entries that are not held")]
+    NotHeld,
     /// The entries do not lead to the head; with the proof, where it is one, that the log shows two histories.
     #[error("its entries do not lead to its head")]
     Forked(Option<Box<Equivocation>>),
@@ -177,12 +180,17 @@ impl Directory {
             return Err(LogFault::Smaller);
         }
         let fits = page.entries.len() <= LOG_PAGE_ENTRIES_MAX && page.entries.iter().all(|e| e.len() <= RECORD_MAX);
-        let stands_still = page.entries.is_empty() && held.size() < newest.size;
-        let beyond = !page.entries.is_empty() && held.size() + page.entries.len() as u64 > newest.size;
-        if !fits || stands_still || beyond {
+        let (leaves, odd) = page.leaves.as_chunks::<32>();
+        let one_kind = page.entries.is_empty() || leaves.is_empty();
+        let count = page.entries.len() + leaves.len();
+        let stands_still = count == 0 && held.size() < newest.size;
+        let beyond = count > 0 && held.size() + count as u64 > newest.size;
+        if !fits || !one_kind || !odd.is_empty() || leaves.len() > LOG_LEAVES_MAX || stands_still || beyond {
             return Err(LogFault::Page);
         }
-        let entered: Vec<Entered> = page.entries.iter().map(|entry| Entered::of(entry)).collect();
+        let named = leaves.iter().map(|leaf| Some(Entered { leaf: *leaf, record: *self.entries.get(leaf)? }));
+        let shown_before = named.collect::<Option<Vec<Entered>>>().ok_or(LogFault::NotHeld)?;
+        let entered: Vec<Entered> = page.entries.iter().map(|entry| Entered::of(entry)).chain(shown_before).collect();
         let path: Vec<Hash> = page
             .path
             .iter()
@@ -223,10 +231,12 @@ impl Directory {
             return;
         }
         let known = usize::try_from(followed.size() - first).unwrap_or(usize::MAX);
-        for entered in entered.iter().skip(known) {
+        let fresh = entered.get(known..).unwrap_or_default();
+        for entered in fresh {
             followed.edge.push(entered.leaf);
             followed.entries.push(*entered);
         }
+        Arc::make_mut(&mut self.entries).extend(fresh.iter().map(|entered| (entered.leaf, entered.record)));
         self.count_published(node);
     }
 

@@ -95,7 +95,7 @@ impl Directory {
         if cert.org_id != org.0 {
             return Err(RouteFault::Unknown);
         }
-        let key = VerifyKey::admit(&cert.sign_pk).map_err(|_| RouteFault::Unknown)?;
+        let key = VerifyKey::held(&cert.sign_pk).map_err(|_| RouteFault::Unknown)?;
         let revoked = [org.0, node.0, key.id().0].iter().any(|subject| self.is_revoked(subject, now));
         let within = |from: u64, until: u64| from <= now && now < until;
         let policy = self.policy();

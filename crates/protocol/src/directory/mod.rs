@@ -78,6 +78,8 @@ pub struct Directory {
     tls: BTreeMap<[u8; 32], NodeId>,
     suspended: BTreeSet<NodeId>,
     logs: BTreeMap<NodeId, Arc<logs::Followed>>,
+    /// The record in each entry of any log, by the hash of its leaf: what one log showed need not be shown by the next.
+    entries: Arc<BTreeMap<[u8; 32], [u8; 32]>>,
     /// Hashes of the payloads of all records that are known to stand in a log.
     published: Arc<BTreeSet<[u8; 32]>>,
 }

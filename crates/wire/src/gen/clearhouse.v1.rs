@@ -1258,6 +1258,9 @@ pub struct DirectoryLogRequest {
     /// when the newest head was cosigned that the caller has, unix seconds; 0 when it has none
     #[prost(uint64, tag = "3")]
     pub fresh: u64,
+    /// the caller has the entries from another log: the hashes of their leaves are enough
+    #[prost(bool, tag = "4")]
+    pub leaves: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1271,6 +1274,9 @@ pub struct DirectoryLogReply {
     /// consistency proof from the last of these entries to the head, 32 bytes each
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// instead of entries: the hashes of their leaves, 32 bytes each, at most 8192
+    #[prost(bytes = "vec", tag = "4")]
+    pub leaves: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -12,7 +12,7 @@ use super::kept::Entered;
 use super::{LogFault, origin};
 use crate::directory::Directory;
 use crate::ids::{NodeId, OrgId};
-use crate::limits::{LOG_PAGE_ENTRIES_MAX, RECORD_MAX, UNARY_MAX};
+use crate::limits::{LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX, RECORD_MAX, UNARY_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::proof::Proof;
@@ -61,7 +61,24 @@ impl Directory {
             .collect();
         let path = self.consistency(node, first + entries.len() as u64, head.size);
         let path = path.into_iter().map(Vec::from).collect();
-        DirectoryLogReply { head: head.note.to_string().into_bytes(), entries, path }
+        DirectoryLogReply { head: head.note.to_string().into_bytes(), entries, path, leaves: Vec::new() }
+    }
+
+    /// [`Directory::page_of`] for somebody who has the entries from another log.
+    #[must_use]
+    pub fn page_of_leaves(&self, node: NodeId, first: u64, fresh: u64) -> DirectoryLogReply {
+        let bare = self.page_of(node, first, fresh, Vec::new());
+        let Some(head) = self.newest_head(node).filter(|_| !bare.head.is_empty()) else { return bare };
+        let left = usize::try_from(head.size - first).unwrap_or(usize::MAX).min(LOG_LEAVES_MAX);
+        let leaves: Vec<Hash> = self.entered(node, first, left).iter().map(|entered| entered.leaf).collect();
+        let path = self.consistency(node, first + leaves.len() as u64, head.size);
+        DirectoryLogReply { path: path.into_iter().map(Vec::from).collect(), leaves: leaves.concat(), ..bare }
+    }
+
+    /// Whether another log than this shows entries beyond what is held of this one: those probably are the same.
+    #[must_use]
+    pub fn shows_more(&self, node: NodeId) -> bool {
+        self.entries.len() as u64 > self.followed(node)
     }
 
     /// Records that are held and stand in no log of `node` yet: what its keeper enters next, in reading order.

@@ -248,3 +248,36 @@ fn a_policy_names_logs_of_its_own_coordinators_nodes_or_none() {
     });
     assert_eq!(none, None);
 }
+
+#[test]
+fn what_one_log_showed_is_named_by_the_next_and_what_none_showed_is_asked_for() {
+    let mut region = Region::with_logs(10, 6);
+    let stranger = region.directory.clone();
+    region.publish_all(NOW);
+    let nodes: Vec<NodeId> = region.members[..3].iter().map(|m| m.node).collect();
+    let mut directory = stranger.clone();
+    let slim = region.directory.page_of_leaves(nodes[1], 0, 0);
+    assert!(slim.entries.is_empty() && slim.leaves.len() == 32 * region.directory.followed(nodes[1]) as usize);
+    assert_eq!(directory.check_page(nodes[1], &slim).err(), Some(LogFault::NotHeld));
+    let all = entries(&Region::with_logs(10, 6), nodes[0]);
+    let page = region.log_page(0, &all, (0, all.len()), (&OTHERS, NOW));
+    let page = directory.check_page(nodes[0], &page).unwrap();
+    assert!(!directory.shows_more(nodes[1]));
+    directory.follow(&page);
+    assert!(directory.shows_more(nodes[1]));
+    for node in &nodes[1..] {
+        let slim = region.directory.page_of_leaves(*node, 0, 0);
+        let mut wrong = slim.clone();
+        wrong.leaves.swap(0, 32);
+        assert!(directory.check_page(*node, &wrong).is_err());
+        wrong = DirectoryLogReply { leaves: slim.leaves[..33].to_vec(), ..slim.clone() };
+        assert_eq!(directory.check_page(*node, &wrong).err(), Some(LogFault::Page));
+        wrong = DirectoryLogReply { entries: vec![all[0].clone()], ..slim.clone() };
+        assert_eq!(directory.check_page(*node, &wrong).err(), Some(LogFault::Page));
+        let slim = directory.check_page(*node, &slim).unwrap();
+        directory.follow(&slim);
+        assert_eq!(directory.followed(*node), all.len() as u64);
+    }
+    assert!(!directory.shows_more(nodes[1]));
+    assert!(region.directory.page_of_leaves(nodes[1], all.len() as u64, NOW).head.is_empty(), "nothing newer");
+}
