@@ -8,6 +8,7 @@ use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::ceremony::{Application, NodeKeys, accredit, certify, name_log, next_policy};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::labels::media;
 use clearhouse_protocol::signed::add_signature;
 use clearhouse_wire::v1 as wire;
 use serde_json::Value;
@@ -121,6 +122,46 @@ fn attack_19_an_accreditation_counts_when_it_stands_in_a_log_that_everybody_foll
         region.destination.kill();
         region.destination.start().await.unwrap();
         assert!(state(&region.destination, "Hidden House").await.contains("address and keys"));
+    });
+}
+
+/// How many entries of the log of a member's node another one has followed.
+async fn followed(at: &Member, of: &Member) -> u64 {
+    let listed = at.ask(Call::DirectoryList).await.unwrap_or(Value::Null);
+    let logs = listed["logs"].as_array().cloned().unwrap_or_default();
+    let log = logs.iter().find(|log| log["node"] == of.made.node.to_string());
+    log.and_then(|log| log["entries"].as_u64()).unwrap_or(0)
+}
+
+#[test]
+fn a_directory_log_is_told_on_by_another_coordinator_while_its_keeper_is_away() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut region = found("keep_content_open = true\n");
+        let mut records = region.records.clone();
+        let policy = with_logs(&region);
+        for member in [&mut region.coordinator, &mut region.origin] {
+            member.start().await.unwrap();
+            member.learn(&records).await.unwrap();
+            member.learn(&wire::RecordBundle { records: vec![policy.clone()], ..Default::default() }).await.unwrap();
+        }
+        let all = records.records.iter().filter(|record| record.payload_type != media::DESCRIPTOR).count() as u64;
+        let began = Instant::now();
+        // The policy is an entry too.
+        while followed(&region.origin, &region.coordinator).await <= all {
+            assert!(began.elapsed() < FOLLOWED, "{}", followed(&region.origin, &region.coordinator).await);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        region.coordinator.kill();
+        region.destination.start().await.unwrap();
+        records.records.push(policy);
+        region.destination.learn(&records).await.unwrap();
+        until(&region.destination, "Porto Sicuro", "reachable by record").await;
+        let began = Instant::now();
+        while followed(&region.destination, &region.coordinator).await <= all {
+            assert!(began.elapsed() < FOLLOWED, "{}", followed(&region.destination, &region.coordinator).await);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     });
 }
 

@@ -14,8 +14,14 @@ pub(super) fn directory(v: &Value) -> String {
         vec![text(o, "label"), text(o, "country"), text(o, "roles"), text(o, "org"), state.join(" ")]
     };
     let rows: Vec<_> = items(v, "organisations").iter().map(row).collect();
+    let log = |l: &Value| ["of", "entries", "heard"].map(|f| text(l, f)).to_vec();
+    let logs: Vec<_> = items(v, "logs").iter().map(log).collect();
+    let logs = match logs.len() {
+        0 => String::new(),
+        _ => format!("\n{}", table(&["DIRECTORY LOG OF", "ENTRIES", "HEARD"], &logs)),
+    };
     format!(
-        "{}\n{}",
+        "{}\n{}{logs}",
         pairs(0, &[("network", text(v, "network")), ("kind", text(v, "kind")), ("id", text(v, "net"))]),
         table(&["ORGANISATION", "CC", "ROLES", "ID", "STATE"], &rows)
     )

@@ -39,6 +39,13 @@ fn state(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Result<()
     if directory.is_stale(node, now) { Err(RouteFault::Stale) } else { Ok(()) }
 }
 
+/// How far a coordinator's directory log is known here, and when the others last cosigned it.
+fn log(directory: &Directory, node: NodeId) -> Value {
+    let label = directory.org_of(node).and_then(|org| directory.org(org)).map(|org| org.label.clone());
+    let heard = directory.newest_head(node).map(|head| show_time(head.fresh()));
+    json!({"of": label, "node": node.to_string(), "entries": directory.followed(node), "heard": heard})
+}
+
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn directory_list(&self) -> Answer {
         let now = self.clock.now();
@@ -61,6 +68,7 @@ impl<S: Store + 'static> Handle<S> {
                 "schema": "ch.directory/1", "network": policy.label, "net": directory.net().to_string(),
                 "kind": if policy.kind() == wire::NetworkKind::Training { "training" } else { "live" },
                 "organisations": directory.orgs().map(row).collect::<Vec<_>>(),
+                "logs": directory.directory_logs().map(|(node, _)| log(directory, node)).collect::<Vec<_>>(),
             })
         });
         listed.await.map_err(not_taken)

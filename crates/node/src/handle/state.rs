@@ -237,3 +237,31 @@ fn age_finding(directory: &Directory, now: u64) -> Option<Value> {
 fn finding_of(code: &str, text: String, next: &str, problem: bool) -> Value {
     json!({"code": code, "text": text, "next": next, "problem": problem})
 }
+
+#[cfg(test)]
+mod tests {
+    use clearhouse_protocol::fixture::{NOW, Region};
+    use clearhouse_protocol::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS};
+
+    use super::*;
+
+    #[test]
+    fn an_old_directory_is_a_finding_that_says_what_no_longer_leaves() {
+        let mut region = Region::with_logs(1, 4);
+        assert_eq!(heard(region.directory.freshness(NOW)), "no coordinator heard yet");
+        region.publish_all(NOW);
+        let found = |secs| age_finding(&region.directory, NOW + secs);
+        assert_eq!(found(DIRECTORY_AGED_SECS - 1), None);
+        let aged = found(DIRECTORY_AGED_SECS).unwrap();
+        assert!(aged["code"] == "CH-D0206" && aged["text"].as_str().unwrap().ends_with("No profile leaves."), "{aged}");
+        let old = found(DIRECTORY_OLD_SECS).unwrap();
+        assert!(old["text"].as_str().unwrap().contains("OUT OF DATE") && old["problem"] == true, "{old}");
+    }
+
+    #[test]
+    fn a_live_network_without_directory_logs_is_told_so_and_a_training_one_is_not() {
+        let code = |kind| age_finding(&Region::of_kind(1, 2, kind).directory, NOW).map(|found| found["code"].clone());
+        assert_eq!(code(NetworkKind::Training), None);
+        assert_eq!(code(NetworkKind::Live), Some(json!("CH-D0207")));
+    }
+}
