@@ -94,6 +94,8 @@ pub const FILE_PAGE_LEN: usize = 80 << 10;
 pub const FILE_PAGES_MAX: usize = 4096;
 /// After so long without a person's word that it is so, an entry of the directory is not used for anybody new.
 pub const ATTESTED_SECS: u64 = 90 * DAY;
+/// Longest entry of a directory log: the largest record with as many signatures as are read.
+pub const LOG_ENTRY_MAX: usize = RECORD_MAX + 4096;
 /// Entries of one page of a directory log.
 pub const LOG_PAGE_ENTRIES_MAX: usize = 512;
 /// Entries of one page of a directory log that names them by the hashes of their leaves.

@@ -18,7 +18,7 @@ pub use kept::{Entered, Newest};
 use super::Directory;
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
-use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX, RECORD_MAX};
+use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_ENTRY_MAX, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::log::equivocation::Equivocation;
@@ -179,7 +179,7 @@ impl Directory {
         if held.newest.as_ref().is_some_and(|held| held.size > newest.size) {
             return Err(LogFault::Smaller);
         }
-        let fits = page.entries.len() <= LOG_PAGE_ENTRIES_MAX && page.entries.iter().all(|e| e.len() <= RECORD_MAX);
+        let fits = page.entries.len() <= LOG_PAGE_ENTRIES_MAX && page.entries.iter().all(|e| e.len() <= LOG_ENTRY_MAX);
         let (leaves, odd) = page.leaves.as_chunks::<32>();
         let one_kind = page.entries.is_empty() || leaves.is_empty();
         let count = page.entries.len() + leaves.len();

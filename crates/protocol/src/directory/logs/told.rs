@@ -12,7 +12,7 @@ use super::kept::Entered;
 use super::{LogFault, origin};
 use crate::directory::Directory;
 use crate::ids::{NodeId, OrgId};
-use crate::limits::{LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX, RECORD_MAX, UNARY_MAX};
+use crate::limits::{LOG_ENTRY_MAX, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX, UNARY_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::proof::Proof;
@@ -91,7 +91,9 @@ impl Directory {
         let certs = self.certs.values().flat_map(|held| held.records(false));
         let revocations = self.revocations.values().map(|entry| entry.record.raw());
         let all = policies.chain(orgs).chain(certs).chain(revocations);
-        all.filter(|signed| !entered.contains(&sha256(&signed.payload))).collect()
+        // One that no follower would take would end the log for everybody.
+        let fits = |signed: &&Signed| signed.encoded_len() <= LOG_ENTRY_MAX;
+        all.filter(|signed| !entered.contains(&sha256(&signed.payload))).filter(fits).collect()
     }
 
     /// That these records stand in a log, for somebody who follows none: for each the proof under the newest head of the
@@ -129,7 +131,7 @@ impl Directory {
     pub fn check_published(&self, published: &Published) -> Result<Hash, LogFault> {
         let node = published.node.as_slice().try_into().map_err(|_| LogFault::Page)?;
         let log = self.directory_log(node).ok_or(LogFault::NoSuchLog)?;
-        if published.entry.len() > RECORD_MAX {
+        if published.entry.len() > LOG_ENTRY_MAX {
             return Err(LogFault::Page);
         }
         let shown = Proof::parse(&published.proof)?.check(&published.entry, &log)?;

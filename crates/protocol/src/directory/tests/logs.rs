@@ -159,7 +159,7 @@ fn a_page_that_is_none_is_refused_with_nothing_taken() {
     assert_eq!(refused(&|_| ()), None);
     assert_eq!(refused(&|p| p.entries.clear()), Some(LogFault::Page));
     assert_eq!(refused(&|p| p.entries = vec![vec![0]; LOG_PAGE_ENTRIES_MAX + 1]), Some(LogFault::Page));
-    assert_eq!(refused(&|p| p.entries[0] = vec![0; RECORD_MAX + 1]), Some(LogFault::Page));
+    assert_eq!(refused(&|p| p.entries[0] = vec![0; LOG_ENTRY_MAX + 1]), Some(LogFault::Page));
     assert_eq!(refused(&|p| p.path[0] = vec![0; 31]), Some(LogFault::Page));
     assert!(matches!(refused(&|p| p.entries[0][9] ^= 1), Some(LogFault::Forked(None))));
     assert!(matches!(refused(&|p| p.path[0][0] ^= 1), Some(LogFault::Forked(None))));
@@ -280,4 +280,33 @@ fn what_one_log_showed_is_named_by_the_next_and_what_none_showed_is_asked_for() 
     }
     assert!(!directory.shows_more(nodes[1]));
     assert!(region.directory.page_of_leaves(nodes[1], all.len() as u64, NOW).head.is_empty(), "nothing newer");
+}
+
+#[test]
+fn the_largest_record_fits_a_page_and_a_swollen_one_ends_nobodys_log() {
+    let region = Region::with_logs(11, 5);
+    let (node, m) = (region.members[0].node, &region.members[4]);
+    let held = region.directory.certs.get(&m.node).unwrap().newest();
+    let next = |value: usize| {
+        let mut cert = held.value().clone();
+        cert.version += 1;
+        cert.prev_hash = held.hash.to_vec();
+        let extension = clearhouse_wire::v1::Extension { r#type: 9, critical: false, value: vec![7; value] };
+        cert.extensions.push(extension);
+        crate::signed::sign(crate::labels::media::NODECERT, cert.encode_to_vec(), &m.root)
+    };
+    let spare = crate::limits::RECORD_MAX - next(0).payload.len() - 16;
+    let largest = next(spare);
+    let mut swollen = next(1);
+    swollen.signatures.push(clearhouse_wire::v1::Signature { key_id: vec![], sig: vec![0; 200_000] });
+    for (record, enters) in [(largest, true), (swollen, false)] {
+        let mut directory = region.directory.clone();
+        let Some(checked) = directory.check(&record, NOW).ok().flatten() else { continue };
+        directory.insert(checked);
+        let all: Vec<Vec<u8>> = directory.to_enter(node).into_iter().map(Signed::encode_to_vec).collect();
+        assert_eq!(all.iter().any(|entry| *entry == record.encode_to_vec()), enters);
+        let page = region.log_page(0, &all, (0, all.len()), (&OTHERS, NOW));
+        assert!(directory.check_page(node, &page).is_ok());
+        assert!(record.encode_to_vec().len() > crate::limits::RECORD_MAX, "both are longer than their payload may be");
+    }
 }
