@@ -6,7 +6,7 @@ import wire
 from keys import NotAdmitted, Prekey, VerifyKey, sha256
 
 MEDIA = "application/vnd.clearhouse.{}.v1+pb"
-RECORD_MAX = 64 << 10
+RECORD_MAX = 60 << 10
 DAY = 86400
 KINDS = {"ORGANISATION": 1, "NODE": 2, "KEY": 3}
 

@@ -59,5 +59,16 @@ touched
 printf '\x07' | dd of="$work/touched/tile/0/000" bs=1 seek=100 conv=notrunc 2> /dev/null
 refuses "a changed tile" "$work/touched" 257
 refuses "a log that does not begin with the older" "$work/255" 255 "$work/257"
+# A directory log: its entries are records, each of its own length.
+older=
+for size in 1 256 300; do
+  export_log "$work/d$size" "$size" directory
+  accepts -records "$work/d$size" "$size" $older
+  older=$work/d$size
+done
+refuses "records where commitments should be" "$work/d300" 300
+touched=$work/d300/tile/entries/001.p/44
+printf '\x07' | dd of="$touched" bs=1 seek=100 conv=notrunc 2> /dev/null
+refuses "one changed record" -records "$work/d300" 300
 echo "golog: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -9,6 +9,10 @@ use clearhouse_protocol::ceremony::{Application, NodeKeys, accredit, certify, na
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::labels::media;
+use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::note::Note;
+use clearhouse_protocol::log::tree::Edge;
+use clearhouse_protocol::merkle::leaf;
 use clearhouse_protocol::signed::add_signature;
 use clearhouse_wire::v1 as wire;
 use serde_json::Value;
@@ -162,7 +166,32 @@ fn a_directory_log_is_told_on_by_another_coordinator_while_its_keeper_is_away() 
             assert!(began.elapsed() < FOLLOWED, "{}", followed(&region.destination, &region.coordinator).await);
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        exported(&region, &["Regional coordinator", "no such"]);
     });
+}
+
+/// Somebody who only follows a log can give it to anybody, whole and in the common layout.
+fn exported(region: &Region, named: &[&str; 2]) {
+    let out = region.destination.folder.with_extension("log");
+    let [there, none] = named.map(|name| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clearhouse"));
+        command.args(["directory", "log", name, "--out"]).arg(&out).arg("--node").arg(&region.destination.folder);
+        command.output().unwrap()
+    });
+    assert!(there.status.success(), "{}", String::from_utf8_lossy(&there.stderr));
+    assert!(!none.status.success());
+    let checkpoint = std::fs::read_to_string(out.join("checkpoint")).unwrap();
+    let size: u64 = checkpoint.lines().nth(1).unwrap().parse().unwrap();
+    let mut bundle = std::fs::read(out.join(format!("tile/entries/000.p/{size}"))).unwrap();
+    let mut edge = Edge::default();
+    while !bundle.is_empty() {
+        let len = usize::from(u16::from_be_bytes([bundle[0], bundle[1]]));
+        edge.push(leaf(&bundle[2..2 + len]));
+        bundle.drain(..2 + len);
+    }
+    let note = Note::parse(checkpoint.as_bytes()).unwrap();
+    assert_eq!((edge.size(), edge.root()), (size, Checkpoint::parse(note.text()).unwrap().root));
+    std::fs::remove_dir_all(&out).unwrap();
 }
 
 fn genesis_of(region: &Region) -> wire::Signed {

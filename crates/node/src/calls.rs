@@ -46,6 +46,9 @@ pub enum Call {
     /// One page of everything the directory holds, for a file: the first names no ticket, each next one that of the answer
     /// before. Answers `ch.directory-page/1`.
     DirectoryPage { number: u32, ticket: Option<String> },
+    /// Entries of the directory log of an organisation's node, from `first` on, with the head that covers them. Answers
+    /// `ch.directory-log/1`.
+    DirectoryLog { of: String, first: u64 },
     /// Asks every coordinator's node and some others what is newer there, now. Answers `ch.import/1`.
     DirectoryRefresh,
     /// Tries each step of the way to the nodes of an organisation, or of the first 32 organisations, and says what to fix.

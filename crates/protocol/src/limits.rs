@@ -66,8 +66,8 @@ pub const DEPTH_MAX: usize = 16;
 pub const ELEMENTS_MAX: usize = 4096;
 /// Signatures read of one record.
 pub const SIGNATURES_MAX: usize = 16;
-/// Largest signed record.
-pub const RECORD_MAX: usize = 64 << 10;
+/// Largest signed record: with its signatures it fits an entry of a directory log.
+pub const RECORD_MAX: usize = 60 << 10;
 /// Records in one bundle.
 pub const BUNDLE_MAX: usize = 512;
 /// Buckets into which a directory's descriptors fall, by the first byte of SHA-256 of the node's id.
@@ -96,8 +96,11 @@ pub const FILE_PAGE_LEN: usize = 80 << 10;
 pub const FILE_PAGES_MAX: usize = 4096;
 /// After so long without a person's word that it is so, an entry of the directory is not used for anybody new.
 pub const ATTESTED_SECS: u64 = 90 * DAY;
-/// Longest entry of a directory log: the largest record with as many signatures as are read.
-pub const LOG_ENTRY_MAX: usize = RECORD_MAX + 4096;
+/// A revocation counts at once, and stands in a directory log within this, or it is said that it does not.
+pub const REVOCATION_LOGGED_SECS: u64 = DAY;
+/// Longest entry of a directory log: what C2SP's bundles of entries can hold, and more than the largest record with as many
+/// signatures as are read.
+pub const LOG_ENTRY_MAX: usize = u16::MAX as usize;
 /// Entries of one page of a directory log.
 pub const LOG_PAGE_ENTRIES_MAX: usize = 512;
 /// Entries of one page of a directory log that names them by the hashes of their leaves.

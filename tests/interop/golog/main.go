@@ -1,10 +1,11 @@
 // Checks a log exported by clearhouse with golang.org/x/mod/sumdb, and with nothing of clearhouse's own.
 //
-//	golog FOLDER SIZE [OLDER-FOLDER]
+//	golog [-records] FOLDER SIZE [OLDER-FOLDER]
 //	golog -bundle FOLDER
 //
 // The note must be signed by the key in log.vkey; the tiles must lead from the root to every entry that is asked for;
-// the root must come out of the entries; the tree of OLDER-FOLDER must be its beginning. Ends with 1 and a sentence when
+// the root must come out of the entries; the tree of OLDER-FOLDER must be its beginning. Entries are commitments of 33
+// bytes, or with -records whatever they are. Ends with 1 and a sentence when
 // any of it does not hold. A bundle of evidence: each entry's leaf must be the HMAC of its opening under its salt, and
 // its proof must lead from that leaf to the root of the signed head.
 package main
@@ -194,7 +195,7 @@ func (m *memory) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return all, nil
 }
 
-func check(path string, size int64, older string) error {
+func check(path string, size int64, older string, records bool) error {
 	f := folder(path)
 	tree, err := f.head()
 	if err != nil {
@@ -209,7 +210,7 @@ func check(path string, size int64, older string) error {
 	}
 	var hashes memory
 	for n, entry := range entries {
-		if len(entry) != 33 || entry[0] != 1 {
+		if !records && (len(entry) != 33 || entry[0] != 1) {
 			return fmt.Errorf("entry %d is no commitment", n)
 		}
 		stored, err := tlog.StoredHashes(int64(n), entry, &hashes)
@@ -254,9 +255,13 @@ func main() {
 	if os.Args[1] == "-bundle" {
 		err = bundle(os.Args[2])
 	} else {
-		var size int64
-		if size, err = strconv.ParseInt(os.Args[2], 10, 64); err == nil {
-			err = check(os.Args[1], size, strings.Join(os.Args[3:], ""))
+		args, size := os.Args[1:], int64(0)
+		records := args[0] == "-records"
+		if records {
+			args = args[1:]
+		}
+		if size, err = strconv.ParseInt(args[1], 10, 64); err == nil {
+			err = check(args[0], size, strings.Join(args[2:], ""), records)
 		}
 	}
 	if err != nil {

@@ -3,6 +3,7 @@
 
 pub(crate) mod ceremony;
 mod duty;
+mod log;
 mod pages;
 mod policy;
 pub(crate) mod records;
@@ -75,6 +76,18 @@ Examples:
         all: bool,
         /// The file to make
         #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Write the directory log of a coordinator into a folder, for anybody's tools
+    #[command(after_help = "\
+Examples:
+  clearhouse directory log 'First coordinator' --out first-log
+  clearhouse directory log 'First coordinator' --out first-log --json")]
+    Log {
+        /// The coordinator, by name or id
+        org: String,
+        /// The folder to make
+        #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
     /// Ask every known node for its newest records now
@@ -235,6 +248,7 @@ impl Directory {
                 let of = |field: &str| shown.get(field).cloned().unwrap_or_default();
                 json!({"schema": "ch.words/1", "label": of("label"), "org": of("org"), "words": of("fingerprint")})
             }
+            Act::Log { org, out } => log::export(app, &org, &out).await?,
             Act::Revoke(revoke) => return revoke.run(app),
         };
         app.out.reply(&reply)?;

@@ -187,6 +187,7 @@ impl<S: Store + 'static> Handle<S> {
             Call::DirectoryShow { org } => self.directory_show(org).await,
             Call::DirectoryExport { org } => self.directory_export(org).await,
             Call::DirectoryPage { number, ticket } => self.directory_page(number, ticket),
+            Call::DirectoryLog { of, first } => self.directory_log(of, first).await,
             Call::Netcheck { peer } => self.netcheck(peer).await,
             other => {
                 let actor = self.who(session).await?;
@@ -255,6 +256,7 @@ impl<S: Store + 'static> Handle<S> {
             | Call::DirectoryList
             | Call::DirectoryShow { .. }
             | Call::DirectoryPage { .. }
+            | Call::DirectoryLog { .. }
             | Call::Netcheck { .. }
             | Call::DirectoryExport { .. } => Err(failure("CH-U0001", "this call needs no session")),
         }

@@ -11,7 +11,8 @@ use clearhouse_protocol::ceremony::{Attested, Presence, describe};
 use clearhouse_protocol::directory::{Directory, RouteFault, pages};
 use clearhouse_protocol::ids::{NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, UNARY_MAX};
+use clearhouse_protocol::rows::Table;
 use clearhouse_protocol::words::words;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
@@ -140,6 +141,41 @@ impl<S: Store + 'static> Handle<S> {
         Ok(json!({
             "schema": "ch.directory-page/1", "ticket": ticket, "of": page.of, "page": STANDARD.encode(page.bytes),
         }))
+    }
+
+    /// What anybody may have: entries of a directory log and the head over them.
+    pub(super) async fn directory_log(&self, of: String, first: u64) -> Answer {
+        let shown = self.owner.look(move |world| {
+            let directory = world.office.directory();
+            let org = find_org(directory, &of)?;
+            let (node, key) =
+                directory.directory_logs().find(|(node, _)| directory.org_of(*node) == Some(org)).ok_or(Missing)?;
+            let head = directory.newest_head(node).ok_or(Missing)?;
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            let left = usize::try_from(head.size().saturating_sub(first)).unwrap_or(usize::MAX);
+            for leaf in world.office.entry_keys(node, first).into_iter().take(left) {
+                let Some(entry) = world.ledger.read(Table::DirectoryEntry, &leaf).ok().flatten() else { break };
+                bytes += entry.len();
+                entries.push(STANDARD.encode(&*entry));
+                if bytes > UNARY_MAX / 2 {
+                    break;
+                }
+            }
+            let mut records = directory.bundle(org);
+            records.prekeys.clear();
+            Ok::<Value, Missing>(json!({
+                "schema": "ch.directory-log/1", "log": key.name(), "first": first, "size": head.size(),
+                "entries": entries, "checkpoint": head.note().to_string(), "key": key.to_string(),
+                "genesis": STANDARD.encode(directory.genesis().encode_to_vec()),
+                "records": STANDARD.encode(records.encode_to_vec()),
+            }))
+        });
+        shown.await.map_err(not_taken)?.map_err(|Missing| {
+            failure(
+                "CH-U0105",
+                "No directory log of such an organisation is followed here, or nothing of it is read yet.",
+            )
+        })
     }
 
     pub(super) async fn directory_import(&self, actor: &Actor, bundle: &str) -> Answer {

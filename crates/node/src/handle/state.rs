@@ -4,17 +4,21 @@ use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::logs::Freshness;
+use clearhouse_protocol::ids::OrgId;
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::{Finding, Store, Weight};
-use clearhouse_wire::v1::NetworkKind;
+use clearhouse_wire::v1::{NetworkKind, Revocation, SubjectKind};
 use serde_json::{Value, json};
 
 use super::netcheck::span;
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
 use crate::control::ControlFailure;
+
+/// Findings about revocations that no log shows, at most.
+const UNLOGGED_MAX: usize = 8;
 
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn status(&self) -> Answer {
@@ -91,6 +95,7 @@ impl<S: Store + 'static> Handle<S> {
                 seen.push(finding_of("CH-D0205", text, next, true));
             }
             seen.extend(age_finding(office.directory(), now));
+            seen.extend(unlogged(office.directory(), now));
             for two in office.directory().contested() {
                 let what = match two[0].payload_type.as_str() {
                     media::ROOT => "The network's policy",
@@ -234,6 +239,26 @@ fn age_finding(directory: &Directory, now: u64) -> Option<Value> {
     }
 }
 
+/// Who was put out without everybody seeing it.
+fn unlogged(directory: &Directory, now: u64) -> Vec<Value> {
+    let finding = |revocation: &Revocation| {
+        let whom = match revocation.subject_kind() {
+            SubjectKind::Organisation => {
+                let org = OrgId::try_from(revocation.subject.as_slice()).ok().and_then(|org| directory.org(org));
+                org.map_or_else(|| "an organisation".to_owned(), |org| org.label.clone())
+            }
+            SubjectKind::Node => "a node".to_owned(),
+            SubjectKind::Key | SubjectKind::Unspecified => "a key".to_owned(),
+        };
+        let since = show_time(revocation.effective);
+        let text =
+            format!("The revocation of {whom}, in force since {since}, stands in no coordinator's directory log.");
+        let next = "It counts. If this is here in an hour still, phone a coordinator: everybody has to see it.";
+        finding_of("CH-D0208", text, next, true)
+    };
+    directory.unlogged_revocations(now).take(UNLOGGED_MAX).map(finding).collect()
+}
+
 fn finding_of(code: &str, text: String, next: &str, problem: bool) -> Value {
     json!({"code": code, "text": text, "next": next, "problem": problem})
 }
@@ -256,6 +281,25 @@ mod tests {
         assert!(aged["code"] == "CH-D0206" && aged["text"].as_str().unwrap().ends_with("No profile leaves."), "{aged}");
         let old = found(DIRECTORY_OLD_SECS).unwrap();
         assert!(old["text"].as_str().unwrap().contains("OUT OF DATE") && old["problem"] == true, "{old}");
+    }
+
+    #[test]
+    fn a_revocation_that_no_log_shows_within_a_day_is_a_finding_and_counts_all_the_same() {
+        let mut region = Region::with_logs(1, 5);
+        region.publish_all(NOW);
+        let member = &region.members[4];
+        let keys: Vec<_> = region.coordinators.iter().collect();
+        let kind = SubjectKind::Organisation;
+        let ended = clearhouse_protocol::ceremony::revoke(region.net, kind, member.org.0, "Closed", NOW, &keys);
+        let checked = region.directory.check(&ended, NOW).unwrap().unwrap();
+        region.directory.insert(checked);
+        assert!(region.directory.signing_key(member.org, member.node, NOW).is_err());
+        assert_eq!(unlogged(&region.directory, NOW + DAY).len(), 0);
+        let found = unlogged(&region.directory, NOW + DAY + 1);
+        assert!(found.len() == 1 && found[0]["code"] == "CH-D0208", "{found:?}");
+        assert!(unlogged(&region.directory, NOW + DIRECTORY_AGED_SECS).is_empty(), "the logs are what is out of date");
+        region.directory.publish(clearhouse_protocol::pae::sha256(&ended.payload));
+        assert!(unlogged(&region.directory, NOW + DAY + 1).is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{NOTE_MAX, Note, NoteFault, NoteKey};
 use clearhouse_protocol::log::policy::Policy;
 use clearhouse_protocol::log::tiles::{
-    TILE_HEIGHT, TILE_WIDTH, TileId, Tiles, bundle, bundles_added, grow, hashes_of, read_bundle,
+    TILE_HEIGHT, TILE_WIDTH, TileId, Tiles, bundled, bundles_added, grow, hashes_of, read_bundle,
 };
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::log::{Hash, LEAF_LEN, commitment, leaf_data};
@@ -131,8 +131,8 @@ pub struct Known<'a> {
 pub struct Export {
     files: TileFiles,
     edge: Edge,
-    /// Leaves of the bundle that is not full yet.
-    open: Vec<[u8; LEAF_LEN]>,
+    /// The bundle that is not full yet, and how many entries it has.
+    open: (Vec<u8>, usize),
 }
 
 impl Export {
@@ -145,7 +145,7 @@ impl Export {
         if taken {
             return Err(FolderFault::Broken(dir.display().to_string()));
         }
-        Ok(Self { files: TileFiles::new(dir), edge: Edge::default(), open: Vec::new() })
+        Ok(Self { files: TileFiles::new(dir), edge: Edge::default(), open: (Vec::new(), 0) })
     }
 
     /// How many entries it has.
@@ -159,23 +159,33 @@ impl Export {
     /// # Errors
     /// [`FolderFault::Write`].
     pub fn push(&mut self, commitments: &[Hash]) -> Result<(), FolderFault> {
-        let old = self.edge.size();
         let leaves: Vec<_> = commitments.iter().map(leaf_data).collect();
-        let fresh = hashes_of(&leaves);
+        self.push_entries(&leaves)
+    }
+
+    /// Takes the next entries of a log of anything, each of at most 65,535 bytes.
+    ///
+    /// # Errors
+    /// [`FolderFault::Write`]; [`FolderFault::Entry`] for one that is longer.
+    pub fn push_entries<E: AsRef<[u8]>>(&mut self, entries: &[E]) -> Result<(), FolderFault> {
+        let old = self.edge.size();
+        let fresh: Vec<Hash> = entries.iter().map(|entry| merkle::leaf(entry.as_ref())).collect();
         for (id, hashes) in grow(&self.files, old, &fresh)? {
             self.files.write(id, &hashes)?;
             id.narrower(old).into_iter().for_each(|narrower| self.files.remove(narrower));
         }
         fresh.iter().for_each(|leaf| self.edge.push(*leaf));
-        let mut rest = leaves.as_slice();
+        let mut rest = (old..).zip(entries);
         for id in bundles_added(old, self.edge.size()) {
-            let (now, later) = rest.split_at(rest.len().min(id.width as usize - self.open.len()));
-            rest = later;
-            self.open.extend_from_slice(now);
-            self.files.write_bytes(&id.path(), &bundle(&self.open))?;
+            let (open, count) = &mut self.open;
+            for (index, entry) in rest.by_ref().take((id.width as usize).saturating_sub(*count)) {
+                open.extend(bundled(entry.as_ref()).ok_or(FolderFault::Entry(index))?);
+                *count += 1;
+            }
+            self.files.write_bytes(&id.path(), open)?;
             id.narrower(old).into_iter().for_each(|narrower| self.files.remove(narrower));
             if id.width == TILE_WIDTH {
-                self.open.clear();
+                (*open, *count) = (Vec::new(), 0);
             }
         }
         Ok(())

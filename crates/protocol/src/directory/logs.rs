@@ -11,17 +11,18 @@ mod told;
 
 use std::sync::Arc;
 
-use clearhouse_wire::v1::{Coordinator, DirectoryLogReply};
+use clearhouse_wire::v1::{Coordinator, DirectoryLogReply, Revocation};
 
 pub(crate) use kept::Followed;
 pub use kept::{Entered, Newest};
 
-use super::Directory;
+use super::{Directory, Entry};
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
 use crate::keys::{KeyFault, VerifyKey};
 use crate::limits::{
-    DESCRIPTOR_AHEAD_SECS, DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_ENTRY_MAX, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX,
+    DESCRIPTOR_AHEAD_SECS, DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_ENTRY_MAX, LOG_LEAVES_MAX,
+    LOG_PAGE_ENTRIES_MAX, REVOCATION_LOGGED_SECS,
 };
 use crate::log::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -303,6 +304,15 @@ impl Directory {
     /// Whether a record stands in a log that everybody follows. Without logs in the policy nothing has to.
     pub(super) fn is_published(&self, record: &Hash) -> bool {
         !self.has_logs() || self.published.contains(record)
+    }
+
+    /// Revocations that took effect more than [`REVOCATION_LOGGED_SECS`] ago and stand in no directory log: somebody was put
+    /// out without everybody seeing it. They count all the same. None are named while the logs themselves are out of date.
+    pub fn unlogged_revocations(&self, now: u64) -> impl Iterator<Item = &Revocation> {
+        let fresh = matches!(self.freshness(now), Freshness::Fresh(_));
+        let late = move |r: &Revocation| now.saturating_sub(r.effective) > REVOCATION_LOGGED_SECS;
+        let unseen = self.revocations.values().filter(move |entry| fresh && !self.published.contains(&entry.hash));
+        unseen.map(Entry::value).filter(move |revocation| late(revocation))
     }
 
     /// How old the newest word of f+1 coordinators is, all entries up to it held (protocol section 7.4).

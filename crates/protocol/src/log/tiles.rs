@@ -74,11 +74,11 @@ pub fn bundles_added(since: u64, size: u64) -> impl Iterator<Item = TileId> {
     of_level(0, since, size).map(|tile| TileId { level: None, ..tile })
 }
 
-/// An entry bundle: each leaf behind its length in two bytes.
+/// One entry as it stands in an entry bundle, behind its length in two bytes. `None` for one longer than that can say.
 #[must_use]
-pub fn bundle(leaves: &[[u8; LEAF_LEN]]) -> Vec<u8> {
-    let len = (LEAF_LEN as u16).to_be_bytes();
-    leaves.iter().flat_map(|leaf| len.into_iter().chain(leaf.iter().copied())).collect()
+pub fn bundled(entry: &[u8]) -> Option<Vec<u8>> {
+    let len = u16::try_from(entry.len()).ok()?;
+    Some([&len.to_be_bytes()[..], entry].concat())
 }
 
 /// Reads an entry bundle of leaves of ours. `None` for one cut off, or with a leaf of another length.
@@ -244,7 +244,7 @@ pub(super) mod tests {
     #[test]
     fn a_bundle_reads_back_and_a_damaged_one_does_not() {
         let leaves = [[3u8; LEAF_LEN], [4; LEAF_LEN]];
-        let bytes = bundle(&leaves);
+        let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| bundled(leaf).unwrap()).collect();
         assert_eq!(read_bundle(&bytes).unwrap(), leaves);
         assert_eq!(read_bundle(&[]).unwrap(), Vec::<[u8; LEAF_LEN]>::new());
         for len in 1..bytes.len() {
