@@ -128,6 +128,8 @@ fn an_office_without_a_port_receives_through_its_keeper_and_answers() {
         let mut region = behind_a_router("debug");
         start(&mut region).await;
         assert_eq!((ports(region.origin.pid().unwrap()), ports(region.coordinator.pid().unwrap())), (0, 1));
+        let status = ask(&region.origin, Call::Status).await;
+        assert_eq!(status["mailboxes"], serde_json::json!(["Regional coordinator"]), "{status}");
         region.destination.employ("elena", "Elena R.", "Caseworker").await.unwrap();
         region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
         // The notice goes there, the acknowledgement and the answer come back, and receipts go both ways.
@@ -138,6 +140,9 @@ fn an_office_without_a_port_receives_through_its_keeper_and_answers() {
         region.origin.kill();
         depart(&region, &case).await;
         comes_to_wait(&region.destination, WAITS).await;
+        let status = ask(&region.coordinator, Call::Status).await;
+        assert!(status["kept_for_others"].as_u64() > Some(0), "{status}");
+        assert_eq!(status["mailboxes"], serde_json::json!(["this node"]));
         let shown = ask(&region.destination, Call::CaseShow { case: case.clone() }).await.to_string();
         assert!(shown.contains(WAITS), "{shown}");
         region.origin.start().await.unwrap();

@@ -3,6 +3,7 @@
 
 pub(crate) mod ceremony;
 mod duty;
+mod history;
 mod log;
 mod pages;
 mod policy;
@@ -89,6 +90,15 @@ Examples:
         /// The folder to make
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
+    },
+    /// Tell what coordinators did: accreditations, key changes, revocations, in the order of a directory log
+    #[command(after_help = "\
+Examples:
+  clearhouse directory history
+  clearhouse directory history 'Casa Nova' --json")]
+    History {
+        /// The organisation, by name or id; all when left out
+        org: Option<String>,
     },
     /// Ask every known node for its newest records now
     #[command(after_help = "\
@@ -248,6 +258,7 @@ impl Directory {
                 let of = |field: &str| shown.get(field).cloned().unwrap_or_default();
                 json!({"schema": "ch.words/1", "label": of("label"), "org": of("org"), "words": of("fingerprint")})
             }
+            Act::History { org } => history::history(app, org).await?,
             Act::Log { org, out } => log::export(app, &org, &out).await?,
             Act::Revoke(revoke) => return revoke.run(app),
         };

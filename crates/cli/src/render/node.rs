@@ -42,6 +42,18 @@ pub(super) fn status(v: &Value) -> String {
             count("contested_records", "RECORD SIGNED TWICE", "RECORDS SIGNED TWICE")
         ),
     };
+    let mailboxes = match text(v, "mailboxes") {
+        none if none.is_empty() => none,
+        all => format!("at {all}"),
+    };
+    let kept = match number(v, "kept_for_others") {
+        0 => String::new(),
+        _ => format!(
+            "{}, {} KiB",
+            count("kept_for_others", "message", "messages"),
+            number(v, "kept_for_others_bytes").div_ceil(1024)
+        ),
+    };
     pairs(
         0,
         &[
@@ -49,6 +61,8 @@ pub(super) fn status(v: &Value) -> String {
             ("organisation", text(v, "organisation")),
             ("accredited", text(v, "accreditation")),
             ("reached at", text(v, "endpoint")),
+            ("mailboxes", mailboxes),
+            ("kept for others", kept),
             ("running since", text(v, "running_since")),
             ("cases", cases),
             ("alarms", alarms),

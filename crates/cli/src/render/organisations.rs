@@ -27,6 +27,13 @@ pub(super) fn directory(v: &Value) -> String {
     )
 }
 
+pub(super) fn history(v: &Value) -> String {
+    let row = |e: &Value| ["entry", "label", "what", "new"].map(|f| text(e, f)).to_vec();
+    let rows: Vec<_> = items(v, "entries").iter().map(row).collect();
+    let all = table(&["ENTRY", "ORGANISATION", "WHAT", "NEW IN IT"], &rows);
+    format!("{}\n{all}", pairs(0, &[("directory log of", text(v, "log"))]))
+}
+
 pub(super) fn organisation(v: &Value) -> String {
     let until = v.get("valid_until").and_then(Value::as_u64).map(show_time).unwrap_or_default();
     let mut out = pairs(

@@ -4,7 +4,7 @@ use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::logs::Freshness;
-use clearhouse_protocol::ids::OrgId;
+use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::mail::Delivery;
@@ -56,6 +56,9 @@ impl<S: Store + 'static> Handle<S> {
                 "alarms_heard": office.alarms_open().1,
                 "overdue_cases": office.due_times().overdue(now),
                 "organisations": office.directory().orgs().count(),
+                "mailboxes": mailboxes(office.directory(), me.node),
+                "kept_for_others": office.depot().held().0,
+                "kept_for_others_bytes": office.depot().held().1,
                 "directory": heard(office.directory().freshness(now)),
                 "directory_out_of_date": matches!(office.directory().freshness(now), Freshness::Aged(_) | Freshness::Old(_)),
                 "contested_records": office.directory().contested().count(),
@@ -212,6 +215,17 @@ impl<S: Store + 'static> Handle<S> {
         self.scrub().await?;
         self.doctor().await
     }
+}
+
+/// Where messages for this node are left, as its own entry says: in the order in which senders try.
+fn mailboxes(directory: &Directory, me: NodeId) -> Vec<String> {
+    let at = |keeper: &[u8]| {
+        let keeper = NodeId::try_from(keeper).ok().filter(|node| *node != me)?;
+        let org = directory.org_of(keeper).and_then(|org| directory.org(org));
+        Some(org.map_or_else(|| "somebody unknown here".to_owned(), |org| org.label.clone()))
+    };
+    let all = directory.descriptor(me).into_iter().flat_map(|entry| &entry.mailboxes);
+    all.map(|mailbox| at(&mailbox.node_id).unwrap_or_else(|| "this node".to_owned())).collect()
 }
 
 /// How old the newest word of enough coordinators is, in words.

@@ -23,7 +23,16 @@ pub(super) async fn export(app: &App, of: &str, out: &Path) -> Result<Value, Tro
         let text = format!("{} exists and is not empty. Nothing was written.", out.display());
         return Err(Trouble::new(Code::Exists, text, "clearhouse directory log NAME --out ANOTHER"));
     }
-    let node = Node::find(&app.global)?;
+    let (entries, page) = read(&Node::find(&app.global)?, of).await?;
+    place.fill(|folder| write(folder, &entries, &page))?;
+    Ok(json!({"schema": "ch.directory-log-export/1", "folder": out.display().to_string(), "entries": entries.len()}))
+}
+
+/// All entries of a directory log as the node has followed it, and the last answer, with the head over them.
+///
+/// # Errors
+/// The node's failure.
+pub(super) async fn read(node: &Node, of: &str) -> Result<(Vec<Vec<u8>>, Value), Trouble> {
     let mut entries: Vec<Vec<u8>> = Vec::new();
     let mut page;
     loop {
@@ -34,11 +43,9 @@ pub(super) async fn export(app: &App, of: &str, out: &Path) -> Result<Value, Tro
         page = fresh;
         // Each page has its own head: when one comes meanwhile, the entries are read to the end of that.
         if ended || entries.len() as u64 >= page.get("size").and_then(Value::as_u64).unwrap_or(0) {
-            break;
+            return Ok((entries, page));
         }
     }
-    place.fill(|folder| write(folder, &entries, &page))?;
-    Ok(json!({"schema": "ch.directory-log-export/1", "folder": out.display().to_string(), "entries": entries.len()}))
 }
 
 fn write(folder: &Path, entries: &[Vec<u8>], page: &Value) -> Result<(), Trouble> {

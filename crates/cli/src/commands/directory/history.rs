@@ -1,0 +1,116 @@
+//! What coordinators did, in the order in which a directory log has it: who was accredited, which keys changed, who was put
+//! out. Read from the log as this node followed it; nothing is asked of anybody else.
+
+use std::collections::BTreeMap;
+
+use clearhouse_casework::forms::show_time;
+use clearhouse_node::calls::Call;
+use clearhouse_protocol::ids::hex;
+use clearhouse_protocol::labels::media;
+use clearhouse_wire::v1::{NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::log;
+use crate::ask::Node;
+use crate::cli::App;
+use crate::trouble::{Code, Trouble};
+
+/// The history of one organisation, or of all.
+///
+/// # Errors
+/// The node's failure; that no log is followed, or no such organisation is known.
+pub(super) async fn history(app: &App, org: Option<String>) -> Result<Value, Trouble> {
+    let node = Node::find(&app.global)?;
+    let listed = node.ask(Call::DirectoryList).await?;
+    let mut logs: Vec<&Value> = listed.get("logs").and_then(Value::as_array).into_iter().flatten().collect();
+    logs.sort_by_key(|log| log.get("entries").and_then(Value::as_u64).unwrap_or(0));
+    let of = logs.last().and_then(|log| log.get("of")).and_then(Value::as_str).ok_or_else(|| {
+        let text = "This node follows no directory log: the policy names none, or none was reached yet.";
+        Trouble::new(Code::NoFile, text, "clearhouse directory list")
+    })?;
+    let about = match org {
+        None => None,
+        Some(org) => {
+            let shown = node.ask(Call::DirectoryShow { org }).await?;
+            Some(shown.get("org").and_then(Value::as_str).unwrap_or_default().to_owned())
+        }
+    };
+    let (entries, _) = log::read(&node, of).await?;
+    let mut said = Said::default();
+    let told = (0u64..).zip(&entries).filter_map(|(index, entry)| said.read(index, entry));
+    let told: Vec<Value> = told.filter(|one| about.as_ref().is_none_or(|org| one["org"] == json!(org))).collect();
+    Ok(json!({"schema": "ch.directory-history/1", "log": of, "entries": told}))
+}
+
+/// What was said before, to tell what is new in a record.
+#[derive(Default)]
+struct Said {
+    orgs: BTreeMap<Vec<u8>, OrgRecord>,
+    certs: BTreeMap<Vec<u8>, NodeCert>,
+}
+
+impl Said {
+    fn read(&mut self, index: u64, entry: &[u8]) -> Option<Value> {
+        let signed = Signed::decode(entry).ok()?;
+        let (org, label, what, new) = match signed.payload_type.as_str() {
+            media::ROOT => {
+                let policy: RootPolicy = payload(&signed)?;
+                (String::new(), policy.label, format!("policy {}", policy.version), String::new())
+            }
+            media::ORG => self.accreditation(payload(&signed)?),
+            media::NODECERT => self.certificate(payload(&signed)?),
+            media::REVOCATION => self.revocation(&payload(&signed)?),
+            _ => return None,
+        };
+        let signatures = signed.signatures.len();
+        Some(json!({"entry": index, "org": org, "label": label, "what": what, "new": new, "signatures": signatures}))
+    }
+
+    fn accreditation(&mut self, org: OrgRecord) -> (String, String, String, String) {
+        let before = self.orgs.get(&org.org_id);
+        let mut new = vec![format!("{} until {}", org.roles.join(" "), show_time(org.valid_until))];
+        if before.is_some_and(|before| before.org_root_pk != org.org_root_pk) {
+            new.push("NEW ROOT KEY".to_owned());
+        }
+        if let Some(before) = before.filter(|before| before.label != org.label) {
+            new.push(format!("was {}", before.label));
+        }
+        let told =
+            (hex(&org.org_id), org.label.clone(), format!("accredited, version {}", org.version), new.join(", "));
+        self.orgs.insert(org.org_id.clone(), org);
+        told
+    }
+
+    fn certificate(&mut self, cert: NodeCert) -> (String, String, String, String) {
+        let before = self.certs.get(&cert.node_id);
+        let mut new = vec![format!("node {}", hex(&cert.node_id))];
+        if before.is_some_and(|before| before.sign_pk != cert.sign_pk) {
+            new.push("NEW SIGNING KEY".to_owned());
+        }
+        if before.is_some_and(|before| before.log_vkey != cert.log_vkey) {
+            new.push("NEW LOG".to_owned());
+        }
+        let what = format!("certified a node, version {}", cert.version);
+        let told = (hex(&cert.org_id), self.label(&cert.org_id), what, new.join(", "));
+        self.certs.insert(cert.node_id.clone(), cert);
+        told
+    }
+
+    fn revocation(&self, ended: &Revocation) -> (String, String, String, String) {
+        let of_node = self.certs.get(&ended.subject).map(|cert| cert.org_id.clone());
+        let org = of_node.unwrap_or_else(|| ended.subject.clone());
+        let what = format!("REVOKED: {}", ended.reason);
+        let new = format!("{} since {}", hex(&ended.subject), show_time(ended.effective));
+        (hex(&org), self.label(&org), what, new)
+    }
+
+    fn label(&self, org: &[u8]) -> String {
+        self.orgs.get(org).map(|org| org.label.clone()).unwrap_or_default()
+    }
+}
+
+/// The node verified it before it followed the log.
+fn payload<T: Message + Default>(signed: &Signed) -> Option<T> {
+    T::decode(signed.payload.as_slice()).ok()
+}
