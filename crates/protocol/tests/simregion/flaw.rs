@@ -1,0 +1,33 @@
+//! Bugs planted on purpose. A simulation that does not find them finds nothing.
+
+/// One planted bug: what a tired hand could write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flaw {
+    /// A record counts when it is signed; no log has to show it.
+    TakesUnproved,
+    /// Entries of a log count, whoever cosigned the head.
+    TakesAnyPage,
+    /// A coordinator cosigns whatever another shows.
+    CosignsAnything,
+    /// A keeper takes every line that a witness sends, not the witness's own alone.
+    GathersEveryLine,
+    /// Two coordinators are enough to accredit and to revoke.
+    TwoAreEnough,
+    /// Who wakes up goes back to the directory with which it once began.
+    WakesWithOldImage,
+    /// Who wakes up asks other nodes and follows no log.
+    SkipsLogs,
+}
+
+impl Flaw {
+    /// Every planted bug.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::TakesUnproved,
+        Self::TakesAnyPage,
+        Self::CosignsAnything,
+        Self::GathersEveryLine,
+        Self::TwoAreEnough,
+        Self::WakesWithOldImage,
+        Self::SkipsLogs,
+    ];
+}
