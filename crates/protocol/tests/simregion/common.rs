@@ -10,10 +10,12 @@ use clearhouse_protocol::directory::logs::Entered;
 use clearhouse_protocol::fixture::{Member, NOW, Region};
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::merkle;
+use clearhouse_wire::v1::Signed;
 use prost::Message;
 
 use crate::dice::Dice;
 use crate::flaw::Flaw;
+use crate::forgery::Forgery;
 
 /// Seconds from one round to the next: a live network's.
 pub(crate) const ROUND_SECS: u64 = 60;
@@ -63,7 +65,13 @@ pub(crate) struct Common {
     /// Bytes of the calls that each made, and that each answered.
     pub(crate) asked: Vec<u64>,
     pub(crate) answered: Vec<u64>,
+    /// The same by what was asked.
+    pub(crate) by_call: BTreeMap<&'static str, u64>,
     pub(crate) tally: Tally,
+    /// What liars have, once there are any.
+    pub(crate) forgery: Option<Forgery>,
+    /// Genuine records that others have taken the place of.
+    pub(crate) old: Vec<Signed>,
     /// What records were refused for, and how often.
     pub(crate) refused: BTreeMap<String, u64>,
 }
@@ -88,6 +96,9 @@ impl Common {
             asked: vec![0; count],
             answered: vec![0; count],
             tally: Tally::default(),
+            forgery: None,
+            old: Vec::new(),
+            by_call: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
     }
@@ -102,8 +113,9 @@ impl Common {
     }
 
     /// Counts a call.
-    pub(crate) fn call(&mut self, asker: usize, answerer: usize, request: &impl Message, reply: &impl Message) {
+    pub(crate) fn call<R: Message>(&mut self, asker: usize, answerer: usize, request: &R, reply: &impl Message) {
         let bytes = (request.encoded_len() + reply.encoded_len() + FRAMING) as u64;
+        *self.by_call.entry(std::any::type_name::<R>()).or_default() += bytes;
         self.asked[asker] += bytes;
         self.answered[answerer] += bytes;
     }

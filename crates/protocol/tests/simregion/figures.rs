@@ -18,6 +18,8 @@ pub(crate) struct Traffic {
 pub(crate) struct Figures {
     pub(crate) idle: Traffic,
     pub(crate) churn: Traffic,
+    /// By node and round, by what was asked: idle, then under churn.
+    pub(crate) by_call: Vec<BTreeMap<&'static str, u64>>,
     pub(crate) node_rounds: u64,
     pub(crate) all_awake: bool,
     /// By what happened, the rounds after which each acted that was awake all the time.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::pae::sha256;
 
 use crate::plan::What;
 use crate::world::World;
@@ -13,7 +14,8 @@ impl World {
     pub(crate) fn judge(&mut self) -> Result<(), String> {
         self.see_events()?;
         let honest = self.honest();
-        let watched: BTreeSet<usize> = self.events.iter().map(|event| event.place).collect();
+        let targets = self.common.forgery.iter().map(|forgery| forgery.target);
+        let watched: BTreeSet<usize> = self.events.iter().map(|event| event.place).chain(targets).collect();
         for place in &honest {
             let directory = &self.replicas[*place].directory;
             for subject in &watched {
@@ -48,6 +50,19 @@ impl World {
         }
         if said.len() == 1 {
             return Ok(());
+        }
+        if std::env::var("DBG").is_ok() {
+            let one = honest[0];
+            for place in &honest {
+                let (a, b) = (&self.replicas[one].directory, &self.replicas[*place].directory);
+                for subject in 0..self.replicas.len() {
+                    let node = self.common.member(subject).node;
+                    let (x, y) = (a.descriptor(node), b.descriptor(node));
+                    if x != y {
+                        eprintln!("{one} {place} differ about {subject}: {:?} {:?} revoked {} certs {:?} {:?}", x.map(|d| d.serial), y.map(|d| d.serial), self.truth.revoked[subject], a.cert(node).map(|c| c.version), b.cert(node).map(|c| c.version));
+                    }
+                }
+            }
         }
         let views: Vec<usize> = said.into_values().collect();
         Err(format!("honest replicas have {} views of the directory at the end: {views:?}", views.len()))
@@ -125,8 +140,19 @@ impl World {
     }
 
     /// Whom liars made up is not there; whom others were made to accredit in secret is nobody until everybody is shown.
-    fn fakes_are_nobody(&self, _directory: &Directory) -> Result<(), String> {
-        let _: Option<(OrgId, NodeId)> = None;
+    fn fakes_are_nobody(&self, directory: &Directory) -> Result<(), String> {
+        let Some(forgery) = &self.common.forgery else { return Ok(()) };
+        let (fake, _) = &forgery.fake;
+        if directory.org(fake.org).is_some() || directory.cert(fake.node).is_some() {
+            return Err("holds an organisation that two liars made up".to_owned());
+        }
+        let (secret, records) = &forgery.stealth;
+        let shown = |record: &clearhouse_wire::v1::Signed| self.common.public.contains(&sha256(&record.payload));
+        if directory.accredited(secret.org).is_some() && !shown(&records[0])
+            || directory.signing_key(secret.org, secret.node, self.common.now).is_ok() && !shown(&records[1])
+        {
+            return Err("acts on an accreditation that nobody else was shown".to_owned());
+        }
         Ok(())
     }
 

@@ -45,7 +45,7 @@ impl Line<'_> {
     pub(crate) fn descriptors(&mut self, nodes: &[NodeId]) -> wire::RecordBundle {
         let request = wire::DescriptorsRequest { nodes: nodes.iter().map(|node| node.to_vec()).collect() };
         let mut reply = Buckets::descriptors(&self.peer.directory, nodes);
-        self.twist(|liar, _, _, _, reply| liar.descriptors(nodes, reply), &mut reply);
+        self.twist(|liar, _, common, _, reply| liar.descriptors(nodes, common, reply), &mut reply);
         self.common.call(self.asker, self.peer.place, &request, &reply);
         reply
     }

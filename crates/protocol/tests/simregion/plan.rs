@@ -99,10 +99,11 @@ pub(crate) fn admit(place: usize, signers: &[usize], common: &mut Common, truth:
 /// Another key of a node, certified by its organisation, and a descriptor by it, at the node itself.
 pub(crate) fn rotate(common: &mut Common, truth: &mut Truth, at: &mut Replica) {
     let (net, place) = (common.region.net, at.place);
-    let held = &common.region.records[1 + 3 * place + 1];
+    let held = common.region.records[1 + 3 * place + 1].clone();
     let fresh = SigningKey::from_seed(&common.dice.bytes());
     let mut cert = at.directory.cert(at.node).unwrap().clone();
     assert!(cert.net == net.to_vec() && held.payload_type == media::NODECERT);
+    common.old.push(held.clone());
     cert.version += 1;
     cert.prev_hash = sha256(&held.payload).to_vec();
     cert.sign_pk = fresh.public().to_vec();
@@ -110,7 +111,7 @@ pub(crate) fn rotate(common: &mut Common, truth: &mut Truth, at: &mut Replica) {
     truth.keys[place].push(fresh.public());
     common.region.members[place].sign = fresh;
     assert_eq!(at.take(&[cert], common), 1);
-    renew(common, truth, at);
+    say_again(common, truth, at);
 }
 
 /// Puts an organisation out: a coordinator gets what these signed.
@@ -129,6 +130,11 @@ pub(crate) fn renew(common: &mut Common, truth: &mut Truth, at: &mut Replica) {
     if held.serial.saturating_add(1) * HOUR > common.now + HOUR {
         return;
     }
+    say_again(common, truth, at);
+}
+
+fn say_again(common: &mut Common, truth: &mut Truth, at: &mut Replica) {
+    let held = at.directory.descriptor(at.node).unwrap();
     let said = Attested { at: common.now, ..Attested::of(held) };
     let record = attest(held, &said, &common.member(at.place).sign, common.now);
     truth.describe(&record);

@@ -5,11 +5,16 @@ use std::collections::BTreeSet;
 use clearhouse_protocol::ceremony::Thresholds;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::limits::HOUR;
+use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 
 use crate::common::{Common, ROUND_SECS, Tally};
 use crate::dice::Dice;
 use crate::figures::Figures;
 use crate::flaw::Flaw;
+use crate::forgery::Forgery;
+use crate::fork::Fork;
+use crate::liar::Liar;
 use crate::line::Line;
 use crate::plan::{self, Event, Truth, What};
 use crate::replica::Replica;
@@ -62,7 +67,8 @@ pub(crate) struct World {
     /// Who is part of the region, as itself and not only as a name.
     pub(crate) born: Vec<bool>,
     pub(crate) figures: Figures,
-    liars: Vec<usize>,
+    pub(crate) liars: Vec<usize>,
+    seed: u64,
 }
 
 impl World {
@@ -96,8 +102,10 @@ impl World {
             born: (0..count).map(|place| place < scale.orgs).collect(),
             figures: Figures::default(),
             liars,
+            seed,
         };
         world.send_to_bed();
+        world.remember_the_last_hour();
         world
     }
 
@@ -145,9 +153,27 @@ impl World {
     }
 
     fn engage_liars(&mut self) {
-        for place in self.liars.clone() {
-            let liar = crate::liar::Liar::new(place, &self.liars, &mut self.common);
-            self.replicas[place].liar = Some(Box::new(liar));
+        let &[one, other] = self.liars.as_slice() else { return };
+        let honest = self.honest_coordinators();
+        self.common.forgery = Some(Forgery::new(self.seed, &[one, other], &honest, self.scale.orgs, &mut self.common));
+        // One of the two shows two histories, in the middle; the other never does.
+        let forks_at = [self.scale.idle + self.scale.live / 2, u64::MAX];
+        for ((me, pal), forks_at) in [(one, other), (other, one)].into_iter().zip(forks_at) {
+            let liar = Liar::new(me, pal, &self.replicas[me], forks_at);
+            self.replicas[me].liar = Some(Box::new(liar));
+        }
+    }
+
+    /// Whom each asked for its own records in the hour before, as nodes that have been running for long.
+    fn remember_the_last_hour(&mut self) {
+        let rounds = usize::try_from(HOUR / ROUND_SECS).unwrap();
+        for me in 0..self.scale.orgs {
+            for draw in 0..COUNTRIES.len() + ASKED * rounds {
+                let others = COUNTRIES.len() + self.common.dice.below(self.scale.orgs - COUNTRIES.len());
+                let peer = if draw < COUNTRIES.len() { draw } else { others };
+                let ago = self.common.dice.below(usize::try_from(HOUR).unwrap()) as u64;
+                self.replicas[me].records_asked.entry(peer).or_insert(self.common.now - ago);
+            }
         }
     }
 
@@ -163,6 +189,8 @@ impl World {
         let ordinary = |place: &usize| *place >= COUNTRIES.len() && self.born[*place];
         let (mut awake, mut asleep): (Vec<usize>, Vec<usize>) =
             (0..self.replicas.len()).filter(ordinary).partition(|place| self.replicas[*place].awake);
+        // Whoever rotates a key sits there until somebody has asked.
+        awake.retain(|place| self.events.iter().all(|event| event.place != *place || event.complete.is_some()));
         let count = (asleep.len() * TURNOVER).div_ceil(100).min(awake.len());
         self.common.dice.shuffle(&mut awake);
         self.common.dice.shuffle(&mut asleep);
@@ -236,6 +264,9 @@ impl World {
 
     /// A coordinator enters what is new, and takes its head round.
     fn keep(&mut self, me: usize) {
+        if self.replicas[me].liar.as_ref().is_some_and(|liar| liar.forks_at <= self.round) {
+            return self.keep_two(me);
+        }
         let Some((head, mut note)) = self.replicas[me].enter(&mut self.common) else { return };
         let witnesses = self.replicas[me].directory.directory_witnesses(self.replicas[me].node);
         for witness in witnesses.witnesses() {
@@ -246,6 +277,38 @@ impl World {
             }
         }
         self.replicas[me].publish(&head, &note, &mut self.common);
+    }
+
+    /// Shows each witness one of two histories, some both, and each half of the region another.
+    fn keep_two(&mut self, me: usize) {
+        let mut liar = self.replicas[me].liar.take().unwrap();
+        let fork = liar.fork.get_or_insert_with(|| Fork::new(&self.replicas[me], &mut self.common));
+        let (node, log) = (self.replicas[me].node, self.replicas[me].directory.directory_log(self.replicas[me].node));
+        let list = self.replicas[me].directory.directory_witnesses(node);
+        for witness in list.witnesses() {
+            let peer = self.common.places[&witness.node.unwrap()];
+            let first = self.common.dice.below(2);
+            for face in [first, 1 - first] {
+                if face != first && !self.common.dice.percent(30) && !self.liars.contains(&peer) {
+                    continue;
+                }
+                let old = self.replicas[peer].cosigned.get(&node).map_or(0, |(held, _)| held.size);
+                let request = fork.request(face, old);
+                if let Some(Ok(signed)) = self.line(me, peer, |_, line| line.cosign(node, &request)) {
+                    fork.faces[face].note.gather(&signed.only(&witness.key));
+                }
+            }
+        }
+        for face in 0..2 {
+            let reached = |log| {
+                let head = SignedCheckpoint::of(fork.faces[face].note.clone(), &log).ok()?;
+                list.standing(&head).ok().filter(|standing| standing.reached)
+            };
+            if log.clone().and_then(reached).is_some() {
+                self.common.show(&fork.entered(face));
+            }
+        }
+        self.replicas[me].liar = Some(liar);
     }
 
     fn pull(&mut self, me: usize) {
@@ -327,6 +390,9 @@ impl World {
         let rounds = std::mem::take(&mut self.figures.node_rounds).max(1);
         let all: u64 = self.common.asked.iter().sum();
         let busiest = self.common.answered[..COUNTRIES.len()].iter().max().copied().unwrap_or(0);
+        self.figures.by_call.push(
+            std::mem::take(&mut self.common.by_call).into_iter().map(|(call, bytes)| (call, bytes / rounds)).collect(),
+        );
         self.common.asked.iter_mut().chain(&mut self.common.answered).for_each(|bytes| *bytes = 0);
         let nodes = self.replicas.iter().filter(|replica| replica.awake).count() as u64;
         crate::figures::Traffic { node_round: all / rounds, coordinator_round: busiest * nodes.max(1) / rounds }
