@@ -3,6 +3,7 @@
 //! Decides nothing about a message: it verifies beside the owner, lets the office decide, commits, and only then acts.
 //! Knows no cipher and no store by name beyond starting them.
 
+mod ahead;
 pub mod alarms;
 pub mod calls;
 pub mod clock;

@@ -20,6 +20,7 @@ use clearhouse_store::keyfile::ContentKeys;
 use clearhouse_store::ledger::{Ledger, LedgerError, Loaded, ReadError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::ahead::on_all_cores;
 use crate::clock::{Chance, Clock, chance};
 use crate::relay::Polls;
 
@@ -103,7 +104,8 @@ impl<S: Store> World<S> {
         }
         office.recorded(ledger.store().event_count());
         reading_order(&mut loaded.rows);
-        office.apply(&loaded.rows);
+        let verdicts = office.try_rows(&loaded.rows, &on_all_cores);
+        office.apply_beside(&loaded.rows, &verdicts);
         let mut world = Self { office, ledger };
         if !world.ledger.vault().is_locked() {
             world.load_cases()?;
@@ -430,7 +432,8 @@ impl<S: Store> Desk<S> {
         let mut loaded = self.world.ledger.load(&SERVICE_TABLES).map_err(failed)?;
         fresh.recorded(self.world.ledger.store().event_count());
         reading_order(&mut loaded.rows);
-        fresh.apply(&loaded.rows);
+        let verdicts = fresh.try_rows(&loaded.rows, &on_all_cores);
+        fresh.apply_beside(&loaded.rows, &verdicts);
         self.world.office = fresh;
         if !self.world.ledger.vault().is_locked() {
             self.world.load_cases().map_err(failed)?;

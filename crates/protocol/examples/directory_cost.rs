@@ -2,11 +2,15 @@
 //! 10,000 organisations: bytes of answers beside the bytes of the records, time beside verifying each signature once, and
 //! memory. `cargo run --release -p clearhouse-protocol --features fixture --example directory_cost [N ...]`
 //!
-//! In one thread and without a line, so nothing but the directory's own work is counted. The first log is read in full, the
+//! Without a line, so nothing but the directory's own work is counted, and with as many threads as there are cores for
+//! what can be verified ahead. The floor is one thread's, divided by nothing. Then the same records are read back as after
+//! a restart. The first log is read in full, the
 //! others by the hashes of their leaves; descriptors come by buckets and prekeys by groups, as between nodes.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example that cannot go on must stop")]
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clearhouse_protocol::directory::Directory;
@@ -15,15 +19,19 @@ use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::keys::VerifyKey;
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::LOG_PAGE_ENTRIES_MAX;
-use clearhouse_wire::v1::Signed;
+use clearhouse_protocol::signed::Verdicts;
+use clearhouse_wire::v1::{Prekey, Signed};
 use prost::Message as _;
+
+/// Descriptors taken in one step, as of a node's basket.
+const TAKEN_AT_ONCE: usize = 2_048;
 
 fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![10, 100, 1_000, 10_000] } else { sizes };
     println!(
-        "{:>6} {:>12} {:>12} {:>6} {:>9} {:>9} {:>6} {:>9} {:>9}",
-        "orgs", "records", "answers", "ratio", "verify", "sync", "ratio", "prekeys", "resident"
+        "{:>6} {:>12} {:>12} {:>6} {:>9} {:>9} {:>6} {:>9} {:>9} {:>9}",
+        "orgs", "records", "answers", "ratio", "verify", "sync", "ratio", "prekeys", "resident", "again"
     );
     for n in sizes {
         row(n);
@@ -43,7 +51,7 @@ fn row(n: usize) {
     let before = resident();
     let began = Instant::now();
     let mut cold = Directory::found(&region.genesis, None).unwrap();
-    take(&mut cold, &policy);
+    take(&mut cold, &[policy], &[]);
     let mut bytes = follow(&mut cold, &region, &entries);
     // One session asks for so many at most; the next goes on.
     while Buckets::of(&cold).digests() != Buckets::of(&region.directory).digests() {
@@ -58,13 +66,19 @@ fn row(n: usize) {
             .all(|m| cold.signing_key(m.org, m.node, NOW).is_ok() && cold.descriptor(m.node).is_some())
     );
     let prekeys = prekeys(&mut cold, &region);
+    let kept: Vec<Signed> = cold.records().cloned().collect();
+    let began = Instant::now();
+    let mut again = Directory::found(&region.genesis, None).unwrap();
+    take(&mut again, &kept, &[]);
+    let again = began.elapsed();
     println!(
-        "{n:>6} {records:>12} {bytes:>12} {:>6.2} {:>8.0}m {:>8.0}m {:>6.2} {prekeys:>9} {:>7}kB",
+        "{n:>6} {records:>12} {bytes:>12} {:>6.2} {:>8.0}m {:>8.0}m {:>6.2} {prekeys:>9} {:>7}kB {:>8.0}m",
         bytes as f64 / records as f64,
         millis(floor),
         millis(sync),
         sync.as_secs_f64() / floor.as_secs_f64(),
-        grown
+        grown,
+        millis(again)
     );
 }
 
@@ -89,10 +103,29 @@ fn verify_each(region: &Region, rows: &[(String, Signed)]) -> Duration {
     began.elapsed()
 }
 
-fn take(directory: &mut Directory, signed: &Signed) {
-    if let Some(checked) = directory.check(signed, NOW).unwrap() {
-        directory.insert(checked);
+/// Takes records as a node does: what can be verified ahead, on all cores.
+fn take(directory: &mut Directory, records: &[Signed], prekeys: &[Prekey]) {
+    let verdicts = directory.try_ahead(records, prekeys, &on_all_cores);
+    for signed in records {
+        if let Some(checked) = directory.check_beside(signed, NOW, &verdicts).unwrap() {
+            directory.insert(checked);
+        }
     }
+    for prekey in prekeys {
+        if let Some(checked) = directory.check_prekey_beside(prekey.week, &prekey.pk, &verdicts).unwrap() {
+            directory.insert(checked);
+        }
+    }
+}
+
+fn on_all_cores(work: &(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts {
+    let of = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..of).map(|part| scope.spawn(move || work(part, of))).collect();
+        let mut all = work(0, of);
+        others.into_iter().for_each(|other| all.join(other.join().unwrap()));
+        all
+    })
 }
 
 /// The three logs: one by its entries, two by their leaves. Bytes of all answers.
@@ -111,9 +144,8 @@ fn follow(cold: &mut Directory, region: &Region, entries: &[Vec<u8>]) -> usize {
             bytes += page.encoded_len();
             let checked = cold.check_page(member.node, &page).unwrap();
             cold.follow(&checked);
-            for entry in &page.entries {
-                take(cold, &Signed::decode(entry.as_slice()).unwrap());
-            }
+            let records: Vec<Signed> = page.entries.iter().map(|e| Signed::decode(e.as_slice()).unwrap()).collect();
+            take(cold, &records, &[]);
         }
     }
     bytes
@@ -137,11 +169,16 @@ fn describe(cold: &mut Directory, region: &Region) -> usize {
         wanted.add(cold, &listing.whole(theirs.digests()).unwrap(), NOW);
     }
     let nodes: Vec<_> = wanted.left(cold).map(|item| item.node).collect();
+    let mut records = Vec::new();
     for some in nodes.chunks(64) {
         let bundle = Buckets::descriptors(&region.directory, some);
         bytes += bundle.encoded_len();
-        bundle.records.iter().for_each(|signed| take(cold, signed));
+        records.extend(bundle.records);
+        if records.len() >= TAKEN_AT_ONCE {
+            take(cold, &std::mem::take(&mut records), &[]);
+        }
     }
+    take(cold, &records, &[]);
     bytes
 }
 
@@ -151,15 +188,13 @@ fn prekeys(cold: &mut Directory, region: &Region) -> usize {
     let mine = Buckets::of(cold);
     let mut bytes = 0;
     let groups: BTreeSet<(u64, u32)> = mine.missing(cold, NOW).iter().map(|m| (m.week, m.group)).collect();
+    let mut all = Vec::new();
     for (week, group) in groups {
         let reply = theirs.group(&region.directory, week, group);
         bytes += reply.encoded_len();
-        for prekey in &reply.prekeys {
-            if let Some(checked) = cold.check_prekey(prekey.week, &prekey.pk).unwrap() {
-                cold.insert(checked);
-            }
-        }
+        all.extend(reply.prekeys);
     }
+    take(cold, &[], &all);
     bytes
 }
 

@@ -169,7 +169,7 @@ mod tests {
             let member = &self.region.members[member];
             let name = origin(self.region.net, member.org, member.node, 1);
             let key = NoteKey::new(&name, crate::log::note::KeyKind::Log, &member.log().public()).unwrap();
-            log_key(&key.to_string(), self.region.net, member.org, member.node).unwrap()
+            log_key(&key.to_string(), self.region.net, member.org, member.node, crate::keys::VerifyKey::admit).unwrap()
         }
 
         fn check(&self, body: &[u8]) -> Result<Account, AccountFault> {

@@ -14,6 +14,7 @@ pub use wire::AuditEvent;
 
 use crate::canon;
 use crate::ids::{Digest, Net, NodeId, OrgId};
+use crate::keys::{KeyFault, VerifyKey};
 use crate::labels::media;
 use crate::limits::{ERASED_RANGES_MAX, OPENING_LEN, OPENING_STEP_SECS, RETENTION_RULE_MAX};
 use crate::log::note::{KeyKind, NoteKey};
@@ -86,18 +87,27 @@ pub fn witness_name(net: Net, org: OrgId, node: NodeId) -> String {
     format!("clearhouse.{}/{org}/{node}/witness", crate::ids::hex(&net.0[..4]))
 }
 
+/// How a key is taken out of a record: admitted, or read again where it was admitted with its record.
+type Read = Result<VerifyKey, KeyFault>;
+
 /// The log's key as a certificate names it, if it is a key for a log of exactly this node.
 #[must_use]
-pub fn log_key(vkey: &str, net: Net, org: OrgId, node: NodeId) -> Option<NoteKey> {
-    let key = NoteKey::parse(vkey).ok().filter(|key| key.kind() == KeyKind::Log)?;
+pub(crate) fn log_key(vkey: &str, net: Net, org: OrgId, node: NodeId, read: impl Fn(&[u8]) -> Read) -> Option<NoteKey> {
+    let key = NoteKey::parse_by(vkey, read).ok().filter(|key| key.kind() == KeyKind::Log)?;
     let generation = key.name().rsplit_once("/g")?.1.parse().ok().filter(|g| *g >= FIRST_GENERATION)?;
     (key.name() == origin(net, org, node, generation)).then_some(key)
 }
 
 /// The witness key as a certificate names it, if it is a key of exactly this node.
 #[must_use]
-pub fn witness_key(vkey: &str, net: Net, org: OrgId, node: NodeId) -> Option<NoteKey> {
-    let key = NoteKey::parse(vkey).ok().filter(|key| key.kind() == KeyKind::Witness)?;
+pub(crate) fn witness_key(
+    vkey: &str,
+    net: Net,
+    org: OrgId,
+    node: NodeId,
+    read: impl Fn(&[u8]) -> Read,
+) -> Option<NoteKey> {
+    let key = NoteKey::parse_by(vkey, read).ok().filter(|key| key.kind() == KeyKind::Witness)?;
     (key.name() == witness_name(net, org, node)).then_some(key)
 }
 

@@ -4,6 +4,8 @@
 //! torsion-free; X-Wing keys must pass ML-KEM's modulus check and have an X25519 half that is not of low order
 //! (protocol sections 1.2 and 7.0; attack cases 10 and 11).
 
+mod together;
+
 use ed25519_dalek::Signer as _;
 use hpke::{Deserializable as _, Kem as _, Serializable as _};
 use rand_core::CryptoRng;
@@ -12,6 +14,8 @@ use zeroize::Zeroizing;
 use crate::ids::{KeyId, PrekeyId};
 use crate::limits::PREKEY_LEN;
 use crate::pae::{pae, sha256};
+
+pub(crate) use together::admit_all;
 
 /// The suite-1 key encapsulation: X-Wing (ML-KEM-768 and X25519), HPKE code point 0x647a.
 pub(crate) type Kem = hpke::kem::XWing;
@@ -92,11 +96,15 @@ impl VerifyKey {
     /// # Errors
     /// [`KeyFault::Length`] or [`KeyFault::WeakSigningKey`].
     pub fn admit(public: &[u8]) -> Result<Self, KeyFault> {
-        let bytes: [u8; 32] = public.try_into().map_err(|_| KeyFault::Length)?;
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| KeyFault::WeakSigningKey)?;
-        let point = key.to_edwards();
-        let sound = !key.is_weak() && point.is_torsion_free() && point.compress().to_bytes() == bytes;
-        if sound { Ok(Self(key)) } else { Err(KeyFault::WeakSigningKey) }
+        let key = Self::of_large_order(public)?;
+        if key.0.to_edwards().is_torsion_free() { Ok(key) } else { Err(KeyFault::WeakSigningKey) }
+    }
+
+    /// A point in its canonical encoding and not of small order: all of admission but the torsion part.
+    fn of_large_order(public: &[u8]) -> Result<Self, KeyFault> {
+        let key = Self::held(public)?;
+        let sound = is_reduced(key.0.as_bytes()) && !key.0.is_weak();
+        if sound { Ok(key) } else { Err(KeyFault::WeakSigningKey) }
     }
 
     /// A key out of a record that the directory holds: it was admitted when the record was, and is not multiplied by the
@@ -138,6 +146,13 @@ impl VerifyKey {
         let sig = ed25519_dalek::Signature::from_bytes(sig);
         self.0.verify_strict(message, &sig).map_err(|_| KeyFault::BadSignature)
     }
+}
+
+/// Whether the y of an encoded point is below the field's prime 2^255 - 19. The other encodings that are not canonical, of
+/// an x of zero with a sign, are of points of small order.
+fn is_reduced(encoded: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = encoded;
+    high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *low < 0xed
 }
 
 /// A prekey's secret: the 32-byte X-Wing seed. Zeroized when dropped; has no `Debug` and no `Clone`.
@@ -199,6 +214,14 @@ impl Prekey {
         if x25519_dalek::x25519([0x55; 32], x25519_half) == [0; 32] {
             return Err(KeyFault::WeakPrekey);
         }
+        Self::held(bytes)
+    }
+
+    /// A prekey that was admitted when it came, read again.
+    ///
+    /// # Errors
+    /// As [`Prekey::admit`], but for the order of the X25519 half.
+    pub(crate) fn held(bytes: &[u8]) -> Result<Self, KeyFault> {
         let key = <Kem as hpke::Kem>::PublicKey::from_bytes(bytes).map_err(|_| KeyFault::WeakPrekey)?;
         Ok(Self { key, bytes: bytes.to_vec() })
     }

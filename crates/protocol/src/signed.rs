@@ -2,12 +2,18 @@
 //!
 //! [`Verified`] can be made only here, after a signature held; everything that decides asks for it.
 
+mod verdicts;
+
 use clearhouse_wire::v1::{Signature, Signed};
 use prost::Message;
 
 use crate::canon::{self, NotCanonical};
 use crate::keys::{KeyFault, SigningKey, VerifyKey};
 use crate::limits::{RECORD_MAX, SIGNATURES_MAX};
+use crate::pae::{pae, sha256};
+
+pub(crate) use verdicts::Trial;
+pub use verdicts::Verdicts;
 
 /// Why a signed record is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,10 +27,16 @@ pub enum SignedFault {
     /// More signatures than are read.
     #[error("more than {SIGNATURES_MAX} signatures")]
     TooManySignatures,
+    /// A signature that is not 64 bytes, or the name of a key that is neither left out nor 16 bytes.
+    #[error("a signature of another length")]
+    Shape,
     /// A signature that had to hold does not.
     #[error("{0}")]
     Key(#[from] KeyFault),
 }
+
+const SIGNATURE_LEN: usize = 64;
+const KEY_ID_LEN: usize = 16;
 
 /// A payload whose signature, by a key the caller named, held over exactly `raw`.
 #[derive(Clone)]
@@ -78,9 +90,22 @@ pub fn verify<T: Message + Default>(media: &str, signed: &Signed, key: &VerifyKe
 /// Which of `keys` signed: their positions, each at most once, whatever key ids the signatures claim.
 ///
 /// # Errors
-/// [`SignedFault::OtherType`], [`SignedFault::TooManySignatures`], or [`SignedFault::Payload`] for a payload
-/// above [`RECORD_MAX`].
+/// [`SignedFault::OtherType`], [`SignedFault::TooManySignatures`], [`SignedFault::Shape`], or [`SignedFault::Payload`] for
+/// a payload above [`RECORD_MAX`].
 pub fn count(media: &str, signed: &Signed, keys: &[VerifyKey]) -> Result<Vec<usize>, SignedFault> {
+    count_beside(media, signed, keys, &Verdicts::default())
+}
+
+/// [`count`], where some signatures are known to hold.
+///
+/// # Errors
+/// As there.
+pub(crate) fn count_beside(
+    media: &str,
+    signed: &Signed,
+    keys: &[VerifyKey],
+    verdicts: &Verdicts,
+) -> Result<Vec<usize>, SignedFault> {
     if signed.payload_type != media {
         return Err(SignedFault::OtherType);
     }
@@ -90,6 +115,14 @@ pub fn count(media: &str, signed: &Signed, keys: &[VerifyKey]) -> Result<Vec<usi
     if signed.payload.len() > RECORD_MAX {
         return Err(SignedFault::Payload(NotCanonical::TooLong { max: RECORD_MAX }));
     }
+    // Nobody needs more bytes to sign, and what is kept for ever is not to be padded.
+    if signed.signatures.iter().any(|s| s.sig.len() != SIGNATURE_LEN || ![0, KEY_ID_LEN].contains(&s.key_id.len())) {
+        return Err(SignedFault::Shape);
+    }
+    let framed = if verdicts.is_empty() { [0; 32] } else { sha256(&pae(media, &signed.payload)) };
+    let holds = |key: &VerifyKey, s: &Signature| {
+        verdicts.holds(key, &framed, &s.sig) || key.verify(media, &signed.payload, &s.sig).is_ok()
+    };
     let mut left: Vec<&Signature> = signed.signatures.iter().collect();
     let mut held = Vec::new();
     // By the hint first, which costs one verification a signature where it is true; whoever's it does not name is tried on
@@ -97,8 +130,7 @@ pub fn count(media: &str, signed: &Signed, keys: &[VerifyKey]) -> Result<Vec<usi
     for hinted in [true, false] {
         for (i, key) in keys.iter().enumerate() {
             let id = key.id();
-            let by =
-                |s: &&Signature| (s.key_id == id.0) == hinted && key.verify(media, &signed.payload, &s.sig).is_ok();
+            let by = |s: &&Signature| (s.key_id == id.0) == hinted && holds(key, s);
             if !held.contains(&i)
                 && let Some(place) = left.iter().position(by)
             {

@@ -39,6 +39,7 @@ use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::mail::Mailroom;
 use clearhouse_protocol::relay::Depot;
 use clearhouse_protocol::rows::{EventRow, Row, Table};
+use clearhouse_protocol::signed::Verdicts;
 use rand_core::CryptoRng;
 
 use crate::deadlines::{Deadlines, Zone};
@@ -102,6 +103,8 @@ pub struct Step {
     pub events: Vec<EventRow>,
     /// What to do afterwards.
     pub effects: Vec<Effect>,
+    /// What was verified of the records among the rows, so that taking them does not verify it again.
+    pub verdicts: Verdicts,
 }
 
 /// An organisation's node, in memory.
@@ -155,11 +158,16 @@ impl Office {
     /// Takes rows, at start from the store and later from the steps just decided. Rows of cases are passed over
     /// while content is locked.
     pub fn apply<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>) {
+        self.apply_beside(rows, &Verdicts::default());
+    }
+
+    /// [`Office::apply`], where [`Office::try_rows`] has verified beforehand what it could of the records among the rows.
+    pub fn apply_beside<'r>(&mut self, rows: impl IntoIterator<Item = &'r Row>, verdicts: &Verdicts) {
         for row in rows {
             match row.table {
                 Table::Mailbox | Table::Taken | Table::Conversation => self.mail.apply(row),
                 Table::Outbox => self.apply_outgoing(row),
-                Table::Directory => self.apply_record(row),
+                Table::Directory => self.apply_record(row, verdicts),
                 Table::DirectoryLog => self.apply_directory_log(row),
                 Table::Staff => self.staff.apply(row),
                 Table::Timer => self.due_times.apply(row),
@@ -218,7 +226,7 @@ impl Office {
 
     /// Applies a whole step: its rows, and its events counted.
     pub fn take(&mut self, step: &Step) {
-        self.apply(&step.rows);
+        self.apply_beside(&step.rows, &step.verdicts);
         self.next_event += step.events.len() as u64;
     }
 

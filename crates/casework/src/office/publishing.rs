@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use clearhouse_protocol::directory::beforehand::in_one;
 use clearhouse_protocol::directory::logs::{Entered, LogFault, Newest};
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::limits::{BUNDLE_MAX, LOG_PAGE_ENTRIES_MAX};
 use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
+use clearhouse_protocol::signed::Verdicts;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
@@ -66,6 +68,21 @@ impl Office {
         page: &wire::DirectoryLogReply,
         now: &mut Now<'_, R>,
     ) -> (Step, Result<Intake, LogFault>) {
+        self.follow_beside(node, page, self.directory.try_ahead(&records_in(page), &[], &in_one), now)
+    }
+
+    /// [`Office::follow`], where [`Directory::try_ahead`](clearhouse_protocol::directory::Directory::try_ahead) was done
+    /// elsewhere with the [`records_in`] the page.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn follow_beside<R: CryptoRng>(
+        &self,
+        node: NodeId,
+        page: &wire::DirectoryLogReply,
+        verdicts: Verdicts,
+        now: &mut Now<'_, R>,
+    ) -> (Step, Result<Intake, LogFault>) {
         let checked = match self.directory.check_page(node, page) {
             Ok(checked) => checked,
             Err(fault) => {
@@ -76,9 +93,8 @@ impl Office {
                 return (step, Err(fault));
             }
         };
-        let records = page.entries.iter().filter_map(|entry| wire::Signed::decode(entry.as_slice()).ok()).collect();
-        let bundle = wire::RecordBundle { records, ..wire::RecordBundle::default() };
-        let (mut step, intake) = self.admit(&bundle, now);
+        let bundle = wire::RecordBundle { records: records_in(page), ..wire::RecordBundle::default() };
+        let (mut step, intake) = self.admit_beside(&bundle, verdicts, now);
         self.keep_entries(node, checked.first(), checked.entered(), &page.entries, &mut step);
         step.rows.push(log_row([&[HEAD], node.as_bytes()].concat(), checked.newest().bytes()));
         step.effects.push(Effect::DirectoryChanged);
@@ -155,6 +171,12 @@ impl Office {
     pub fn entry_keys(&self, node: NodeId, first: u64) -> Vec<[u8; 32]> {
         self.directory.entered(node, first, LOG_PAGE_ENTRIES_MAX).iter().map(Entered::leaf).collect()
     }
+}
+
+/// The records that a page of a directory log shows.
+#[must_use]
+pub fn records_in(page: &wire::DirectoryLogReply) -> Vec<wire::Signed> {
+    page.entries.iter().filter_map(|entry| wire::Signed::decode(entry.as_slice()).ok()).collect()
 }
 
 fn log_row(key: Vec<u8>, value: Vec<u8>) -> Row {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::ceremony::{Attested, attest};
+use clearhouse_protocol::directory::beforehand::{InParts, in_one};
 use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
 use clearhouse_protocol::ids::Digest;
 use clearhouse_protocol::limits::BUNDLE_MAX;
 use clearhouse_protocol::rows::{Row, Table, Under};
+use clearhouse_protocol::signed::Verdicts;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
@@ -16,6 +18,9 @@ use rand_core::CryptoRng;
 use super::{Effect, Now, Office, Step};
 use crate::deadlines::Deadlines;
 use crate::roles::Actor;
+
+/// The first byte of a prekey's row.
+const PREKEY: u8 = b'R';
 
 /// What became of a bundle of records.
 #[derive(Default)]
@@ -48,6 +53,16 @@ impl Office {
     /// Decides on a bundle of records from a file or a peer. Each record stands alone: what is sound is taken,
     /// whatever else the bundle holds. Records past [`BUNDLE_MAX`] are refused unread.
     pub fn admit<R: CryptoRng>(&self, bundle: &wire::RecordBundle, now: &mut Now<'_, R>) -> (Step, Intake) {
+        self.admit_beside(bundle, self.directory.try_ahead(&bundle.records, &bundle.prekeys, &in_one), now)
+    }
+
+    /// [`Office::admit`], where [`Directory::try_ahead`] was done elsewhere: it is most of the work.
+    pub fn admit_beside<R: CryptoRng>(
+        &self,
+        bundle: &wire::RecordBundle,
+        verdicts: Verdicts,
+        now: &mut Now<'_, R>,
+    ) -> (Step, Intake) {
         let mut directory = (*self.directory).clone();
         let (mut step, mut intake) = (Step::default(), Intake::default());
         let mut rivals = Vec::new();
@@ -65,11 +80,11 @@ impl Office {
             Err(fault) => intake.refused.push((position, fault)),
         };
         for (position, signed) in bundle.records.iter().take(BUNDLE_MAX).enumerate() {
-            let result = directory.check(signed, now.time);
+            let result = directory.check_beside(signed, now.time, &verdicts);
             take(position, &mut directory, result, signed.encode_to_vec());
         }
         for (position, prekey) in bundle.prekeys.iter().take(BUNDLE_MAX).enumerate() {
-            let result = directory.check_prekey(prekey.week, &prekey.pk);
+            let result = directory.check_prekey_beside(prekey.week, &prekey.pk, &verdicts);
             take(bundle.records.len() + position, &mut directory, result, prekey.encode_to_vec());
         }
         for position in Self::take_published(&mut directory, bundle, &mut step) {
@@ -82,6 +97,7 @@ impl Office {
                 self.record(&mut step, &found, now);
             }
             step.effects.push(Effect::DirectoryChanged);
+            step.verdicts = verdicts;
         }
         (step, intake)
     }
@@ -107,16 +123,34 @@ impl Office {
         Ok(step)
     }
 
+    /// Verifies beforehand what there is to verify of the records among kept rows, in as many parts as `in_parts` makes of
+    /// it: a node that starts has all of its directory before it.
+    #[must_use]
+    pub fn try_rows(&self, rows: &[Row], in_parts: InParts<'_>) -> Verdicts {
+        let (mut records, mut prekeys) = (Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| row.table == Table::Directory) {
+            let Some(value) = row.value.as_deref() else { continue };
+            if row.key.first() == Some(&PREKEY) {
+                prekeys.extend(wire::Prekey::decode(value));
+            } else {
+                records.extend(wire::Signed::decode(value));
+            }
+        }
+        self.directory.try_ahead(&records, &prekeys, in_parts)
+    }
+
     /// Takes one kept record back into memory. It was checked when it came and is checked again here: a store that
     /// was tampered with cannot bring in a record that no coordinator signed.
-    pub(super) fn apply_record(&mut self, row: &Row) {
+    pub(super) fn apply_record(&mut self, row: &Row, verdicts: &Verdicts) {
         let Some(value) = row.value.as_deref() else { return };
         let directory = Arc::make_mut(&mut self.directory);
-        let checked = if row.key.first() == Some(&b'R') {
-            wire::Prekey::decode(value).ok().and_then(|p| directory.check_prekey(p.week, &p.pk).ok().flatten())
+        let checked = if row.key.first() == Some(&PREKEY) {
+            wire::Prekey::decode(value)
+                .ok()
+                .and_then(|p| directory.check_prekey_beside(p.week, &p.pk, verdicts).ok().flatten())
         } else {
             // A kept serial was not from the future when it was taken; the clock is not asked twice.
-            wire::Signed::decode(value).ok().and_then(|s| directory.check(&s, u64::MAX).ok().flatten())
+            wire::Signed::decode(value).ok().and_then(|s| directory.check_beside(&s, u64::MAX, verdicts).ok().flatten())
         };
         if let Some(checked) = checked {
             let policy = matches!(checked, Checked::Policy(..));

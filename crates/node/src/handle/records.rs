@@ -154,7 +154,7 @@ impl<S: Store + 'static> Handle<S> {
     }
 
     async fn take_records(&self, bundle: wire::RecordBundle) -> Result<Intake, ControlFailure> {
-        self.owner.decide(move |world, now| world.office.admit(&bundle, now)).await.map_err(not_taken)
+        self.owner.admit(bundle).await.map_err(not_taken)
     }
 
     /// Asks every coordinator's node and some others what is newer there, now.

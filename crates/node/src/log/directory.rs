@@ -112,7 +112,7 @@ impl<S: Store + 'static> Follower<S> {
             if page.head.is_empty() {
                 return Ok(Read::Whole);
             }
-            let taken = self.owner.decide(move |world, now| world.office.follow(log, &page, now)).await?;
+            let taken = self.owner.follow(log, page).await?;
             match taken {
                 Ok(intake) if intake.refused.is_empty() => {}
                 Ok(intake) => {
@@ -158,7 +158,7 @@ impl<S: Store + 'static> Follower<S> {
         let Ok(note) = head.sign(&self.key) else { return Ok(()) };
         let Some(note) = self.cosigned(&directory, &head, note).await else { return Ok(()) };
         let page = wire::DirectoryLogReply { head: note.to_string().into_bytes(), ..Default::default() };
-        match self.owner.decide(move |world, now| world.office.follow(node, &page, now)).await? {
+        match self.owner.follow(node, page).await? {
             Ok(_) | Err(LogFault::NotWitnessed) => {}
             Err(fault) => tracing::error!(%fault, "this node's own directory log does not hold"),
         }

@@ -211,7 +211,7 @@ impl<S: Store + 'static> Puller<S> {
         if bundle.records.is_empty() && bundle.prekeys.is_empty() {
             return Ok(());
         }
-        let taken = self.owner.decide(move |world, now| world.office.admit(&bundle, now)).await;
+        let taken = self.owner.admit(bundle).await;
         let intake: Intake = taken.map_err(Broken::Here)?;
         brought.add(intake);
         Ok(())

@@ -22,7 +22,7 @@ use crate::limits::{
 };
 use crate::log::policy::Policy;
 use crate::pae::sha256;
-use crate::signed::{self, SignedFault, Verified};
+use crate::signed::{self, SignedFault, Verdicts, Verified};
 
 /// Why a record is refused. The peer was wrong, or we lack the record it stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -159,12 +159,20 @@ impl Directory {
     /// # Errors
     /// [`RecordFault`], naming the first check that failed. `Ok(None)` for a record already held, byte for byte.
     pub fn check(&self, signed: &Signed, now: u64) -> Result<Option<Checked>, RecordFault> {
+        self.check_beside(signed, now, &Verdicts::default())
+    }
+
+    /// [`Directory::check`], where [`Directory::try_ahead`] has verified beforehand what it could.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_beside(&self, signed: &Signed, now: u64, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         match signed.payload_type.as_str() {
             media::ROOT => self.check_next_policy(signed),
-            media::ORG => self.check_org(signed),
-            media::NODECERT => self.check_cert(signed),
-            media::DESCRIPTOR => self.check_descriptor(signed, now),
-            media::REVOCATION => self.check_revocation(signed),
+            media::ORG => self.check_org(signed, verdicts),
+            media::NODECERT => self.check_cert(signed, verdicts),
+            media::DESCRIPTOR => self.check_descriptor(signed, now, verdicts),
+            media::REVOCATION => self.check_revocation(signed, verdicts),
             _ => Err(RecordFault::UnknownType),
         }
     }
@@ -174,11 +182,24 @@ impl Directory {
     /// # Errors
     /// [`RecordFault::Key`], or [`RecordFault::Signer`] when no descriptor lists it.
     pub fn check_prekey(&self, week: u64, pk: &[u8]) -> Result<Option<Checked>, RecordFault> {
+        self.check_prekey_beside(week, pk, &Verdicts::default())
+    }
+
+    /// [`Directory::check_prekey`], where [`Directory::try_ahead`] has admitted beforehand what it could.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_prekey_beside(
+        &self,
+        week: u64,
+        pk: &[u8],
+        verdicts: &Verdicts,
+    ) -> Result<Option<Checked>, RecordFault> {
         let hash = sha256(pk);
         let all = self.listed.range((hash, NodeId([0; 16]), 0)..=(hash, NodeId([0xff; 16]), u64::MAX));
         let mut nodes = all.filter(|(_, _, of)| *of == week).map(|(_, node, _)| *node).peekable();
         nodes.peek().ok_or(RecordFault::Signer)?;
-        let prekey = Prekey::admit(pk)?;
+        let prekey = verdicts.admit_prekey(pk, &hash)?;
         // Anybody can list another's: it is taken for each of them, one after the other.
         let lacking = nodes.find(|node| !self.prekeys.contains_key(&(*node, week)));
         Ok(lacking.map(|node| Checked::Prekey(node, week, Box::new(prekey))))
@@ -217,8 +238,8 @@ impl Directory {
         Ok(Some(Checked::Policy(record, coordinators)))
     }
 
-    fn check_org(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
-        let signers = signed::count(media::ORG, signed, &self.coordinators)?;
+    fn check_org(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
+        let signers = signed::count_beside(media::ORG, signed, &self.coordinators, verdicts)?;
         let record: Verified<OrgRecord> = signed::parse_verified(signed)?;
         let org = record.value();
         self.same_net(&org.net)?;
@@ -229,7 +250,7 @@ impl Directory {
         }
         check_name(&org.label)?;
         lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
-        VerifyKey::admit(&org.org_root_pk)?;
+        verdicts.admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
         let Some(held) = self.orgs.get(&id) else { return Ok(Some(Checked::Org(id, record))) };
         match held.place(org, &signed.payload, self.is_published(&held.newest().hash))? {
@@ -240,8 +261,8 @@ impl Directory {
         // A new root key needs the old one's consent; the public wait for a lost one comes with the mesh.
         let before = held.predecessor(org).ok_or(RecordFault::Broken)?.value();
         if before.org_root_pk != org.org_root_pk {
-            let old = VerifyKey::held(&before.org_root_pk)?;
-            signed::count(media::ORG, signed, &[old])?.first().ok_or(RecordFault::Signer)?;
+            let old = verdicts.held(&before.org_root_pk)?;
+            signed::count_beside(media::ORG, signed, &[old], verdicts)?.first().ok_or(RecordFault::Signer)?;
         }
         Ok(Some(Checked::Org(id, record)))
     }
@@ -259,17 +280,17 @@ impl Directory {
         Ok(())
     }
 
-    fn check_cert(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
+    fn check_cert(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         let claim: Verified<NodeCert> = checked_parse(media::NODECERT, signed)?;
         let cert = claim.value();
         self.same_net(&cert.net)?;
         let (org, node) = (org_id(&cert.org_id)?, node_id(&cert.node_id)?);
         no_critical(&cert.extensions)?;
         lifetime(cert.valid_from, cert.valid_until, RECORD_LIFE_SECS)?;
-        VerifyKey::admit(&cert.sign_pk)?;
-        self.check_note_keys(cert, org, node)?;
+        verdicts.admit(&cert.sign_pk)?;
+        self.check_note_keys(cert, org, node, verdicts)?;
         let root = &self.org(org).ok_or(RecordFault::Signer)?.org_root_pk;
-        if signed::count(media::NODECERT, signed, &[VerifyKey::held(root)?])?.is_empty() {
+        if signed::count_beside(media::NODECERT, signed, &[verdicts.held(root)?], verdicts)?.is_empty() {
             return Err(RecordFault::Signer);
         }
         let Some(held) = self.certs.get(&node) else { return Ok(Some(Checked::Cert(node, claim))) };
@@ -284,10 +305,18 @@ impl Directory {
     }
 
     /// A log key and a witness key of this very node, each of its own use. A certificate of before the log has neither.
-    fn check_note_keys(&self, cert: &NodeCert, org: OrgId, node: NodeId) -> Result<(), RecordFault> {
+    fn check_note_keys(
+        &self,
+        cert: &NodeCert,
+        org: OrgId,
+        node: NodeId,
+        verdicts: &Verdicts,
+    ) -> Result<(), RecordFault> {
         let net = self.net();
-        let log = (!cert.log_vkey.is_empty()).then(|| audit::log_key(&cert.log_vkey, net, org, node));
-        let witness = (!cert.witness_vkey.is_empty()).then(|| audit::witness_key(&cert.witness_vkey, net, org, node));
+        let admit = |key: &[u8]| verdicts.admit(key);
+        let log = (!cert.log_vkey.is_empty()).then(|| audit::log_key(&cert.log_vkey, net, org, node, admit));
+        let witness =
+            (!cert.witness_vkey.is_empty()).then(|| audit::witness_key(&cert.witness_vkey, net, org, node, admit));
         let mut keys = vec![cert.sign_pk.clone()];
         for key in [log, witness].into_iter().flatten() {
             keys.push(key.ok_or(RecordFault::Field)?.public().to_vec());
@@ -298,14 +327,14 @@ impl Directory {
         if keys.len() == count { Ok(()) } else { Err(RecordFault::Field) }
     }
 
-    fn check_descriptor(&self, signed: &Signed, now: u64) -> Result<Option<Checked>, RecordFault> {
+    fn check_descriptor(&self, signed: &Signed, now: u64, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         let claim: Verified<Descriptor> = checked_parse(media::DESCRIPTOR, signed)?;
         let descriptor = claim.value();
         self.same_net(&descriptor.net)?;
         let node = node_id(&descriptor.node_id)?;
         no_critical(&descriptor.extensions)?;
-        let signer = VerifyKey::held(&self.cert(node).ok_or(RecordFault::Signer)?.sign_pk)?;
-        if signed::count(media::DESCRIPTOR, signed, &[signer])?.is_empty() {
+        let signer = verdicts.held(&self.cert(node).ok_or(RecordFault::Signer)?.sign_pk)?;
+        if signed::count_beside(media::DESCRIPTOR, signed, &[signer], verdicts)?.is_empty() {
             return Err(RecordFault::Signer);
         }
         check_descriptor_fields(descriptor)?;
@@ -322,7 +351,7 @@ impl Directory {
             return Err(RecordFault::Field);
         }
         for pk in &descriptor.tls_pks {
-            VerifyKey::admit(pk)?;
+            verdicts.admit(pk)?;
             let pk: [u8; 32] = pk.as_slice().try_into().map_err(|_| RecordFault::Field)?;
             // One channel key names one node, or a pinned connection would have two owners.
             if self.tls.get(&pk).is_some_and(|owner| *owner != node) {
@@ -337,7 +366,7 @@ impl Directory {
         }
     }
 
-    fn check_revocation(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
+    fn check_revocation(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         let claim: Verified<Revocation> = checked_parse(media::REVOCATION, signed)?;
         let revocation = claim.value();
         self.same_net(&revocation.net)?;
@@ -346,9 +375,9 @@ impl Directory {
         if !is_code(&revocation.reason) {
             return Err(RecordFault::Field);
         }
-        let coordinators = signed::count(media::REVOCATION, signed, &self.coordinators)?.len();
+        let coordinators = signed::count_beside(media::REVOCATION, signed, &self.coordinators, verdicts)?.len();
         let own = self.own_keys(revocation.subject_kind(), subject)?;
-        let by_itself = !signed::count(media::REVOCATION, signed, &own)?.is_empty();
+        let by_itself = !signed::count_beside(media::REVOCATION, signed, &own, verdicts)?.is_empty();
         if coordinators < as_usize(self.policy().k_revoke) && !by_itself {
             return Err(RecordFault::Threshold);
         }
@@ -430,8 +459,8 @@ fn check_logs(net: Net, policy: &RootPolicy) -> Result<(), RecordFault> {
         if coordinator.log_vkey.is_empty() && coordinator.witness_vkey.is_empty() {
             continue;
         }
-        let (_, log) = log_of(net, coordinator).ok_or(RecordFault::Field)?;
-        keys.extend([log.public(), witness_of(net, coordinator).ok_or(RecordFault::Field)?.public()]);
+        let (_, log) = log_of(net, coordinator, VerifyKey::admit).ok_or(RecordFault::Field)?;
+        keys.extend([log.public(), witness_of(net, coordinator, VerifyKey::admit).ok_or(RecordFault::Field)?.public()]);
     }
     let count = keys.len();
     keys.sort_unstable();

@@ -18,6 +18,7 @@ pub use kept::{Entered, Newest};
 use super::Directory;
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
+use crate::keys::{KeyFault, VerifyKey};
 use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_ENTRY_MAX, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX};
 use crate::log::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -118,16 +119,24 @@ pub fn origin(net: Net, org: OrgId, node: NodeId) -> String {
 }
 
 /// The key of the directory log that a policy names for a coordinator, if it is one of exactly this coordinator's.
-pub(super) fn log_of(net: Net, coordinator: &Coordinator) -> Option<(NodeId, NoteKey)> {
+pub(super) fn log_of(
+    net: Net,
+    coordinator: &Coordinator,
+    read: impl Fn(&[u8]) -> Result<VerifyKey, KeyFault>,
+) -> Option<(NodeId, NoteKey)> {
     let (org, node) = ends(coordinator)?;
-    let key = NoteKey::parse(&coordinator.log_vkey).ok().filter(|key| key.kind() == KeyKind::Log)?;
+    let key = NoteKey::parse_by(&coordinator.log_vkey, read).ok().filter(|key| key.kind() == KeyKind::Log)?;
     (key.name() == origin(net, org, node)).then_some((node, key))
 }
 
 /// The key with which a coordinator cosigns the others' directory logs, by the same policy.
-pub(super) fn witness_of(net: Net, coordinator: &Coordinator) -> Option<NoteKey> {
+pub(super) fn witness_of(
+    net: Net,
+    coordinator: &Coordinator,
+    read: impl Fn(&[u8]) -> Result<VerifyKey, KeyFault>,
+) -> Option<NoteKey> {
     let (org, node) = ends(coordinator)?;
-    audit::witness_key(&coordinator.witness_vkey, net, org, node)
+    audit::witness_key(&coordinator.witness_vkey, net, org, node, read)
 }
 
 fn ends(coordinator: &Coordinator) -> Option<(OrgId, NodeId)> {
@@ -143,7 +152,7 @@ impl Directory {
 
     /// The directory logs that the policy in force names: whose, and its key.
     pub fn directory_logs(&self) -> impl Iterator<Item = (NodeId, NoteKey)> {
-        let logs = self.policy().coordinators.iter().filter_map(|c| log_of(self.net(), c));
+        let logs = self.policy().coordinators.iter().filter_map(|c| log_of(self.net(), c, VerifyKey::held));
         // What a keeper of two histories showed may be what it showed to nobody else.
         logs.filter(|(node, _)| !self.is_suspended(*node))
     }
@@ -160,7 +169,7 @@ impl Directory {
     pub fn directory_witnesses(&self, node: NodeId) -> List {
         let others = self.policy().coordinators.iter().filter(|c| c.node_id != node.0);
         let listed = others.filter_map(|c| {
-            let key = witness_of(self.net(), c)?;
+            let key = witness_of(self.net(), c, VerifyKey::held)?;
             Some(Listed { node: Some(c.node_id.as_slice().try_into().ok()?), key, country: c.country.clone() })
         });
         List::drawn(listed.collect(), Vec::new())

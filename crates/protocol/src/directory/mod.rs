@@ -6,6 +6,7 @@
 //! Once the policy names directory logs, an accreditation or a certificate counts only when it stands in one ([`logs`]).
 
 mod admit;
+pub mod beforehand;
 pub mod buckets;
 mod corridor;
 pub mod entry;
@@ -163,14 +164,20 @@ impl Directory {
     #[must_use]
     pub fn log_key(&self, node: NodeId) -> Option<NoteKey> {
         let cert = self.cert(node)?;
-        audit::log_key(&cert.log_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
+        audit::log_key(&cert.log_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node, VerifyKey::held)
     }
 
     /// The key with which a node cosigns others' logs, as its certificate names it.
     #[must_use]
     pub fn witness_key(&self, node: NodeId) -> Option<NoteKey> {
         let cert = self.cert(node)?;
-        audit::witness_key(&cert.witness_vkey, self.net(), cert.org_id.as_slice().try_into().ok()?, node)
+        audit::witness_key(
+            &cert.witness_vkey,
+            self.net(),
+            cert.org_id.as_slice().try_into().ok()?,
+            node,
+            VerifyKey::held,
+        )
     }
 
     /// The node whose log has this origin, its own or its directory log, and the key of that log.
@@ -180,7 +187,7 @@ impl Directory {
             .policy()
             .coordinators
             .iter()
-            .filter_map(|c| logs::log_of(self.net, c))
+            .filter_map(|c| logs::log_of(self.net, c, VerifyKey::held))
             .find(|(_, key)| key.name() == origin)
         {
             return Some(named);

@@ -86,7 +86,16 @@ impl NoteKey {
     /// # Errors
     /// [`NoteFault::BadName`], [`NoteFault::BadKey`].
     pub fn new(name: &str, kind: KeyKind, public: &[u8]) -> Result<Self, NoteFault> {
-        let key = VerifyKey::admit(public).map_err(|_| NoteFault::BadKey)?;
+        Self::read(name, kind, public, VerifyKey::admit)
+    }
+
+    fn read(
+        name: &str,
+        kind: KeyKind,
+        public: &[u8],
+        read: impl Fn(&[u8]) -> Result<VerifyKey, KeyFault>,
+    ) -> Result<Self, NoteFault> {
+        let key = read(public).map_err(|_| NoteFault::BadKey)?;
         is_name(name).then_some(()).ok_or(NoteFault::BadName)?;
         Ok(Self { name: name.to_owned(), kind, key })
     }
@@ -96,14 +105,28 @@ impl NoteKey {
     /// # Errors
     /// [`NoteFault::BadKey`] also when the id is not the key's.
     pub fn parse(text: &str) -> Result<Self, NoteFault> {
+        Self::parse_by(text, VerifyKey::admit)
+    }
+
+    /// [`NoteKey::parse`], where the key inside was admitted before, or is by other means.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn parse_by(text: &str, read: impl Fn(&[u8]) -> Result<VerifyKey, KeyFault>) -> Result<Self, NoteFault> {
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteFault::BadKey);
         };
         let bytes = STANDARD.decode(key).map_err(|_| NoteFault::BadKey)?;
         let (kind, public) = bytes.split_first().ok_or(NoteFault::BadKey)?;
-        let key = Self::new(name, KeyKind::of(*kind).ok_or(NoteFault::BadKey)?, public)?;
+        let key = Self::read(name, KeyKind::of(*kind).ok_or(NoteFault::BadKey)?, public, read)?;
         if crate::ids::hex(&key.id()) == id { Ok(key) } else { Err(NoteFault::BadKey) }
+    }
+
+    /// The key inside, whatever it is worth: to be admitted.
+    pub(crate) fn public_in(text: &str) -> Option<[u8; 32]> {
+        let bytes = STANDARD.decode(text.rsplit_once('+')?.1).ok()?;
+        bytes.split_first()?.1.try_into().ok()
     }
 
     /// Its name. A log's key has the log's origin for a name.

@@ -1,0 +1,149 @@
+//! What can be found out about many records before any of them is decided on: which signatures hold, which keys are sound.
+//!
+//! It asks neither whether a record may be taken nor in which order: every key that a record could be signed with, held or
+//! in the same pile, is tried by the hint of the signature. So it can be done elsewhere, in parts side by side, while the
+//! directory goes on; [`Directory::check_beside`] then decides. Decides nothing itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clearhouse_wire::v1::{self as wire, Descriptor, NodeCert, OrgRecord, RootPolicy, Signed};
+use prost::Message;
+
+use super::Directory;
+use crate::ids::{KeyId, NodeId, OrgId};
+use crate::keys::key_id;
+use crate::labels::media;
+use crate::limits::{PREKEY_LEN, RECORD_MAX, SIGNATURES_MAX};
+use crate::log::note::NoteKey;
+use crate::signed::{Trial, Verdicts};
+
+/// Runs `work(part, of)` for every part below `of`, here or elsewhere, and joins what each found.
+pub type InParts<'a> = &'a dyn Fn(&(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts;
+
+/// All of it as one part, here.
+#[must_use]
+pub fn in_one(work: &(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts {
+    work(0, 1)
+}
+
+/// The keys that a pile of records brings and calls for.
+#[derive(Default)]
+struct Pile {
+    coordinators: BTreeMap<KeyId, [u8; 32]>,
+    roots: BTreeMap<OrgId, Vec<[u8; 32]>>,
+    nodes: BTreeMap<NodeId, Vec<[u8; 32]>>,
+    /// All keys that have to be admitted.
+    fresh: BTreeSet<[u8; 32]>,
+}
+
+impl Directory {
+    /// Verifies what there is to verify about these records and prekeys, in as many parts as `in_parts` makes of it. What
+    /// is not found here is verified by the check.
+    #[must_use]
+    pub fn try_ahead(&self, records: &[Signed], prekeys: &[wire::Prekey], in_parts: InParts<'_>) -> Verdicts {
+        let pile = Pile::of(records);
+        let fresh: Vec<[u8; 32]> = pile.fresh.iter().copied().collect();
+        let trials: Vec<Trial<'_>> = records.iter().flat_map(|signed| self.trials(signed, &pile)).collect();
+        in_parts(&|part, of| {
+            let mut verdicts = Verdicts::default();
+            verdicts.try_keys(some(&fresh, part, of));
+            verdicts.try_signatures(some(&trials, part, of));
+            let whole = some(prekeys, part, of).iter().filter(|prekey| prekey.pk.len() == PREKEY_LEN);
+            verdicts.try_prekeys(whole.map(|prekey| prekey.pk.as_slice()));
+            verdicts
+        })
+    }
+
+    /// The signatures of a record that could be by a key that could sign it.
+    fn trials<'r>(&self, signed: &'r Signed, pile: &Pile) -> Vec<Trial<'r>> {
+        let keys = match signed.payload_type.as_str() {
+            media::ORG | media::REVOCATION => {
+                let held = self.coordinators.iter().map(|key| (key.id(), key.public()));
+                held.chain(pile.coordinators.iter().map(|(id, key)| (*id, *key))).collect()
+            }
+            media::NODECERT => read::<NodeCert>(signed).map_or_else(BTreeMap::new, |cert| self.roots_of(&cert, pile)),
+            media::DESCRIPTOR => {
+                read::<Descriptor>(signed).map_or_else(BTreeMap::new, |said| self.keys_of(&said, pile))
+            }
+            _ => BTreeMap::new(),
+        };
+        let signatures = signed.signatures.iter().take(SIGNATURES_MAX);
+        let tried = signatures.filter_map(|s| {
+            let key = *keys.get(&KeyId(s.key_id.as_slice().try_into().ok()?))?;
+            Some(Trial { signed, signature: &s.sig, key })
+        });
+        tried.collect()
+    }
+
+    fn roots_of(&self, cert: &NodeCert, pile: &Pile) -> BTreeMap<KeyId, [u8; 32]> {
+        let Ok(org) = OrgId::try_from(cert.org_id.as_slice()) else { return BTreeMap::new() };
+        let held = self.org(org).and_then(|record| record.org_root_pk.as_slice().try_into().ok());
+        held.into_iter().chain(pile.roots.get(&org).into_iter().flatten().copied()).map(named).collect()
+    }
+
+    fn keys_of(&self, said: &Descriptor, pile: &Pile) -> BTreeMap<KeyId, [u8; 32]> {
+        let Ok(node) = NodeId::try_from(said.node_id.as_slice()) else { return BTreeMap::new() };
+        let held = self.cert(node).and_then(|cert| cert.sign_pk.as_slice().try_into().ok());
+        held.into_iter().chain(pile.nodes.get(&node).into_iter().flatten().copied()).map(named).collect()
+    }
+}
+
+impl Pile {
+    fn of(records: &[Signed]) -> Self {
+        let mut pile = Self::default();
+        for signed in records {
+            match signed.payload_type.as_str() {
+                media::ROOT => {
+                    let policy = read::<RootPolicy>(signed).unwrap_or_default();
+                    let keys = policy.coordinators.iter().filter_map(|c| c.accreditation_pk.as_slice().try_into().ok());
+                    pile.coordinators.extend(keys.map(named));
+                }
+                media::ORG => pile.take_org(&read::<OrgRecord>(signed).unwrap_or_default()),
+                media::NODECERT => pile.take_cert(&read::<NodeCert>(signed).unwrap_or_default()),
+                media::DESCRIPTOR => {
+                    let said = read::<Descriptor>(signed).unwrap_or_default();
+                    pile.fresh.extend(said.tls_pks.iter().filter_map(|pk| <[u8; 32]>::try_from(pk.as_slice()).ok()));
+                }
+                _ => {}
+            }
+        }
+        pile
+    }
+
+    fn take_org(&mut self, org: &OrgRecord) {
+        let (id, root) = (org.org_id.as_slice().try_into(), org.org_root_pk.as_slice().try_into());
+        if let (Ok(id), Ok(root)) = (id, root) {
+            self.roots.entry(id).or_default().push(root);
+            self.fresh.insert(root);
+        }
+    }
+
+    fn take_cert(&mut self, cert: &NodeCert) {
+        let (id, key) = (cert.node_id.as_slice().try_into(), cert.sign_pk.as_slice().try_into());
+        if let (Ok(id), Ok(key)) = (id, key) {
+            self.nodes.entry(id).or_default().push(key);
+            self.fresh.insert(key);
+        }
+        let notes = [&cert.log_vkey, &cert.witness_vkey];
+        self.fresh.extend(notes.into_iter().filter_map(|vkey| NoteKey::public_in(vkey)));
+    }
+}
+
+/// One of `of` parts, each of neighbours.
+fn some<T>(all: &[T], part: usize, of: usize) -> &[T] {
+    let cut = |part: usize| all.len() * part / of.max(1);
+    all.get(cut(part)..cut(part + 1)).unwrap_or_default()
+}
+
+fn named(key: [u8; 32]) -> (KeyId, [u8; 32]) {
+    (key_id(&key), key)
+}
+
+/// What a record claims: read only to know which keys to try.
+fn read<T: Message + Default>(signed: &Signed) -> Option<T> {
+    (signed.payload.len() <= RECORD_MAX).then(|| T::decode(signed.payload.as_slice()).ok()).flatten()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

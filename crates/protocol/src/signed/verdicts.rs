@@ -1,0 +1,113 @@
+//! Signatures and keys that were found to hold beforehand, many at once and on as many cores as there are, so that whoever
+//! decides afterwards does not do it again.
+//!
+//! A [`Verdicts`] can be made only here, by verifying; what is not in it is verified where it is asked for, so that leaving
+//! something out costs time and nothing else. It says that a key signed some bytes, and never what that key may sign.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clearhouse_wire::v1::Signed;
+
+use crate::keys::{KeyFault, Prekey, VerifyKey, admit_all};
+use crate::pae::{pae, sha256};
+
+/// What was found to hold.
+#[derive(Default, Clone)]
+pub struct Verdicts {
+    signatures: BTreeSet<[u8; 32]>,
+    keys: BTreeMap<[u8; 32], VerifyKey>,
+    prekeys: BTreeSet<[u8; 32]>,
+}
+
+/// One signature to try: of which record, by which of its signatures, by which key.
+pub(crate) struct Trial<'a> {
+    pub(crate) signed: &'a Signed,
+    pub(crate) signature: &'a [u8],
+    pub(crate) key: [u8; 32],
+}
+
+impl Verdicts {
+    /// Takes up what somebody else found.
+    pub fn join(&mut self, other: Self) {
+        self.signatures.extend(other.signatures);
+        self.keys.extend(other.keys);
+        self.prekeys.extend(other.prekeys);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn signatures(&self) -> usize {
+        self.signatures.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.signatures.is_empty()
+    }
+
+    /// Admits these keys and remembers those that are sound.
+    pub(crate) fn try_keys(&mut self, keys: &[[u8; 32]]) {
+        self.keys.extend(admit_all(keys).into_iter().map(|key| (key.public(), key)));
+    }
+
+    /// Verifies these signatures and remembers those that hold.
+    pub(crate) fn try_signatures<'a>(&mut self, trials: impl IntoIterator<Item = &'a Trial<'a>>) {
+        // A coordinator signs thousands: its point is read once.
+        let mut read: BTreeMap<[u8; 32], VerifyKey> = BTreeMap::new();
+        for trial in trials {
+            let key = match self.keys.get(&trial.key).or_else(|| read.get(&trial.key)) {
+                Some(key) => key.clone(),
+                None => {
+                    let Ok(key) = VerifyKey::held(&trial.key) else { continue };
+                    read.insert(trial.key, key.clone());
+                    key
+                }
+            };
+            let framed = pae(&trial.signed.payload_type, &trial.signed.payload);
+            let Ok(signature) = trial.signature.try_into() else { continue };
+            if key.verify_bare(&framed, signature).is_ok() {
+                self.signatures.insert(name(&trial.key, &sha256(&framed), trial.signature));
+            }
+        }
+    }
+
+    /// Admits these prekeys and remembers those that are sound.
+    pub(crate) fn try_prekeys<'a>(&mut self, prekeys: impl IntoIterator<Item = &'a [u8]>) {
+        let sound = prekeys.into_iter().filter(|pk| Prekey::admit(pk).is_ok());
+        self.prekeys.extend(sound.map(sha256));
+    }
+
+    /// Whether this key is known to have made this signature over bytes of which the frame has this hash.
+    pub(super) fn holds(&self, key: &VerifyKey, framed: &[u8; 32], signature: &[u8]) -> bool {
+        self.signatures.contains(&name(&key.public(), framed, signature))
+    }
+
+    /// [`VerifyKey::admit`], unless that was done before.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn admit(&self, public: &[u8]) -> Result<VerifyKey, KeyFault> {
+        let known = <[u8; 32]>::try_from(public).ok().and_then(|public| self.keys.get(&public));
+        known.map_or_else(|| VerifyKey::admit(public), |key| Ok(key.clone()))
+    }
+
+    /// [`VerifyKey::held`], without reading the point again where it was read before.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn held(&self, public: &[u8]) -> Result<VerifyKey, KeyFault> {
+        let known = <[u8; 32]>::try_from(public).ok().and_then(|public| self.keys.get(&public));
+        known.map_or_else(|| VerifyKey::held(public), |key| Ok(key.clone()))
+    }
+
+    /// [`Prekey::admit`], unless that was done before.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn admit_prekey(&self, pk: &[u8], hash: &[u8; 32]) -> Result<Prekey, KeyFault> {
+        if self.prekeys.contains(hash) { Prekey::held(pk) } else { Prekey::admit(pk) }
+    }
+}
+
+/// The name of a signature in this memory: nothing of another length can have the same.
+fn name(key: &[u8; 32], framed: &[u8; 32], signature: &[u8]) -> [u8; 32] {
+    sha256(&[key.as_slice(), framed, signature].concat())
+}
