@@ -42,6 +42,7 @@ impl Figures {
             self.rounds.entry(*what).or_default().extend(rounds);
         }
         self.sleepers += other.sleepers;
+        self.by_call.clone_from(&other.by_call);
         let most = |one: &mut Traffic, other: &Traffic| {
             one.node_round = one.node_round.max(other.node_round);
             one.coordinator_round = one.coordinator_round.max(other.coordinator_round);

@@ -5,7 +5,7 @@
 pub(crate) enum Flaw {
     /// A record counts when it is signed; no log has to show it.
     TakesUnproved,
-    /// Entries of a log count, whoever cosigned the head.
+    /// Entries of a log count, whoever cosigned the head, and the head is as new as it says.
     TakesAnyPage,
     /// A coordinator cosigns whatever another shows.
     CosignsAnything,
@@ -13,10 +13,10 @@ pub(crate) enum Flaw {
     GathersEveryLine,
     /// Two coordinators are enough to accredit and to revoke.
     TwoAreEnough,
-    /// Who wakes up goes back to the directory with which it once began.
-    WakesWithOldImage,
     /// Who wakes up asks other nodes and follows no log.
     SkipsLogs,
+    /// Revocations are not taken from bundles, nor out of logs.
+    DropsRevocations,
 }
 
 impl Flaw {
@@ -27,7 +27,7 @@ impl Flaw {
         Self::CosignsAnything,
         Self::GathersEveryLine,
         Self::TwoAreEnough,
-        Self::WakesWithOldImage,
         Self::SkipsLogs,
+        Self::DropsRevocations,
     ];
 }

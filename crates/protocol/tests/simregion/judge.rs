@@ -6,8 +6,7 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::pae::sha256;
 
-use crate::plan::What;
-use crate::world::World;
+use crate::world::{COUNTRIES, World};
 
 impl World {
     /// After a round: what happened is acted on, and by whom; and nothing is believed that is not so.
@@ -21,6 +20,7 @@ impl World {
             for subject in &watched {
                 self.believes_only_what_is_so(directory, *subject).map_err(|what| format!("node {place}: {what}"))?;
             }
+            self.no_word_is_of_tomorrow(directory).map_err(|what| format!("node {place}: {what}"))?;
             self.fakes_are_nobody(directory).map_err(|what| format!("node {place}: {what}"))?;
         }
         self.logs_have_one_history(&honest)
@@ -50,19 +50,6 @@ impl World {
         }
         if said.len() == 1 {
             return Ok(());
-        }
-        if std::env::var("DBG").is_ok() {
-            let one = honest[0];
-            for place in &honest {
-                let (a, b) = (&self.replicas[one].directory, &self.replicas[*place].directory);
-                for subject in 0..self.replicas.len() {
-                    let node = self.common.member(subject).node;
-                    let (x, y) = (a.descriptor(node), b.descriptor(node));
-                    if x != y {
-                        eprintln!("{one} {place} differ about {subject}: {:?} {:?} revoked {} certs {:?} {:?}", x.map(|d| d.serial), y.map(|d| d.serial), self.truth.revoked[subject], a.cert(node).map(|c| c.version), b.cert(node).map(|c| c.version));
-                    }
-                }
-            }
         }
         let views: Vec<usize> = said.into_values().collect();
         Err(format!("honest replicas have {} views of the directory at the end: {views:?}", views.len()))
@@ -139,6 +126,17 @@ impl World {
         Ok(())
     }
 
+    /// How new a log is says a coordinator that is honest, and none of those has a clock that is ahead.
+    fn no_word_is_of_tomorrow(&self, directory: &Directory) -> Result<(), String> {
+        for coordinator in 0..COUNTRIES.len() {
+            let head = directory.newest_head(self.common.member(coordinator).node);
+            if head.is_some_and(|head| head.fresh() > self.common.now) {
+                return Err(format!("believes a time of log {coordinator} that has not come"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whom liars made up is not there; whom others were made to accredit in secret is nobody until everybody is shown.
     fn fakes_are_nobody(&self, directory: &Directory) -> Result<(), String> {
         let Some(forgery) = &self.common.forgery else { return Ok(()) };
@@ -175,11 +173,5 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// The slowest kind of event, by the share of all who were awake.
-    pub(crate) fn slowest(&self, share: usize) -> u64 {
-        let all = [What::Admission, What::Rotation, What::Revocation];
-        all.map(|what| self.figures.percentile(what, share)).into_iter().max().unwrap_or(0)
     }
 }

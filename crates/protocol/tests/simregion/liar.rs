@@ -62,6 +62,9 @@ const LIES: [Lie; 12] = [
     Lie::Stranger,
 ];
 
+/// Of six lies of a witness, the one that spoils a head for everybody else.
+const SPOIL: usize = 3;
+
 /// See the module.
 pub(crate) struct Liar {
     me: usize,
@@ -69,6 +72,8 @@ pub(crate) struct Liar {
     frozen: (Directory, Buckets),
     lie: Lie,
     asker: usize,
+    /// Whether all it does as a witness is to put false lines under others' heads.
+    spoils: bool,
     lists: BTreeMap<u8, wire::BucketReply>,
     pub(crate) fork: Option<Fork>,
     /// The round from which on it shows two histories of its log.
@@ -76,10 +81,10 @@ pub(crate) struct Liar {
 }
 
 impl Liar {
-    pub(crate) fn new(me: usize, pal: usize, replica: &Replica, forks_at: u64) -> Self {
+    pub(crate) fn new(me: usize, pal: usize, replica: &Replica, forks_at: u64, common: &mut Common) -> Self {
         let frozen = (replica.directory.clone(), Buckets::of(&replica.directory));
-        let lists = BTreeMap::new();
-        Self { me, pal, frozen, lie: Lie::Truth, asker: 0, lists, fork: None, forks_at }
+        let (lists, spoils) = (BTreeMap::new(), common.dice.percent(50));
+        Self { me, pal, frozen, lie: Lie::Truth, asker: 0, spoils, lists, fork: None, forks_at }
     }
 
     pub(crate) fn digests(
@@ -263,12 +268,12 @@ impl Liar {
         request: &Request,
         answer: &mut Result<Note, Option<WitnessFault>>,
     ) {
-        let lie = common.dice.below(6);
+        let lie = if self.spoils { SPOIL } else { common.dice.below(6) };
         common.tally.lies += u64::from(lie < 4);
         match lie {
             0 => *answer = Err(None),
             1 => *answer = Err(Some(WitnessFault::Conflict(0))),
-            2 | 3 => {
+            2 | SPOIL => {
                 let mut note = Note::unsigned(request.note.text().to_owned());
                 cosign_as(&mut note, self.me, common, common.now + AHEAD_SECS);
                 *answer = Ok(if lie == 2 { note } else { with_false_lines(&note, peer) });

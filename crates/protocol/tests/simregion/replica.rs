@@ -77,7 +77,8 @@ impl Replica {
     pub(crate) fn take(&mut self, records: &[wire::Signed], common: &mut Common) -> usize {
         let mut new = 0;
         for record in records.iter().take(BUNDLE_MAX) {
-            if self.holds(record) {
+            let dropped = common.has(Flaw::DropsRevocations) && record.payload_type == media::REVOCATION;
+            if dropped || self.holds(record) {
                 continue;
             }
             match self.directory.check(record, common.now) {

@@ -131,7 +131,7 @@ impl World {
             }
             self.round().map_err(|what| told(self, what))?;
         }
-        self.end().map_err(|what| told(self, what))
+        self.end().and_then(|()| self.freeze()).map_err(|what| told(self, what))
     }
 
     pub(crate) fn tally(&self) -> &Tally {
@@ -159,7 +159,7 @@ impl World {
         // One of the two shows two histories, in the middle; the other never does.
         let forks_at = [self.scale.idle + self.scale.live / 2, u64::MAX];
         for ((me, pal), forks_at) in [(one, other), (other, one)].into_iter().zip(forks_at) {
-            let liar = Liar::new(me, pal, &self.replicas[me], forks_at);
+            let liar = Liar::new(me, pal, &self.replicas[me], forks_at, &mut self.common);
             self.replicas[me].liar = Some(Box::new(liar));
         }
     }
@@ -209,9 +209,6 @@ impl World {
     fn wake(&mut self, place: usize) {
         self.replicas[place].awake = true;
         self.woke[place] = Some(self.round);
-        if self.common.has(Flaw::WakesWithOldImage) {
-            self.replicas[place] = Replica::new(place, &self.common, self.common.region.directory.clone());
-        }
     }
 
     fn wake_all(&mut self) {
@@ -252,7 +249,7 @@ impl World {
     }
 
     /// Reads one log from its keeper, else from the other coordinators.
-    fn follow(&mut self, me: usize, log: NodeId, keepers: &[NodeId]) {
+    pub(crate) fn follow(&mut self, me: usize, log: NodeId, keepers: &[NodeId]) {
         let others = keepers.iter().filter(|node| **node != log);
         for peer in std::iter::once(&log).chain(others) {
             let peer = self.common.places[peer];
@@ -263,7 +260,7 @@ impl World {
     }
 
     /// A coordinator enters what is new, and takes its head round.
-    fn keep(&mut self, me: usize) {
+    pub(crate) fn keep(&mut self, me: usize) {
         if self.replicas[me].liar.as_ref().is_some_and(|liar| liar.forks_at <= self.round) {
             return self.keep_two(me);
         }
