@@ -11,6 +11,8 @@ pub(crate) enum Flaw {
     CosignsAnything,
     /// A keeper takes every line that a witness sends, not the witness's own alone.
     GathersEveryLine,
+    /// A keeper stops when a witness says that it has seen more of the log, without the keeper's own signature to show.
+    BelievesASize,
     /// Two coordinators are enough to accredit and to revoke.
     TwoAreEnough,
     /// Who wakes up asks other nodes and follows no log.
@@ -21,11 +23,12 @@ pub(crate) enum Flaw {
 
 impl Flaw {
     /// Every planted bug.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::TakesUnproved,
         Self::TakesAnyPage,
         Self::CosignsAnything,
         Self::GathersEveryLine,
+        Self::BelievesASize,
         Self::TwoAreEnough,
         Self::SkipsLogs,
         Self::DropsRevocations,

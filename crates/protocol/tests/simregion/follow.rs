@@ -28,7 +28,8 @@ impl Replica {
     pub(crate) fn read(&mut self, log: NodeId, line: &mut Line<'_>) -> bool {
         let mut in_full = false;
         for _ in 0..PAGES_MAX {
-            let (first, fresh) = (self.directory.followed(log), self.directory.newest_head(log).map_or(0, Newest::fresh));
+            let (first, fresh) =
+                (self.directory.followed(log), self.directory.newest_head(log).map_or(0, Newest::fresh));
             let leaves = !std::mem::take(&mut in_full) && self.directory.shows_more(log);
             let page = line.log(&wire::DirectoryLogRequest { node: log.to_vec(), first, fresh, leaves });
             if page.head.is_empty() {
@@ -117,8 +118,14 @@ impl Replica {
         Some((head, note))
     }
 
-    /// Asks one witness to cosign. `None` when it does not, or knows more of the log than is here.
-    pub(crate) fn ask(&self, line: &mut Line<'_>, key: &NoteKey, head: &Checkpoint, note: &Note) -> Option<Note> {
+    /// Asks one witness to cosign. `None` when it does not; an error when it shows that this node signed more than is here.
+    pub(crate) fn ask(
+        &self,
+        line: &mut Line<'_>,
+        key: &NoteKey,
+        head: &Checkpoint,
+        note: &Note,
+    ) -> Option<Result<Note, ()>> {
         let mut old = self.directory.newest_head(self.node).map_or(0, Newest::size);
         for _ in 0..3 {
             let path = self.directory.consistency(self.node, old, head.size);
@@ -126,9 +133,13 @@ impl Replica {
                 Ok(signed) => {
                     let by = signed.text() == head.text() && matches!(signed.signed_by(key), Ok(Some(_)));
                     let own = if line.common.has(Flaw::GathersEveryLine) { signed } else { signed.only(key) };
-                    return by.then_some(own);
+                    return by.then_some(Ok(own));
                 }
-                Err(Some(WitnessFault::Conflict(size))) if size <= head.size && size != old => old = size,
+                // Of a size alone, which anybody can say, nothing follows; here no disk is ever put back.
+                Err(Some(WitnessFault::Conflict(size))) if size > head.size => {
+                    return line.common.has(Flaw::BelievesASize).then_some(Err(()));
+                }
+                Err(Some(WitnessFault::Conflict(size))) if size != old => old = size,
                 Err(_) => return None,
             }
         }
@@ -147,7 +158,12 @@ impl Replica {
     }
 
     /// As a witness: cosigns a head that grows out of the last one it cosigned of this log.
-    pub(crate) fn cosign(&mut self, from: NodeId, request: &Request, common: &mut Common) -> Result<Note, WitnessFault> {
+    pub(crate) fn cosign(
+        &mut self,
+        from: NodeId,
+        request: &Request,
+        common: &mut Common,
+    ) -> Result<Note, WitnessFault> {
         let log = self.directory.directory_log(from);
         let log = log.ok_or(WitnessFault::Checkpoint(clearhouse_protocol::log::note::NoteFault::NotSigned))?;
         let (held, signed) = self.cosigned.get(&from).map_or((Held::default(), None), |(h, n)| (h.clone(), Some(n)));

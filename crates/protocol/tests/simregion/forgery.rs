@@ -1,7 +1,7 @@
 //! What two coordinators that lie can make with their own keys, and what others were made to sign in secret.
 
-use clearhouse_protocol::ceremony::{attest, next_policy, revoke};
 use clearhouse_protocol::ceremony::Attested;
+use clearhouse_protocol::ceremony::{attest, next_policy, revoke};
 use clearhouse_protocol::directory::buckets::Item;
 use clearhouse_protocol::fixture::{Member, Region, member_records};
 use clearhouse_protocol::labels::media;

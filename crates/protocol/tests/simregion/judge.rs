@@ -156,8 +156,7 @@ impl World {
 
     /// What any two followed of a log is one history.
     fn logs_have_one_history(&self, honest: &[usize]) -> Result<(), String> {
-        let logs: Vec<NodeId> =
-            self.common.region.directory.directory_logs().map(|(node, _)| node).collect();
+        let logs: Vec<NodeId> = self.common.region.directory.directory_logs().map(|(node, _)| node).collect();
         for log in logs {
             let size = |place: &usize| self.replicas[*place].directory.followed(log);
             let Some(longest) = honest.iter().max_by_key(|place| size(place)) else { continue };

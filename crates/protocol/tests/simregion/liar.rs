@@ -62,7 +62,8 @@ const LIES: [Lie; 12] = [
     Lie::Stranger,
 ];
 
-/// Of six lies of a witness, the one that spoils a head for everybody else.
+// Of six things that a witness does: to have seen more of a log, or nothing, and to spoil a head for everybody else.
+const BOAST: usize = 1;
 const SPOIL: usize = 3;
 
 /// See the module.
@@ -72,8 +73,8 @@ pub(crate) struct Liar {
     frozen: (Directory, Buckets),
     lie: Lie,
     asker: usize,
-    /// Whether all it does as a witness is to put false lines under others' heads.
-    spoils: bool,
+    /// What it always does as a witness, if it is not something else each time.
+    habit: Option<usize>,
     lists: BTreeMap<u8, wire::BucketReply>,
     pub(crate) fork: Option<Fork>,
     /// The round from which on it shows two histories of its log.
@@ -83,8 +84,8 @@ pub(crate) struct Liar {
 impl Liar {
     pub(crate) fn new(me: usize, pal: usize, replica: &Replica, forks_at: u64, common: &mut Common) -> Self {
         let frozen = (replica.directory.clone(), Buckets::of(&replica.directory));
-        let (lists, spoils) = (BTreeMap::new(), common.dice.percent(50));
-        Self { me, pal, frozen, lie: Lie::Truth, asker: 0, spoils, lists, fork: None, forks_at }
+        let (lists, habit) = (BTreeMap::new(), common.dice.one(&[None, Some(BOAST), Some(SPOIL)]));
+        Self { me, pal, frozen, lie: Lie::Truth, asker: 0, habit, lists, fork: None, forks_at }
     }
 
     pub(crate) fn digests(
@@ -268,11 +269,11 @@ impl Liar {
         request: &Request,
         answer: &mut Result<Note, Option<WitnessFault>>,
     ) {
-        let lie = if self.spoils { SPOIL } else { common.dice.below(6) };
+        let lie = self.habit.unwrap_or_else(|| common.dice.below(6));
         common.tally.lies += u64::from(lie < 4);
         match lie {
             0 => *answer = Err(None),
-            1 => *answer = Err(Some(WitnessFault::Conflict(0))),
+            BOAST => *answer = Err(Some(WitnessFault::Conflict(common.dice.one(&[0, u64::MAX])))),
             2 | SPOIL => {
                 let mut note = Note::unsigned(request.note.text().to_owned());
                 cosign_as(&mut note, self.me, common, common.now + AHEAD_SECS);

@@ -19,7 +19,11 @@ pub(crate) struct Line<'a> {
 
 impl Line<'_> {
     /// Has the peer's liar, if it is one, change an answer.
-    fn twist<T>(&mut self, twist: impl FnOnce(&mut crate::liar::Liar, &mut Replica, &mut Common, usize, &mut T), reply: &mut T) {
+    fn twist<T>(
+        &mut self,
+        twist: impl FnOnce(&mut crate::liar::Liar, &mut Replica, &mut Common, usize, &mut T),
+        reply: &mut T,
+    ) {
         if let Some(mut liar) = self.peer.liar.take() {
             twist(&mut liar, self.peer, self.common, self.asker, reply);
             self.peer.liar = Some(liar);

@@ -73,7 +73,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn scale(orgs: u64, live: u64) -> Scale {
-    Scale { orgs: usize::try_from(orgs).unwrap(), idle: 4, live, calm: 13 }
+    Scale { orgs: usize::try_from(orgs).unwrap(), idle: 4, live, calm: 14 }
 }
 
 fn run(seed: u64, scale: Scale, flaw: Option<Flaw>) -> Result<(Figures, Tally), String> {
@@ -105,7 +105,8 @@ fn news_reaches_everybody_in_eight_rounds_and_two_coordinators_who_lie_are_belie
     let (idle, most) = (all.idle.node_round / ROUND_SECS, (IDLE_BYTES_FIFTY * orgs / 50).max(IDLE_BYTES_LEAST));
     assert!((1..=most).contains(&idle), "an idle node causes {idle} bytes a second, and {most} at most are allowed");
     // A run in which nothing happens proves nothing.
-    let happened = [all.sleepers, tally.refused, tally.faults, tally.pages_refused, tally.lies, tally.proofs, tally.away];
+    let happened =
+        [all.sleepers, tally.refused, tally.faults, tally.pages_refused, tally.lies, tally.proofs, tally.away];
     assert!(happened.iter().all(|n| *n > 0), "{tally:?}");
 }
 

@@ -70,12 +70,7 @@ impl Replica {
         Ok(other || !differing.is_empty())
     }
 
-    fn fetch_records(
-        &mut self,
-        line: &mut Line<'_>,
-        org: Option<OrgId>,
-        basket: &mut Basket,
-    ) -> Result<(), SyncFault> {
+    fn fetch_records(&mut self, line: &mut Line<'_>, org: Option<OrgId>, basket: &mut Basket) -> Result<(), SyncFault> {
         let bundle = line.records(org);
         basket.count(&bundle)?;
         // The proofs in it are for whoever follows no log.

@@ -31,6 +31,8 @@ const TURNOVER: usize = 10;
 /// Coordinators and others that a node asks in a round, and tries for each that should answer.
 const ASKED: usize = 2;
 const TRIES: usize = 4;
+/// Rounds at the end in which nobody sleeps any more: who wakes then may know something that nobody else does.
+const AWAKE_AT_LAST: u64 = 9;
 /// Between two things that happen.
 const EVERY: u64 = 3;
 
@@ -126,7 +128,7 @@ impl World {
         }
         self.figures.churn = self.count_traffic();
         for n in 0..self.scale.calm {
-            if n + 3 == self.scale.calm {
+            if n + AWAKE_AT_LAST == self.scale.calm {
                 self.wake_all();
             }
             self.round().map_err(|what| told(self, what))?;
@@ -269,8 +271,11 @@ impl World {
         for witness in witnesses.witnesses() {
             let peer = self.common.places[&witness.node.unwrap()];
             let line = self.line(me, peer, |me, line| me.ask(line, &witness.key, &head, &note));
-            if let Some(signed) = line.flatten() {
-                note.gather(&signed);
+            match line.flatten() {
+                Some(Ok(signed)) => drop(note.gather(&signed)),
+                // It has seen more of this log than is here, it says.
+                Some(Err(())) => return,
+                None => {}
             }
         }
         self.replicas[me].publish(&head, &note, &mut self.common);
