@@ -7,6 +7,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
+use clearhouse_casework::office::Step;
 use clearhouse_casework::office::publishing::records_in;
 use clearhouse_casework::office::records::Intake;
 use clearhouse_protocol::directory::logs::LogFault;
@@ -50,13 +51,15 @@ impl<S: Store + 'static> Owner<S> {
         self.decide(move |world, now| world.office.admit_beside(&bundle, verdicts, now)).await
     }
 
-    /// Takes what somebody showed of a coordinator's directory log.
+    /// Takes what somebody showed of a coordinator's directory log, asked from entry `first` on; without it, for a head
+    /// alone.
     ///
     /// # Errors
     /// [`NotTaken`]; a page that is not taken is an answer, not an error.
     pub async fn follow(
         &self,
         log: NodeId,
+        first: Option<u64>,
         page: wire::DirectoryLogReply,
     ) -> Result<Result<Intake, LogFault>, NotTaken> {
         let directory = Arc::clone(&self.signals.directory.borrow());
@@ -65,6 +68,13 @@ impl<S: Store + 'static> Owner<S> {
             (page, verdicts)
         });
         let (page, verdicts) = tried.await.map_err(|_| NotTaken::Bug)?;
-        self.decide(move |world, now| world.office.follow_beside(log, &page, verdicts, now)).await
+        self.decide(move |world, now| {
+            // Read from two peers at once: what the other brought is not a second history.
+            if first.is_some_and(|first| world.office.directory().followed(log) != first) {
+                return (Step::default(), Err(LogFault::Overtaken));
+            }
+            world.office.follow_beside(log, &page, verdicts, now)
+        })
+        .await
     }
 }

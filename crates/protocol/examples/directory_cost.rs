@@ -142,7 +142,7 @@ fn follow(cold: &mut Directory, region: &Region, entries: &[Vec<u8>]) -> usize {
                 region.directory.page_of_leaves(member.node, first, 0)
             };
             bytes += page.encoded_len();
-            let checked = cold.check_page(member.node, &page).unwrap();
+            let checked = cold.check_page(member.node, &page, NOW).unwrap();
             cold.follow(&checked);
             let records: Vec<Signed> = page.entries.iter().map(|e| Signed::decode(e.as_slice()).unwrap()).collect();
             take(cold, &records, &[]);

@@ -172,7 +172,7 @@ impl Region {
             for first in (0..entries.len()).step_by(LOG_PAGE_ENTRIES_MAX) {
                 let until = (first + LOG_PAGE_ENTRIES_MAX).min(entries.len());
                 let page = self.log_page(of, &entries, (first, until), (&others, time));
-                let page = self.directory.check_page(node, &page).expect("a sound page");
+                let page = self.directory.check_page(node, &page, time).expect("a sound page");
                 self.directory.follow(&page);
             }
         }

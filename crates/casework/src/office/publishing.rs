@@ -11,6 +11,7 @@ use clearhouse_protocol::directory::beforehand::in_one;
 use clearhouse_protocol::directory::logs::{Entered, LogFault, Newest};
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::limits::{BUNDLE_MAX, LOG_PAGE_ENTRIES_MAX};
+use clearhouse_protocol::log::equivocation::Equivocation;
 use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_protocol::signed::Verdicts;
@@ -83,7 +84,7 @@ impl Office {
         verdicts: Verdicts,
         now: &mut Now<'_, R>,
     ) -> (Step, Result<Intake, LogFault>) {
-        let checked = match self.directory.check_page(node, page) {
+        let checked = match self.directory.check_page(node, page, now.time) {
             Ok(checked) => checked,
             Err(fault) => {
                 let mut step = Step::default();
@@ -99,6 +100,16 @@ impl Office {
         step.rows.push(log_row([&[HEAD], node.as_bytes()].concat(), checked.newest().bytes()));
         step.effects.push(Effect::DirectoryChanged);
         (step, Ok(intake))
+    }
+
+    /// Keeps the proof that a coordinator's directory log showed two histories, found when two who follow it met.
+    #[must_use]
+    pub fn keep_fork<R: CryptoRng>(&self, node: NodeId, proof: &Equivocation, now: &mut Now<'_, R>) -> Step {
+        let mut step = Step::default();
+        if let Some(log) = self.directory.directory_log(node).filter(|log| proof.check(log).is_ok()) {
+            self.keep_proof(node, &sha256(log.name().as_bytes()), proof, &mut step, now);
+        }
+        step
     }
 
     /// At a coordinator's node: enters into its directory log what is held and does not stand in it yet. An empty step

@@ -175,7 +175,7 @@ async fn within<T>(call: impl Future<Output = Result<T, PeerError>>) -> Result<T
 /// Its clock, by what it says over this line; and that eight kilobytes come back.
 async fn check_clock(client: &Client, clock: &dyn Clock, steps: &mut Steps) {
     let asked = clock.now();
-    match within(client.digests()).await {
+    match within(client.digests(&[])).await {
         Ok(said) => {
             let ours = asked + clock.now().saturating_sub(asked) / 2;
             let (off, ahead) = (ours.abs_diff(said.now), ours > said.now);

@@ -47,7 +47,7 @@ pub struct Follower<S> {
 }
 
 /// How far one log was read from one peer.
-enum Read {
+pub(crate) enum Read {
     /// To the end of what the peer knows.
     Whole,
     /// Not at all, or not to the end.
@@ -93,51 +93,8 @@ impl<S: Store + 'static> Follower<S> {
         for peer in std::iter::once(&log).chain(others).filter(|peer| **peer != self.me.1) {
             let directory = self.owner.signals.directory.borrow().clone();
             let Some(client) = self.line(&directory, *peer).await else { continue };
-            if let Read::Whole = self.read(log, *peer, &client).await? {
+            if let Read::Whole = read(&self.owner, log, *peer, &client).await? {
                 return Ok(Read::Whole);
-            }
-        }
-        Ok(Read::Not)
-    }
-
-    async fn read(&self, log: NodeId, peer: NodeId, client: &Client) -> Result<Read, NotTaken> {
-        let mut in_full = false;
-        for _ in 0..PAGES_MAX {
-            let directory = self.owner.signals.directory.borrow().clone();
-            let (first, fresh) = (directory.followed(log), directory.newest_head(log).map_or(0, |head| head.fresh()));
-            // What another log showed already is named, not sent again.
-            let leaves = !std::mem::take(&mut in_full) && directory.shows_more(log);
-            let asked = wire::DirectoryLogRequest { node: log.to_vec(), first, fresh, leaves };
-            let Ok(page) = client.directory_log(asked).await else { return Ok(Read::Not) };
-            if page.head.is_empty() {
-                return Ok(Read::Whole);
-            }
-            let taken = self.owner.follow(log, page).await?;
-            match taken {
-                Ok(intake) if intake.refused.is_empty() => {}
-                Ok(intake) => {
-                    tracing::warn!(%log, refused = intake.refused.len(), "a directory log holds records that do not hold");
-                }
-                Err(LogFault::NotHeld) if leaves => in_full = true,
-                Err(fault) => {
-                    match fault {
-                        LogFault::Forked(Some(_)) => {
-                            tracing::error!(%log, %peer, "this directory log shows two histories: tell a coordinator")
-                        }
-                        LogFault::Smaller | LogFault::Forked(None) => {
-                            tracing::error!(%log, %peer, %fault, "a directory log does not continue what was shown before")
-                        }
-                        LogFault::NoSuchLog
-                        | LogFault::Head(_)
-                        | LogFault::NotWitnessed
-                        | LogFault::Page
-                        | LogFault::NotHeld
-                        | LogFault::Proof(_) => {
-                            tracing::warn!(%log, %peer, %fault, "what was shown of a directory log is not taken");
-                        }
-                    }
-                    return Ok(Read::Not);
-                }
             }
         }
         Ok(Read::Not)
@@ -158,7 +115,7 @@ impl<S: Store + 'static> Follower<S> {
         let Ok(note) = head.sign(&self.key) else { return Ok(()) };
         let Some(note) = self.cosigned(&directory, &head, note).await else { return Ok(()) };
         let page = wire::DirectoryLogReply { head: note.to_string().into_bytes(), ..Default::default() };
-        match self.owner.follow(node, page).await? {
+        match self.owner.follow(node, None, page).await? {
             Ok(_) | Err(LogFault::NotWitnessed) => {}
             Err(fault) => tracing::error!(%fault, "this node's own directory log does not hold"),
         }
@@ -225,4 +182,58 @@ impl<S: Store + 'static> Follower<S> {
     async fn line(&self, directory: &Directory, node: NodeId) -> Option<Client> {
         self.pool.client(&Address::of(directory, node)?).await.ok()
     }
+}
+
+/// Reads a log on from one peer, page by page.
+///
+/// # Errors
+/// [`NotTaken`], when nothing can be kept here.
+pub(crate) async fn read<S: Store + 'static>(
+    owner: &Owner<S>,
+    log: NodeId,
+    peer: NodeId,
+    client: &Client,
+) -> Result<Read, NotTaken> {
+    let mut in_full = false;
+    for _ in 0..PAGES_MAX {
+        let directory = owner.signals.directory.borrow().clone();
+        let (first, fresh) = (directory.followed(log), directory.newest_head(log).map_or(0, |head| head.fresh()));
+        // What another log showed already is named, not sent again.
+        let leaves = !std::mem::take(&mut in_full) && directory.shows_more(log);
+        let asked = wire::DirectoryLogRequest { node: log.to_vec(), first, fresh, leaves };
+        let Ok(page) = client.directory_log(asked).await else { return Ok(Read::Not) };
+        if page.head.is_empty() {
+            return Ok(Read::Whole);
+        }
+        let taken = owner.follow(log, Some(first), page).await?;
+        match taken {
+            Ok(intake) if intake.refused.is_empty() => {}
+            Ok(intake) => {
+                tracing::warn!(%log, refused = intake.refused.len(), "a directory log holds records that do not hold");
+            }
+            Err(LogFault::NotHeld) if leaves => in_full = true,
+            Err(LogFault::Overtaken) => return Ok(Read::Not),
+            Err(fault) => {
+                match fault {
+                    LogFault::Forked(Some(_)) => {
+                        tracing::error!(%log, %peer, "this directory log shows two histories: tell a coordinator")
+                    }
+                    LogFault::Smaller | LogFault::Forked(None) => {
+                        tracing::error!(%log, %peer, %fault, "a directory log does not continue what was shown before")
+                    }
+                    LogFault::NoSuchLog
+                    | LogFault::Overtaken
+                    | LogFault::Head(_)
+                    | LogFault::NotWitnessed
+                    | LogFault::Page
+                    | LogFault::NotHeld
+                    | LogFault::Proof(_) => {
+                        tracing::warn!(%log, %peer, %fault, "what was shown of a directory log is not taken");
+                    }
+                }
+                return Ok(Read::Not);
+            }
+        }
+    }
+    Ok(Read::Not)
 }

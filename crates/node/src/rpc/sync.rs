@@ -51,12 +51,8 @@ impl<D: Door> Doorman<D> {
 #[tonic::async_trait]
 impl<D: Door> Sync_ for Doorman<D> {
     async fn digests(&self, request: Request<DigestsRequest>) -> Result<Response<DigestsReply>, Status> {
-        let reply = self.told(&request).map(|told| DigestsReply {
-            digests: told.buckets.digests().to_vec(),
-            heads: Vec::new(),
-            now: told.now,
-            common: told.buckets.common().to_vec(),
-        });
+        let state = &request.get_ref().state;
+        let reply = self.told(&request).map(|told| told.buckets.answer(&told.directory, state, told.now));
         self.answer(reply)
     }
 

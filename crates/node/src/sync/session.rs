@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use clearhouse_casework::office::records::Intake;
+use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::{BUNDLE_MAX, DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX, SYNC_SESSION_MAX};
@@ -15,6 +16,7 @@ use prost::Message;
 use super::partners::{own_address, pause};
 use super::{Broken, Brought, Puller};
 use crate::limits::lock;
+use crate::log::directory::read;
 use crate::rpc::client::Client;
 use crate::rpc::status::PeerError;
 
@@ -53,17 +55,17 @@ impl<S: Store + 'static> Puller<S> {
         let mut basket = Basket { bundle: wire::RecordBundle::default(), room: SYNC_SESSION_MAX };
 
         let asked = self.clock.now();
-        let digests = client.digests().await?;
+        let told = self.teller.of(&directory, asked);
+        let digests = client.digests(&told.buckets.state()).await?;
         basket.count(&digests)?;
         let now = self.clock.now();
         // Half of the time in between belongs to the answer.
         lock(&self.memory).clocks.hear(node, digests.now, asked + now.saturating_sub(asked) / 2);
-        let told = self.teller.of(&directory, now);
-        let differing = told.buckets.differing(&digests.digests)?;
-        let common = <[u8; 32]>::try_from(digests.common.as_slice()).map_err(|_| SyncFault::Digests)?;
-        let differs = !differing.is_empty() || common != told.buckets.common();
+        let (differing, news) = told.buckets.compare(&digests)?;
+        let differs = !differing.is_empty() || news;
 
-        if common != told.buckets.common() || self.is_due_for_records(node, now) {
+        self.hear_heads(&directory, node, &client, &digests.heads).await?;
+        if news || self.is_due_for_records(node, now) {
             self.fetch_records(&client, None, &mut basket, brought).await?;
             self.take(&mut basket, brought).await?;
         }
@@ -73,6 +75,26 @@ impl<S: Store + 'static> Puller<S> {
         }
         self.fetch_prekeys(&client, &mut basket, brought).await?;
         Ok(differs)
+    }
+
+    /// Reads on whatever directory log is longer there, and keeps the proof against one that showed two histories.
+    async fn hear_heads(
+        &self,
+        directory: &Directory,
+        node: NodeId,
+        client: &Client,
+        heads: &[Vec<u8>],
+    ) -> Result<(), Broken> {
+        let heard = directory.hear_heads(heads);
+        for log in heard.further {
+            read(&self.owner, log, node, client).await.map_err(Broken::Here)?;
+        }
+        for (log, proof) in heard.forked {
+            tracing::error!(%log, "this directory log shows two histories: tell a coordinator");
+            let kept = self.owner.decide(move |world, now| (world.office.keep_fork(log, &proof, now), ())).await;
+            kept.map_err(Broken::Here)?;
+        }
+        Ok(())
     }
 
     fn is_due_for_records(&self, node: NodeId, now: u64) -> bool {

@@ -17,8 +17,8 @@ use crate::ids::{KeyId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
 use crate::limits::{
-    DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, DUTY_MAX, HOUR, LABEL_MAX, MAILBOXES_MAX, PREKEY_WEEKS,
-    RECORD_LIFE_SECS,
+    COORDINATORS_MAX, DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, DUTY_MAX, HOUR, LABEL_MAX, MAILBOXES_MAX,
+    PREKEY_WEEKS, RECORD_LIFE_SECS,
 };
 use crate::log::policy::Policy;
 use crate::pae::sha256;
@@ -428,7 +428,7 @@ fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
     lifetime(policy.not_before, policy.not_after, RECORD_LIFE_SECS)?;
     let n = policy.coordinators.len();
     let thresholds = [policy.k_accredit, policy.k_revoke, policy.k_root];
-    let sound = (1..=16).contains(&n)
+    let sound = (1..=COORDINATORS_MAX).contains(&n)
         && thresholds.iter().all(|k| (1..=n).contains(&as_usize(*k)))
         && policy.kind() != NetworkKind::Unspecified
         && policy.allowed_suites.contains(&policy.min_suite)

@@ -99,6 +99,7 @@ pub struct Buckets {
     lists: Vec<Vec<Item>>,
     digests: Vec<u8>,
     common: [u8; 32],
+    state: [u8; 32],
     /// By week, every hash that a descriptor lists, in order, with whose it is.
     listed: BTreeMap<u64, Vec<([u8; 32], NodeId)>>,
     nodes: usize,
@@ -123,8 +124,10 @@ impl Buckets {
             }
         }
         listed.values_mut().for_each(|hashes| hashes.sort_unstable());
-        let digests = lists.iter().flat_map(|list| digest(list)).collect();
-        Self { lists, digests, common: common(directory), listed, nodes: directory.descriptors.len() }
+        let digests: Vec<u8> = lists.iter().flat_map(|list| digest(list)).collect();
+        let common = common(directory);
+        let state = state(directory, &digests, &common);
+        Self { lists, digests, common, state, listed, nodes: directory.descriptors.len() }
     }
 
     /// The digests of all buckets, one after the other.
@@ -137,6 +140,34 @@ impl Buckets {
     #[must_use]
     pub fn common(&self) -> [u8; 32] {
         self.common
+    }
+
+    /// One hash over all that is said of this directory: the digests, `common`, and how far each directory log is held.
+    #[must_use]
+    pub fn state(&self) -> [u8; 32] {
+        self.state
+    }
+
+    /// The answer to somebody whose own state is `theirs`: in one word when it is the same.
+    #[must_use]
+    pub fn answer(&self, directory: &Directory, theirs: &[u8], now: u64) -> wire::DigestsReply {
+        if theirs == self.state {
+            return wire::DigestsReply { now, ..Default::default() };
+        }
+        let heads = directory.heads();
+        wire::DigestsReply { digests: self.digests.clone(), heads, now, common: self.common.to_vec() }
+    }
+
+    /// Reads such an answer: the buckets that differ, and whether policies and revocations do.
+    ///
+    /// # Errors
+    /// [`SyncFault::Digests`].
+    pub fn compare(&self, answer: &wire::DigestsReply) -> Result<(Vec<u8>, bool), SyncFault> {
+        if answer.digests.is_empty() && answer.common.is_empty() {
+            return Ok((Vec::new(), false));
+        }
+        let common = <[u8; 32]>::try_from(answer.common.as_slice()).map_err(|_| SyncFault::Digests)?;
+        Ok((self.differing(&answer.digests)?, common != self.common))
     }
 
     /// Which buckets differ from what a peer says of its own.
@@ -246,6 +277,12 @@ fn common(directory: &Directory) -> [u8; 32] {
     let ends = directory.revocations.values().map(|entry| entry.hash);
     let all: Vec<[u8; 32]> = policies.into_iter().chain(ends).collect();
     hash(labels::SYNC_COMMON, &all.iter().map(|h| &h[..]).collect::<Vec<_>>())
+}
+
+fn state(directory: &Directory, digests: &[u8], common: &[u8; 32]) -> [u8; 32] {
+    let heads: Vec<Vec<u8>> = directory.reached().map(|(node, held)| [&node.0[..], &held[..]].concat()).collect();
+    let parts = [digests, &common[..]].into_iter().chain(heads.iter().map(Vec::as_slice));
+    hash(labels::SYNC_STATE, &parts.collect::<Vec<_>>())
 }
 
 /// A peer's list of one bucket while it is read, page by page.

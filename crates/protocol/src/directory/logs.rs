@@ -5,6 +5,7 @@
 //! to everybody. Refuses a head that is smaller than one already followed, one that too few cosigned, and entries that do
 //! not lead to it. Whether a record is sound is the business of the directory's door, not of the log.
 
+mod heads;
 mod kept;
 mod told;
 
@@ -19,7 +20,9 @@ use super::Directory;
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
 use crate::keys::{KeyFault, VerifyKey};
-use crate::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_ENTRY_MAX, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX};
+use crate::limits::{
+    DESCRIPTOR_AHEAD_SECS, DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOG_ENTRY_MAX, LOG_LEAVES_MAX, LOG_PAGE_ENTRIES_MAX,
+};
 use crate::log::Hash;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::log::equivocation::Equivocation;
@@ -46,6 +49,9 @@ pub enum LogFault {
     /// More entries than a page may have, a larger one than a record may be, or none where there should be some.
     #[error("a page of it is not as it has to be")]
     Page,
+    /// Somebody else showed the same entries while this page was on its way: it is asked for anew.
+    #[error("it was read from somewhere else meanwhile")]
+    Overtaken,
     /// Entries named by the hashes of their leaves, one of which no other log has shown: ask for the entries.
     #[error("a page of it names entries that are not held")]
     NotHeld,
@@ -175,14 +181,15 @@ impl Directory {
         List::drawn(listed.collect(), Vec::new())
     }
 
-    /// Checks what somebody showed of a directory log: the entries after those that are held, and a head.
+    /// Checks what somebody showed of a directory log: the entries after those that are held, and a head. `now` decides
+    /// only which cosignatures may say how fresh it is: one from the future says nothing, and its head counts all the same.
     ///
     /// # Errors
     /// [`LogFault`]: then nothing of it is taken.
-    pub fn check_page(&self, node: NodeId, page: &DirectoryLogReply) -> Result<CheckedPage, LogFault> {
+    pub fn check_page(&self, node: NodeId, page: &DirectoryLogReply, now: u64) -> Result<CheckedPage, LogFault> {
         let log = self.directory_log(node).ok_or(LogFault::NoSuchLog)?;
         let shown = SignedCheckpoint::open(&page.head, &log)?;
-        let newest = self.witnessed(node, &shown)?;
+        let newest = self.witnessed(node, &shown, now)?;
         let none = Followed::default();
         let held = self.logs.get(&node).map_or(&none, Arc::as_ref);
         if held.newest.as_ref().is_some_and(|held| held.size > newest.size) {
@@ -216,14 +223,15 @@ impl Directory {
 
     /// A head that enough of the others cosigned, and when one of them that is honest still saw it: of the f+1 newest
     /// times the oldest, because f of them may be invented.
-    fn witnessed(&self, node: NodeId, shown: &SignedCheckpoint) -> Result<Newest, LogFault> {
+    fn witnessed(&self, node: NodeId, shown: &SignedCheckpoint, now: u64) -> Result<Newest, LogFault> {
         let standing: Standing = self.directory_witnesses(node).standing(shown)?;
         if !standing.reached {
             return Err(LogFault::NotWitnessed);
         }
         // By the policy f of all coordinators may lie, and every one of them may be among this log's witnesses.
         let liars = tolerated(standing.listed).max(usize::try_from(self.policy().f).unwrap_or(usize::MAX));
-        let fresh = standing.seen.iter().rev().nth(liars).map_or(0, |seen| seen.at);
+        let until = now.saturating_add(DESCRIPTOR_AHEAD_SECS);
+        let fresh = standing.seen.iter().rev().filter(|seen| seen.at <= until).nth(liars).map_or(0, |seen| seen.at);
         Ok(Newest { size: shown.checkpoint().size, fresh, note: shown.note().clone() })
     }
 
@@ -250,10 +258,12 @@ impl Directory {
         self.count_published(node);
     }
 
-    /// Takes a head that held. An older word about the same entries changes nothing.
-    pub fn take_newest(&mut self, node: NodeId, newest: Newest) {
+    /// Takes a head that held. An older word about the same entries changes nothing; and that a longer head comes without
+    /// a time that can be believed does not undo the word about what was before it.
+    pub fn take_newest(&mut self, node: NodeId, mut newest: Newest) {
         let followed = Arc::make_mut(self.logs.entry(node).or_default());
         let held = followed.newest.as_ref().map(|held| (held.size, held.fresh));
+        newest.fresh = newest.fresh.max(held.map_or(0, |(_, fresh)| fresh));
         if held.is_none_or(|held| held < (newest.size, newest.fresh)) {
             followed.newest = Some(newest);
         }

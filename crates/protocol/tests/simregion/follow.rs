@@ -51,7 +51,7 @@ impl Replica {
         page: &wire::DirectoryLogReply,
         common: &mut Common,
     ) -> Result<(), LogFault> {
-        let checked = match self.directory.check_page(log, page) {
+        let checked = match self.directory.check_page(log, page, common.now) {
             Ok(checked) => checked,
             Err(fault) => {
                 common.tally.pages_refused += 1;
@@ -90,7 +90,7 @@ impl Replica {
     }
 
     /// Remembers that a log showed two histories.
-    fn suspend(&mut self, log: NodeId, common: &mut Common) {
+    pub(crate) fn suspend(&mut self, log: NodeId, common: &mut Common) {
         if !self.directory.is_suspended(log) {
             common.tally.proofs += 1;
             self.directory.suspend(log);

@@ -10,7 +10,7 @@ use crate::world::{COUNTRIES, World};
 
 impl World {
     /// Cuts one node off from everybody honest, lets two days pass and shows it every head that it holds, made again by
-    /// the two with a time that has not come. The rest goes on.
+    /// the two with the time that it is. The rest goes on.
     pub(crate) fn freeze(&mut self) -> Result<(), String> {
         let &[one, other] = self.liars.as_slice() else { return Ok(()) };
         let ordinary: Vec<usize> = self.honest().into_iter().filter(|place| *place >= COUNTRIES.len()).collect();
@@ -23,7 +23,7 @@ impl World {
         for log in &logs {
             self.follow(free, *log, &logs);
             let Some(held) = self.replicas[victim].directory.newest_head(*log) else { continue };
-            let note = postdated(held.note(), &[one, other], &self.common);
+            let note = postdated(held.note(), &[one, other], &self.common, 0);
             let page = wire::DirectoryLogReply { head: note.to_string().into_bytes(), ..Default::default() };
             // Taken or not: what counts is what it believes then.
             drop(self.replicas[victim].follow(*log, &page, &mut self.common));

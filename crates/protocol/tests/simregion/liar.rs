@@ -9,7 +9,7 @@ use clearhouse_protocol::audit;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::buckets::{Buckets, Item, bucket_of, digest};
 use clearhouse_protocol::ids::{NodeId, OrgId};
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, HOUR};
 use clearhouse_protocol::log::note::Note;
 use clearhouse_protocol::log::tree::{Levels, consistency};
 use clearhouse_protocol::log::witness::{Request, WitnessFault};
@@ -29,6 +29,8 @@ pub(crate) const AHEAD_SECS: u64 = 36_500 * DAY;
 enum Lie {
     /// Nothing.
     Truth,
+    /// Says that it has the same, whatever the other one has.
+    Same,
     /// Shows what it knew when it began to lie, for ever.
     Frozen,
     /// Hands out everything that was forged, and what is out of date.
@@ -47,11 +49,12 @@ enum Lie {
     Stranger,
 }
 
-const LIES: [Lie; 12] = [
+const LIES: [Lie; 13] = [
     Lie::Truth,
     Lie::Truth,
     Lie::Truth,
     Lie::Truth,
+    Lie::Same,
     Lie::Frozen,
     Lie::Forged,
     Lie::Wild,
@@ -100,8 +103,13 @@ impl Liar {
         self.lists.clear();
         common.tally.lies += u64::from(self.lie != Lie::Truth);
         let Some(forgery) = common.forgery.take() else { return };
+        if self.lie != Lie::Truth {
+            // Whoever lies has to say something.
+            *reply = peer.tell_digests(&[], common.now);
+        }
         match self.lie {
             Lie::Truth => {}
+            Lie::Same => *reply = wire::DigestsReply { now: common.now, ..Default::default() },
             Lie::Frozen => {
                 reply.digests = self.frozen.1.digests().to_vec();
                 reply.common = self.frozen.1.common().to_vec();
@@ -230,9 +238,10 @@ impl Liar {
                 }
             }
             4 => {
+                let ahead = common.dice.one(&[0, HOUR, AHEAD_SECS]);
                 let node = asked.node.as_slice().try_into().unwrap();
                 if let Some(head) = peer.directory.newest_head(node).filter(|head| head.size() == asked.first) {
-                    let note = postdated(head.note(), &[self.me, self.pal], common);
+                    let note = postdated(head.note(), &[self.me, self.pal], common, ahead);
                     *reply = wire::DirectoryLogReply { head: note.to_string().into_bytes(), ..Default::default() };
                 }
             }
@@ -276,7 +285,8 @@ impl Liar {
             BOAST => *answer = Err(Some(WitnessFault::Conflict(common.dice.one(&[0, u64::MAX])))),
             2 | SPOIL => {
                 let mut note = Note::unsigned(request.note.text().to_owned());
-                cosign_as(&mut note, self.me, common, common.now + AHEAD_SECS);
+                let ahead = common.dice.one(&[HOUR, AHEAD_SECS]);
+                cosign_as(&mut note, self.me, common, common.now + ahead);
                 *answer = Ok(if lie == 2 { note } else { with_false_lines(&note, peer) });
             }
             _ => {}
@@ -293,10 +303,10 @@ fn with_false_lines(note: &Note, peer: &Replica) -> Note {
     Note::parse(format!("{note}{lines}").as_bytes()).unwrap()
 }
 
-/// The same head, with the lines of these made again, a hundred years from now.
-pub(crate) fn postdated(note: &Note, by: &[usize], common: &Common) -> Note {
+/// The same head, with the lines of these made again, so much later than it is.
+pub(crate) fn postdated(note: &Note, by: &[usize], common: &Common, ahead: u64) -> Note {
     let mut note = note.clone();
-    by.iter().for_each(|by| cosign_as(&mut note, *by, common, common.now + AHEAD_SECS));
+    by.iter().for_each(|by| cosign_as(&mut note, *by, common, common.now + ahead));
     note
 }
 

@@ -30,10 +30,11 @@ impl Line<'_> {
         }
     }
 
-    pub(crate) fn digests(&mut self) -> wire::DigestsReply {
-        let mut reply = self.peer.tell_digests(self.common.now);
+    pub(crate) fn digests(&mut self, state: [u8; 32]) -> wire::DigestsReply {
+        let request = wire::DigestsRequest { state: state.to_vec() };
+        let mut reply = self.peer.tell_digests(&state, self.common.now);
         self.twist(|liar, peer, common, asker, reply| liar.digests(peer, common, asker, reply), &mut reply);
-        self.common.call(self.asker, self.peer.place, &wire::DigestsRequest {}, &reply);
+        self.common.call(self.asker, self.peer.place, &request, &reply);
         reply
     }
 

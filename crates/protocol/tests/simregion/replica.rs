@@ -126,9 +126,9 @@ impl Replica {
             && self.directory.descriptor(node).is_some_and(|d| d.expires > now)
     }
 
-    pub(crate) fn tell_digests(&mut self, now: u64) -> wire::DigestsReply {
-        let told = self.told();
-        wire::DigestsReply { digests: told.digests().to_vec(), heads: vec![], now, common: told.common().to_vec() }
+    /// What it answers somebody whose own state is this.
+    pub(crate) fn tell_digests(&mut self, state: &[u8], now: u64) -> wire::DigestsReply {
+        self.told().answer(&self.directory, state, now)
     }
 
     pub(crate) fn tell_records(&mut self, org: Option<OrgId>) -> wire::RecordBundle {

@@ -44,13 +44,12 @@ impl Replica {
 
     /// Whether the peer's directory differed at all.
     fn session(&mut self, line: &mut Line<'_>, basket: &mut Basket) -> Result<bool, SyncFault> {
-        let digests = line.digests();
+        let told = self.told();
+        let digests = line.digests(told.state());
         basket.count(&digests)?;
         let now = line.common.now;
-        let told = self.told();
-        let differing = told.differing(&digests.digests)?;
-        let common = <[u8; 32]>::try_from(digests.common.as_slice()).map_err(|_| SyncFault::Digests)?;
-        let other = common != told.common();
+        let (differing, other) = told.compare(&digests)?;
+        self.hear_heads(line, &digests.heads);
         let last = self.records_asked.get(&line.peer.place);
         let due = last.is_none_or(|last| last.abs_diff(now) >= RECORDS_EVERY_SECS);
         if due {

@@ -1328,16 +1328,20 @@ impl MailboxState {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
-pub struct DigestsRequest {}
+pub struct DigestsRequest {
+    /// empty, or 32 bytes: one hash over all that the answer would say of the caller's own directory
+    #[prost(bytes = "vec", tag = "1")]
+    pub state: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DigestsReply {
-    /// of the buckets 0 to 255, 32 bytes each
+    /// of the buckets 0 to 255, 32 bytes each; empty, like the rest but `now`, when the states are one
     #[prost(bytes = "vec", tag = "1")]
     pub digests: ::prost::alloc::vec::Vec<u8>,
-    /// newest checkpoints seen, as signed notes
+    /// the newest head held of each coordinator's directory log, as signed notes; at most 16
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub heads: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     /// the answering node's clock, unix seconds

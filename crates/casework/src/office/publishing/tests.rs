@@ -105,7 +105,7 @@ fn attack_15_a_log_with_two_histories_is_kept_as_evidence_and_followed_no_more()
     let (_, taken) = told.act(&region, NOW, |office, now| office.take_equivocation(&proof, now));
     assert_eq!(taken.ok(), Some(own));
     for node in [&node, &again(&region, &node, 4), &told] {
-        assert_eq!(node.office.directory().check_page(own, &page(&all, NOW)).err(), Some(LogFault::NoSuchLog));
+        assert_eq!(node.office.directory().check_page(own, &page(&all, NOW), NOW).err(), Some(LogFault::NoSuchLog));
     }
 }
 

@@ -892,7 +892,8 @@ pub mod sync_client {
             self
         }
         /// Who: any accredited, unrevoked node.
-        /// Success: changes nothing. What this node's directory is, in 8 KiB: two that answer alike have nothing to exchange.
+        /// Success: changes nothing. What this node's directory is, in some 8 KiB, or in one word when the caller's is the same:
+        /// two that answer alike have nothing to exchange.
         /// Repeat: free.
         pub async fn digests(
             &mut self,
@@ -1016,7 +1017,8 @@ pub mod sync_server {
     #[async_trait]
     pub trait Sync: std::marker::Send + std::marker::Sync + 'static {
         /// Who: any accredited, unrevoked node.
-        /// Success: changes nothing. What this node's directory is, in 8 KiB: two that answer alike have nothing to exchange.
+        /// Success: changes nothing. What this node's directory is, in some 8 KiB, or in one word when the caller's is the same:
+        /// two that answer alike have nothing to exchange.
         /// Repeat: free.
         async fn digests(
             &self,

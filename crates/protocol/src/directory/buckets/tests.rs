@@ -43,6 +43,27 @@ fn newer(region: &Region, member: &Member, now: u64) -> Signed {
 }
 
 #[test]
+fn who_has_the_same_is_told_so_in_one_word() {
+    let mut region = Region::with_logs(3, 6);
+    let empty = Directory::found(&region.genesis, None).unwrap();
+    let (mine, theirs) = (Buckets::of(&empty), Buckets::of(&region.directory));
+    let answer = theirs.answer(&region.directory, &mine.state(), NOW);
+    let (differing, news) = mine.compare(&answer).unwrap();
+    assert!(!differing.is_empty() && news, "the second policy");
+    let same = theirs.answer(&region.directory, &theirs.state(), NOW);
+    assert_eq!(theirs.compare(&same), Ok((vec![], false)));
+    assert!(same.encoded_len() < 10);
+    // A log that went on is another state, and its head is in the answer.
+    region.publish_all(NOW);
+    let further = Buckets::of(&region.directory);
+    let answer = further.answer(&region.directory, &theirs.state(), NOW);
+    assert_eq!(theirs.compare(&answer), Ok((vec![], false)));
+    assert_eq!(answer.heads.len(), 3);
+    let halved = wire::DigestsReply { common: vec![], ..answer };
+    assert_eq!(theirs.compare(&halved), Err(SyncFault::Digests));
+}
+
+#[test]
 fn two_directories_that_hold_the_same_say_the_same_in_whatever_order_they_learned_it() {
     let region = Region::new(1, 12);
     let mut other = Directory::found(&region.genesis, None).unwrap();

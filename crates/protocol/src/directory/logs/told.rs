@@ -135,7 +135,7 @@ impl Directory {
             return Err(LogFault::Page);
         }
         let shown = Proof::parse(&published.proof)?.check(&published.entry, &log)?;
-        self.witnessed(node, &shown)?;
+        self.witnessed(node, &shown, 0)?;
         Ok(Entered::of(&published.entry).record)
     }
 
