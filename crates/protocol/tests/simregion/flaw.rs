@@ -15,7 +15,7 @@ pub(crate) enum Flaw {
     BelievesASize,
     /// Two coordinators are enough to accredit and to revoke.
     TwoAreEnough,
-    /// Who wakes up asks other nodes and follows no log.
+    /// Who wakes up follows no log in its first round, nor reads on where others tell of a longer one.
     SkipsLogs,
     /// Revocations are not taken from bundles, nor out of logs.
     DropsRevocations,

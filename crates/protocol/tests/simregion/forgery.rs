@@ -20,6 +20,8 @@ pub(crate) struct Forgery {
     pub(crate) stealth: (Member, [wire::Signed; 3]),
     /// The node that is to believe in it.
     pub(crate) victim: usize,
+    /// Until when it is shown that, so that what it passes on has reached everybody when all are compared.
+    pub(crate) until: u64,
     /// Whom the two would put out, or speak for.
     pub(crate) target: usize,
     /// Records that nobody must take.
@@ -29,7 +31,13 @@ pub(crate) struct Forgery {
 }
 
 impl Forgery {
-    pub(crate) fn new(seed: u64, liars: &[usize], honest: &[usize], orgs: usize, common: &mut Common) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        liars: &[usize],
+        honest: &[usize],
+        (orgs, until): (usize, u64),
+        common: &mut Common,
+    ) -> Self {
         let mut strangers = Region::new(seed ^ (1 << 41), 2).members;
         let (fake, stealth) = (strangers.remove(0), strangers.remove(0));
         let region = &common.region;
@@ -49,6 +57,7 @@ impl Forgery {
             fake: (fake, of_fake),
             stealth: (stealth, of_stealth),
             victim,
+            until,
             target,
             never: Vec::new(),
             foreign: wire::Signed::default(),
@@ -87,6 +96,11 @@ impl Forgery {
         self.foreign = attest(said, &Attested { at: now, ..Attested::of(said) }, &liar.sign, now + 3600);
         self.never = vec![org, node, cert, next, policy, self.foreign.clone()];
         self.never.extend(self.fake.1.iter().cloned());
+    }
+
+    /// Whether this node is told of the secret one now.
+    pub(crate) fn tells(&self, asker: usize, common: &Common) -> bool {
+        asker == self.victim && common.now < self.until
     }
 
     /// How the foreign descriptor stands in a list; with nobody behind it, how the fake node or the secret one does.

@@ -127,7 +127,7 @@ impl Liar {
                 self.list(peer, bucket_of(item.node), item, reply);
             }
             Lie::Stranger => {
-                let (member, records) = if asker == forgery.victim { &forgery.stealth } else { &forgery.fake };
+                let (member, records) = if forgery.tells(asker, common) { &forgery.stealth } else { &forgery.fake };
                 let item = forgery.item(&records[2], member);
                 self.list(peer, bucket_of(item.node), item, reply);
             }
@@ -192,11 +192,13 @@ impl Liar {
                 reply.records.extend(forgery.never.iter().cloned());
                 // What everybody knew at the beginning: older than what some hold by now.
                 reply.records.extend(common.old.iter().cloned().chain(rotated.cloned()));
-                if self.asker == forgery.victim {
+                if forgery.tells(self.asker, common) {
                     reply.records.extend(forgery.stealth.1.iter().cloned());
                 }
             }
-            Lie::Stranger if self.asker == forgery.victim => reply.records.extend(forgery.stealth.1.iter().cloned()),
+            Lie::Stranger if forgery.tells(self.asker, common) => {
+                reply.records.extend(forgery.stealth.1.iter().cloned())
+            }
             Lie::Stranger => reply.records.extend(forgery.fake.1.iter().cloned()),
             _ => {}
         }
@@ -257,7 +259,7 @@ impl Liar {
         asked: &wire::DirectoryLogRequest,
     ) -> Option<wire::DirectoryLogReply> {
         let held = peer.directory.entered(peer.node, 0, usize::MAX);
-        let forgery = common.forgery.as_ref().filter(|_| held.len() as u64 == asked.first)?;
+        let forgery = common.forgery.as_ref().filter(|f| common.now < f.until && held.len() as u64 == asked.first)?;
         let entries: Vec<Vec<u8>> = forgery.stealth.1[..2].iter().map(wire::Signed::encode_to_vec).collect();
         let mut leaves: Vec<[u8; 32]> = held.iter().map(|entered| entered.leaf()).collect();
         leaves.extend(entries.iter().map(|entry| merkle::leaf(entry)));

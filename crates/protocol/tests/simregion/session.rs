@@ -7,6 +7,7 @@ use clearhouse_protocol::limits::{DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX,
 use clearhouse_wire::v1 as wire;
 use prost::Message;
 
+use crate::flaw::Flaw;
 use crate::line::Line;
 use crate::replica::Replica;
 use crate::standings::Ending;
@@ -67,6 +68,20 @@ impl Replica {
             self.fetch_descriptors(line, &wanted, basket)?;
         }
         Ok(other || !differing.is_empty())
+    }
+
+    /// Reads on whatever directory log is longer there, and suspends one that showed two histories.
+    fn hear_heads(&mut self, line: &mut Line<'_>, heads: &[Vec<u8>]) {
+        if line.common.has(Flaw::SkipsLogs) {
+            return;
+        }
+        let heard = self.directory.hear_heads(heads);
+        for log in heard.further {
+            self.read(log, line);
+        }
+        for (log, _) in heard.forked {
+            self.suspend(log, line.common);
+        }
     }
 
     fn fetch_records(&mut self, line: &mut Line<'_>, org: Option<OrgId>, basket: &mut Basket) -> Result<(), SyncFault> {

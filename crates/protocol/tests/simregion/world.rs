@@ -157,7 +157,9 @@ impl World {
     fn engage_liars(&mut self) {
         let &[one, other] = self.liars.as_slice() else { return };
         let honest = self.honest_coordinators();
-        self.common.forgery = Some(Forgery::new(self.seed, &[one, other], &honest, self.scale.orgs, &mut self.common));
+        let until = self.common.now + self.scale.live * ROUND_SECS;
+        self.common.forgery =
+            Some(Forgery::new(self.seed, &[one, other], &honest, (self.scale.orgs, until), &mut self.common));
         // One of the two shows two histories, in the middle; the other never does.
         let forks_at = [self.scale.idle + self.scale.live / 2, u64::MAX];
         for ((me, pal), forks_at) in [(one, other), (other, one)].into_iter().zip(forks_at) {
