@@ -63,13 +63,13 @@ impl Member {
     }
 }
 
-/// A network of three coordinators in two countries, and members.
+/// A network of coordinators, three in two countries where no others are asked for, and members.
 pub struct Region {
     /// The network.
     pub net: Net,
     /// Its genesis policy.
     pub genesis: Signed,
-    /// Coordinator keys: two of RO, one of IT.
+    /// Coordinator keys: two of RO, one of IT, but for a council.
     pub coordinators: Vec<SigningKey>,
     /// Members in order.
     pub members: Vec<Member>,
@@ -104,8 +104,20 @@ impl Region {
     /// them yet, so only the coordinators' own records count.
     #[must_use]
     pub fn with_logs(seed: u64, members: usize) -> Self {
-        let mut region = Self::with_coordinators(seed, members, 3);
-        let named = region.members.iter().take(3).map(|m| ((m.org, m.node), m.keys()));
+        Self::with_coordinators(seed, members, 3).named()
+    }
+
+    /// A training region of one coordinator for each of these countries, the first members, under a second policy that
+    /// names their directory logs, with these thresholds. Nothing stands in the logs yet.
+    #[must_use]
+    pub fn with_council(seed: u64, members: usize, countries: &[&str], k: Thresholds) -> Self {
+        Self::council(seed, members, (countries, k), countries.len(), NetworkKind::Training).named()
+    }
+
+    /// Under a second policy that names the directory logs of the coordinators, the first members.
+    fn named(self) -> Self {
+        let mut region = self;
+        let named = region.members.iter().take(region.coordinators.len()).map(|m| ((m.org, m.node), m.keys()));
         let named: Vec<_> = named.collect();
         let net = region.net;
         let policy = ceremony::next_policy(&region.genesis, NOW, |policy| {
@@ -152,11 +164,11 @@ impl Region {
 
     /// Shows everybody all records: every coordinator's log is followed to a head that the others cosigned at `time`.
     pub fn publish_all(&mut self, time: u64) {
-        for of in 0..3 {
+        for of in 0..self.coordinators.len() {
             let node = self.members[of].node;
             let fresh = self.directory.to_enter(node);
             let entries: Vec<Vec<u8>> = fresh.into_iter().map(prost::Message::encode_to_vec).collect();
-            let others: Vec<usize> = (0..3).filter(|n| *n != of).collect();
+            let others: Vec<usize> = (0..self.coordinators.len()).filter(|n| *n != of).collect();
             for first in (0..entries.len()).step_by(LOG_PAGE_ENTRIES_MAX) {
                 let until = (first + LOG_PAGE_ENTRIES_MAX).min(entries.len());
                 let page = self.log_page(of, &entries, (first, until), (&others, time));
@@ -167,15 +179,25 @@ impl Region {
     }
 
     fn founded(seed: u64, members: usize, coordinating: usize, kind: NetworkKind) -> Self {
+        let k = Thresholds { accredit: 3, revoke: 2, root: 3, f: 0 };
+        Self::council(seed, members, (&["RO", "RO", "IT"], k), coordinating, kind)
+    }
+
+    fn council(
+        seed: u64,
+        members: usize,
+        (countries, k): (&[&str], Thresholds),
+        coordinating: usize,
+        kind: NetworkKind,
+    ) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let coordinators: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
+        let coordinators: Vec<SigningKey> = countries.iter().map(|_| SigningKey::generate(&mut rng).0).collect();
         let founders: Vec<Founder<'_>> = coordinators
             .iter()
-            .zip(["RO", "RO", "IT"])
+            .zip(countries.iter().copied())
             .zip(1u8..)
             .map(|((key, country), n)| Founder { id: [n; 16], country, key, node: NodeId([0; 16]) })
             .collect();
-        let k = Thresholds { accredit: 3, revoke: 2, root: 3, f: 0 };
         let (genesis, net) = ceremony::genesis(kind, "fixture", &founders, k, NOW);
         let mut directory = Directory::found(&genesis, None).expect("the genesis is sound");
         let mut records = Vec::new();

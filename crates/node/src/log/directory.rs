@@ -13,7 +13,7 @@ use clearhouse_protocol::directory::logs::LogFault;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::HOUR;
-use clearhouse_protocol::log::checkpoint::Checkpoint;
+use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{Note, NoteKey};
 use clearhouse_protocol::log::witness::Request;
 use clearhouse_store::Store;
@@ -128,7 +128,8 @@ impl<S: Store + 'static> Follower<S> {
         for witness in directory.directory_witnesses(self.me.1).witnesses() {
             let Some(node) = witness.node else { continue };
             match self.ask(directory, (node, &witness.key), head, &note).await {
-                Some(Ok(signed)) => drop(note.gather(&signed)),
+                // Its own line alone: a false one under another's name would spoil the head for everybody.
+                Some(Ok(signed)) => drop(note.gather(&signed.only(&witness.key))),
                 Some(Err(size)) => {
                     tracing::error!(
                         witness = %node, theirs = size, ours = head.size,
@@ -162,7 +163,12 @@ impl<S: Store + 'static> Follower<S> {
                     let by = signed.text() == head.text() && matches!(signed.signed_by(key), Ok(Some(_)));
                     return by.then_some(Ok(signed));
                 }
-                409 if reply.size > head.size => return Some(Err(reply.size)),
+                409 if reply.size > head.size => {
+                    // A size can be said by anybody, and would stop this log for good: this node's own signature shows it.
+                    let log = directory.directory_log(self.me.1)?;
+                    let more = SignedCheckpoint::open(&reply.note, &log).ok()?.checkpoint().size;
+                    return (more > head.size).then_some(Err(more));
+                }
                 409 if reply.size != old => old = reply.size,
                 status => {
                     tracing::warn!(witness = %node, status, "a coordinator does not cosign this node's directory log");

@@ -229,7 +229,8 @@ impl Directory {
         if !standing.reached {
             return Err(LogFault::NotWitnessed);
         }
-        let liars = tolerated(standing.listed);
+        // By the policy f of all coordinators may lie, and every one of them may be among this log's witnesses.
+        let liars = tolerated(standing.listed).max(usize::try_from(self.policy().f).unwrap_or(usize::MAX));
         let until = now.saturating_add(DESCRIPTOR_AHEAD_SECS);
         let fresh = standing.seen.iter().rev().filter(|seen| seen.at <= until).nth(liars).map_or(0, |seen| seen.at);
         Ok(Newest { size: shown.checkpoint().size, fresh, note: shown.note().clone() })

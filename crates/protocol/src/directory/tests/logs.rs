@@ -7,6 +7,7 @@ use crate::ceremony;
 use crate::fixture::{Member, NOW, Region};
 use crate::keys::SigningKey;
 use crate::limits::{DAY, HOUR};
+use crate::log::note::Note;
 use crate::signed::add_signature;
 
 const OTHERS: [usize; 2] = [1, 2];
@@ -211,6 +212,24 @@ fn attack_16_without_new_words_of_coordinators_the_directory_ages() {
     let page = region.directory.check_page(node, &none, LATER).unwrap();
     region.directory.follow(&page);
     assert_eq!(region.directory.freshness(NOW + 50 * HOUR), Freshness::Fresh(NOW + DAY));
+}
+
+/// The policy says how many coordinators may lie, and all of them may be among the witnesses of one log.
+#[test]
+fn attack_16_two_liars_of_seven_do_not_keep_an_old_head_young_between_them() {
+    let k = ceremony::Thresholds { accredit: 4, revoke: 3, root: 5, f: 2 };
+    let region = Region::with_council(7, 8, &["RO", "RO", "IT", "MD", "MD", "RS", "AL"], k);
+    let node = region.members[0].node;
+    let all = entries(&region, node);
+    let seen = region.log_page(0, &all, (0, all.len()), (&[3, 4, 5, 6], NOW));
+    let mut note = Note::parse(&seen.head).unwrap();
+    for liar in &region.members[1..3] {
+        let name = crate::audit::witness_name(region.net, liar.org, liar.node);
+        note.cosign(&name, &liar.witness(), NOW + 3 * DAY).unwrap();
+    }
+    let frozen = DirectoryLogReply { head: note.to_string().into_bytes(), ..seen };
+    let page = region.directory.check_page(node, &frozen, NOW + 3 * DAY).unwrap();
+    assert_eq!(page.newest().fresh(), NOW);
 }
 
 /// A witness whose clock runs ahead, or who says so, does not make an old head young for as long as it likes.
