@@ -6,9 +6,11 @@
 //! Refuses to judge an output it did not search.
 
 mod clock;
+mod copied;
 mod desk;
 mod letters;
 mod members;
+mod relays;
 mod start;
 mod station;
 

@@ -98,7 +98,12 @@ impl Sent {
             let outbox = ask(member, Call::Outbox).await;
             let left = outbox["messages"].as_array().unwrap();
             if !left.is_empty() {
-                return Err(format!("{} messages are still on their way from {}: {}", left.len(), member.name, left[0]));
+                return Err(format!(
+                    "{} messages are still on their way from {}: {}",
+                    left.len(),
+                    member.name,
+                    left[0]
+                ));
             }
         }
         self.agree(&desks)?;

@@ -108,14 +108,8 @@ impl Net {
         for host in Host::ALL {
             self.run(host, &["ip", "link", "set", "dev", "lo", "up"])?;
         }
-        let public = [
-            Host::DestinationRouter,
-            Host::OriginRouter,
-            Host::Reachable,
-            Host::First,
-            Host::Second,
-            Host::Spare,
-        ];
+        let public =
+            [Host::DestinationRouter, Host::OriginRouter, Host::Reachable, Host::First, Host::Second, Host::Spare];
         for host in public {
             self.join(Host::Line, &format!("to{}", host as u8), gateway(host), (host, "wan", host.address()))?;
         }
@@ -167,6 +161,15 @@ impl Net {
         system(&["ip", "netns", "exec", &name, "nft", "-f", "-"], &format!("table ip {table} {{\n{chains}\n}}\n"))
     }
 
+    /// How many packets the counter in a table has seen.
+    pub(super) fn counted(&self, host: Host, table: &str) -> u64 {
+        let name = name(host);
+        let listed = Command::new("ip").args(["netns", "exec", &name, "nft", "list", "table", "ip", table]).output();
+        let listed = String::from_utf8_lossy(&listed.unwrap().stdout).into_owned();
+        let mut words = listed.split_whitespace().skip_while(|word| *word != "packets");
+        words.nth(1).unwrap().parse().unwrap()
+    }
+
     /// Takes a table away again.
     pub(super) fn lift(&self, host: Host, table: &str) {
         self.run(host, &["nft", "delete", "table", "ip", table]).unwrap();
@@ -207,7 +210,7 @@ pub(super) const CUT: &str = "chain cut { type filter hook forward priority -10;
 
 /// Rules under which so many packets of a hundred are lost.
 pub(super) fn loss(percent: u8) -> String {
-    format!("chain lost {{ type filter hook forward priority -10; numgen random mod 100 < {percent} drop; }}")
+    format!("chain lost {{ type filter hook forward priority -10; numgen random mod 100 < {percent} counter drop; }}")
 }
 
 /// Rules under which nothing comes from one machine to another, while the way there is open.

@@ -11,7 +11,6 @@ use base64::Engine as _;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_node::setup::files;
-use clearhouse_protocol::ids::{MailboxId, NodeId};
 use clearhouse_protocol::relay::rented;
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
@@ -110,11 +109,6 @@ impl Hosts {
         self.reachable.employ("besa", "Besa K.", "Caseworker").await.unwrap();
     }
 
-    /// The mailbox of an office at a keeper.
-    pub(super) fn mailbox(&self, of: NodeId, keeper: NodeId) -> MailboxId {
-        rented(self.region.net, of, keeper)
-    }
-
     /// The time they all live at.
     pub(super) fn now(&self) -> u64 {
         SystemClock.now() + self.ahead
@@ -167,7 +161,7 @@ fn set(member: &Member, with: &[(&str, Option<&str>)]) {
 }
 
 /// The entry of a member, once it says where it can be reached.
-async fn entry(member: &Member, place: &[u8]) -> wire::RecordBundle {
+pub(super) async fn entry(member: &Member, place: &[u8]) -> wire::RecordBundle {
     let began = Instant::now();
     loop {
         let exported = ask(member, Call::DirectoryExport { org: None }).await;

@@ -20,8 +20,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) async fn notice(sent: &mut Sent, from: &Member, to: &Member, now: u64) -> String {
     let opened = ask(from, Call::CaseOpen { to: to.name.to_owned() }).await;
     let case = opened["case"].as_str().unwrap().to_owned();
-    let consents =
-        [("ShareNotice", json!([])), ("ShareProfile", json!(["Identity", "Needs"])), ("ShareTravel", json!(["Travel"]))];
+    let consents = [
+        ("ShareNotice", json!([])),
+        ("ShareProfile", json!(["Identity", "Needs"])),
+        ("ShareTravel", json!(["Travel"])),
+    ];
     for (purpose, classes) in consents {
         let form = json!({
             "purpose": purpose, "data_classes": classes, "given_by": "Person", "form": "OralWitnessed",
