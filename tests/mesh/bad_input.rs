@@ -6,7 +6,6 @@
 //! Refuses to judge an output it did not search.
 
 mod clock;
-mod copied;
 mod desk;
 mod letters;
 mod members;
