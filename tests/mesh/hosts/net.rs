@@ -68,7 +68,8 @@ impl Host {
         }
     }
 
-    fn router(self) -> Option<Self> {
+    /// What stands between it and the line.
+    pub(super) fn router(self) -> Option<Self> {
         match self {
             Self::Destination => Some(Self::DestinationRouter),
             Self::Origin => Some(Self::OriginRouter),

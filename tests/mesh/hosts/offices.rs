@@ -58,11 +58,10 @@ impl Hosts {
         let keepers = format!("[\"{}\", \"{}\"]", keepers[0], keepers[1]);
         for (member, host) in hosts.placed() {
             place(member, host);
-            match host {
-                Host::Destination | Host::Origin => {
-                    set(member, &[("listen", Some("\"none\"")), ("endpoint", None), ("relays", Some(&keepers))]);
-                }
-                _ => set(member, &[("relay", Some("true"))]),
+            if host.router().is_some() {
+                set(member, &[("listen", Some("\"none\"")), ("endpoint", None), ("relays", Some(&keepers))]);
+            } else {
+                set(member, &[("relay", Some("true"))]);
             }
         }
         Some(hosts)
@@ -93,9 +92,10 @@ impl Hosts {
         for (member, host) in self.placed() {
             member.start().await.unwrap();
             member.learn(&records).await.unwrap();
-            let place = match host {
-                Host::Destination | Host::Origin => rented(net, member.made.node, keepers[1]).as_bytes().to_vec(),
-                _ => format!("{}:{PORT}", host.address()).into_bytes(),
+            let place = if host.router().is_some() {
+                rented(net, member.made.node, keepers[1]).as_bytes().to_vec()
+            } else {
+                format!("{}:{PORT}", host.address()).into_bytes()
             };
             entries.push(entry(member, &place).await);
         }
