@@ -9,6 +9,7 @@ mod clock;
 mod desk;
 mod letters;
 mod members;
+mod relays;
 mod start;
 mod station;
 

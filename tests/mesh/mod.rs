@@ -15,6 +15,8 @@ mod erasure;
 mod erasure_kills;
 mod fulldisk;
 mod histories;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod kill;
 mod load;
 mod netcheck;

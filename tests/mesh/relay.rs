@@ -59,7 +59,7 @@ fn reconfigure(folder: &Path, with: &[(&str, Option<String>)]) {
 }
 
 /// A region whose origin lets nobody in and has its mailbox at the coordinator.
-fn behind_a_router(log_level: &str) -> Region {
+pub(super) fn behind_a_router(log_level: &str) -> Region {
     let region = found(&format!("keep_content_open = true\nlog_level = \"{log_level}\"\n"));
     let relays = format!("[\"{}\"]", region.coordinator.made.node);
     let none = Some("\"none\"".to_owned());
@@ -73,7 +73,7 @@ fn mailbox(region: &Region) -> MailboxId {
 }
 
 /// Starts everybody; the origin says where its mailbox is, and its new entry is handed round as a file.
-async fn start(region: &mut Region) -> wire::RecordBundle {
+pub(super) async fn start(region: &mut Region) -> wire::RecordBundle {
     let records = region.records.clone();
     for member in region.members() {
         member.start().await.unwrap();

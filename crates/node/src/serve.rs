@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 use crate::alarms::Watch;
 use crate::calls::Call;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError, Unattended};
+use crate::config::{Config, ConfigError, Fault, Unattended};
 use crate::control::{ControlError, ControlRequest, ControlSocket};
 use crate::courier::Courier;
 use crate::door::FrontDoor;
@@ -154,6 +154,11 @@ pub async fn run(
     check.map_err(|fault| ConfigError { file: config_file.to_owned(), line: None, key: None, fault })?;
     let training = kind == wire::NetworkKind::Training;
     let me = me(&identity, &config.relays)?;
+    if config.relays.contains(&me.node) {
+        // Every other node would refuse such an entry, and nobody could write here.
+        let (file, key) = (config_file.to_owned(), Some("relays".to_owned()));
+        return Err(ConfigError { file, line: None, key, fault: Fault::OwnRelay }.into());
+    }
     let keys = open_keys(&config, &me, ask)?;
     let (store, findings) = open_store(&config.data)?;
     for finding in &findings {

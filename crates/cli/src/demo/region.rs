@@ -147,8 +147,19 @@ impl Region {
         config: &str,
         now: u64,
     ) -> Result<(Member, wire::RecordBundle), Failure> {
-        let (key, name) = names;
-        let role = Role { key, name, country: "AL", roles: &["Origin"], competences: &["Shelter"], language: "sqi" };
+        self.join_as(names, &["Origin"], config, now)
+    }
+
+    /// [`Region::join`] of one with other roles.
+    #[allow(dead_code, reason = "tests need a second coordinator")]
+    pub(super) fn join_as(
+        &self,
+        (key, name): (&'static str, &'static str),
+        roles: &'static [&'static str],
+        config: &str,
+        now: u64,
+    ) -> Result<(Member, wire::RecordBundle), Failure> {
+        let role = Role { key, name, country: "AL", roles, competences: &["Shelter"], language: "sqi" };
         let genesis = std::fs::read(self.coordinator.folder.join(files::GENESIS)).unwrap_or_default();
         let genesis = wire::Signed::decode(genesis.as_slice()).map_err(|_| Failure::bug("a genesis"))?;
         let program = self.coordinator.program.clone();

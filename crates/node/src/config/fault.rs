@@ -82,6 +82,9 @@ pub enum Fault {
     /// Not ids of keepers.
     #[error("must be at most two different node ids, 32 hex digits each, as `clearhouse directory show` prints them")]
     Relays,
+    /// The node itself as its keeper.
+    #[error("this node's own id is among them, and it keeps its own mailbox anyway: name other nodes")]
+    OwnRelay,
     /// Nobody could send anything here.
     #[error("an office that lets nobody in needs a node that keeps a mailbox for it: name one in `relays`")]
     NoWayIn,

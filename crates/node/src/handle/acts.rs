@@ -393,7 +393,7 @@ impl<S: Store + 'static> Handle<S> {
 
     pub(super) async fn outbox(&self) -> Answer {
         let training = self.training;
-        let rows = self.owner.look(move |world| show::outbox(world, training));
+        let rows = self.owner.look(move |world| super::outbox::outbox(world, training));
         Ok(json!({"schema": "ch.outbox/1", "messages": rows.await.map_err(not_taken)?}))
     }
 

@@ -12,6 +12,7 @@ mod evidence;
 mod findings;
 mod history;
 mod netcheck;
+mod outbox;
 mod people;
 mod quarantine;
 mod records;

@@ -10,15 +10,14 @@ use clearhouse_casework::deadlines::Deadlines;
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::cases::{Document, case_code, document_key};
 use clearhouse_casework::office::history::kept_until;
-use clearhouse_protocol::ids::{CaseId, Digest, MsgId, NodeId, OrgId, hex};
-use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::ids::{Digest, MsgId, NodeId, OrgId, hex};
+use clearhouse_protocol::mail::{Delivery, Outgoing};
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::case_body::What;
 use serde_json::{Value, json};
 
-use crate::courier::fault;
 use crate::owner::World;
 
 /// The case of a code, or of a beginning of one that only one case has.
@@ -374,44 +373,10 @@ pub(super) fn profile<S: Store>(world: &World<S>, case: &Case, training: bool, n
     })
 }
 
-/// Why a letter did not open is never told to its sender by the other node. Most often it is one of these.
-const NOT_OPENED: &str = "their node could not open it: see that the clocks of both offices are right, run `clearhouse directory refresh`, then send it anew";
-
 /// Where a message waits that lies in a mailbox another node keeps for its recipient.
-fn at_keeper<S: Store>(world: &World<S>, o: &clearhouse_protocol::mail::Outgoing) -> Option<String> {
+pub(super) fn at_keeper<S: Store>(world: &World<S>, o: &Outgoing) -> Option<String> {
     let keeper = NodeId::try_from(o.keeper.as_slice()).ok().filter(|_| Delivery::of(o) == Delivery::Stored)?;
     let org = OrgId::try_from(o.peer_org.as_slice()).ok()?;
     let at = world.office.directory().org_of(keeper).map_or_else(|| keeper.to_string(), |org| org_label(world, org));
     Some(format!("at {at}, waiting for {} to fetch it", org_label(world, org)))
-}
-
-pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
-    let word = |o: &clearhouse_protocol::mail::Outgoing| match Delivery::of(o) {
-        Delivery::Queued => "waiting to leave".to_owned(),
-        Delivery::Stored => at_keeper(world, o).unwrap_or_else(|| "stored there, not answered yet".to_owned()),
-        Delivery::Settled => "answered".to_owned(),
-        Delivery::NotOpened => "could not be opened there".to_owned(),
-        Delivery::Expired => "expired".to_owned(),
-        Delivery::Recalled => "recalled".to_owned(),
-    };
-    let why = |o: &clearhouse_protocol::mail::Outgoing| {
-        if Delivery::of(o) == Delivery::NotOpened { NOT_OPENED } else { fault::sentence(o.fault) }
-    };
-    let mail = world.office.mail();
-    let open = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) != Delivery::Settled);
-    let hidden = |o: &clearhouse_protocol::mail::Outgoing| {
-        CaseId::try_from(o.case.as_slice()).is_ok_and(|case| world.office.is_hidden(case))
-    };
-    open.filter(|(_, o)| !hidden(o))
-        .map(|(id, o)| {
-            let conversation = o.conversation.as_slice().try_into();
-            let code = conversation.ok().filter(|_| !o.case.is_empty()).map(|c| case_code(c, training));
-            let org = OrgId::try_from(o.peer_org.as_slice()).map(|org| org_label(world, org)).unwrap_or_default();
-            json!({
-                "message": id.to_string(), "case": code, "to": org, "type": o.msg_type, "state": word(o),
-                "locked_there": o.locked, "attempts": o.attempts, "next_try": show_time(o.next_try),
-                "expires": show_time(o.expires), "why": why(o),
-            })
-        })
-        .collect()
 }
