@@ -72,7 +72,7 @@ fn mailbox(region: &Region) -> MailboxId {
     rented(region.net, region.origin.made.node, region.coordinator.made.node)
 }
 
-/// Starts everybody; the origin says where its mailbox is, and its new entry is handed round as a file.
+/// Starts everybody; the origin says where its mailbox is, and its new entry goes round by itself.
 pub(super) async fn start(region: &mut Region) -> wire::RecordBundle {
     let records = region.records.clone();
     for member in region.members() {
@@ -80,10 +80,23 @@ pub(super) async fn start(region: &mut Region) -> wire::RecordBundle {
         member.learn(&records).await.unwrap();
     }
     let entry = entry(&region.origin, mailbox(region)).await;
-    for member in [&mut region.destination, &mut region.coordinator] {
-        member.learn(&entry).await.unwrap();
+    // It has no port at which anybody could ask for its entry: it says so itself, and others ask those whom it told.
+    for member in [&region.destination, &region.coordinator] {
+        let began = Instant::now();
+        while !holds(member, &region.origin, mailbox(region)).await {
+            assert!(began.elapsed() < PATIENCE, "nobody heard of the mailbox");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     entry
+}
+
+/// Whether a member's directory has an entry of another that lists this mailbox.
+async fn holds(member: &Member, of: &Member, mailbox: MailboxId) -> bool {
+    use base64::Engine as _;
+    let exported = ask(member, Call::DirectoryExport { org: Some(of.made.org.to_string()) }).await;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(exported["bundle"].as_str().unwrap()).unwrap();
+    memchr::memmem::find(&bytes, mailbox.as_bytes()).is_some()
 }
 
 /// The entry of a member that lists this mailbox.

@@ -129,6 +129,15 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         Ok(self.teller.of(&self.owner.signals.directory.borrow().clone(), self.clock.now()))
     }
 
+    async fn introduced(&self, from: NodeId, said: wire::RecordBundle) -> Result<(), Refused> {
+        self.still_accredited(from)?;
+        let intake = self.owner.admit(said).await.map_err(|_| Refused::Unavailable)?;
+        if !intake.refused.is_empty() {
+            tracing::debug!(refused = intake.refused.len(), "what a node said of itself does not hold");
+        }
+        Ok(())
+    }
+
     async fn add_checkpoint(
         &self,
         from: NodeId,

@@ -191,12 +191,10 @@ impl PrekeySecret {
     }
 }
 
-/// A public prekey that passed admission: 1216 bytes, ML-KEM-768 key then X25519 key.
+/// A public prekey that passed admission, when it came or in the days of a store before: 1216 bytes, ML-KEM-768 key then
+/// X25519 key.
 #[derive(Clone)]
-pub struct Prekey {
-    pub(crate) key: <Kem as hpke::Kem>::PublicKey,
-    bytes: Vec<u8>,
-}
+pub struct Prekey(Vec<u8>);
 
 impl Prekey {
     /// Admits a prekey.
@@ -204,6 +202,11 @@ impl Prekey {
     /// # Errors
     /// [`KeyFault::Length`] or [`KeyFault::WeakPrekey`].
     pub fn admit(bytes: &[u8]) -> Result<Self, KeyFault> {
+        Self::parse(bytes)?;
+        Ok(Self(bytes.to_vec()))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<<Kem as hpke::Kem>::PublicKey, KeyFault> {
         let x25519_half: [u8; 32] =
             bytes.get(PREKEY_LEN - 32..PREKEY_LEN).and_then(|b| b.try_into().ok()).ok_or(KeyFault::Length)?;
         if bytes.len() != PREKEY_LEN {
@@ -214,29 +217,36 @@ impl Prekey {
         if x25519_dalek::x25519([0x55; 32], x25519_half) == [0; 32] {
             return Err(KeyFault::WeakPrekey);
         }
-        Self::held(bytes)
+        <Kem as hpke::Kem>::PublicKey::from_bytes(bytes).map_err(|_| KeyFault::WeakPrekey)
     }
 
-    /// A prekey that was admitted when it came, read again.
+    /// A prekey that was admitted when it came. It is admitted again when something is sealed to it.
     ///
     /// # Errors
-    /// As [`Prekey::admit`], but for the order of the X25519 half.
+    /// [`KeyFault::Length`].
     pub(crate) fn held(bytes: &[u8]) -> Result<Self, KeyFault> {
-        let key = <Kem as hpke::Kem>::PublicKey::from_bytes(bytes).map_err(|_| KeyFault::WeakPrekey)?;
-        Ok(Self { key, bytes: bytes.to_vec() })
+        if bytes.len() == PREKEY_LEN { Ok(Self(bytes.to_vec())) } else { Err(KeyFault::Length) }
+    }
+
+    /// The key to seal to.
+    ///
+    /// # Errors
+    /// As [`Prekey::admit`]: nothing is sealed to a key that is not sound, wherever it was kept in between.
+    pub(crate) fn key(&self) -> Result<<Kem as hpke::Kem>::PublicKey, KeyFault> {
+        Self::parse(&self.0)
     }
 
     /// The public bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0
     }
 
     /// The prekey's id.
     #[must_use]
     pub fn id(&self) -> PrekeyId {
         let mut id = [0; 16];
-        id.copy_from_slice(&sha256(&self.bytes)[..16]);
+        id.copy_from_slice(&sha256(&self.0)[..16]);
         PrekeyId(id)
     }
 }

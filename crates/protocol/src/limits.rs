@@ -98,6 +98,8 @@ pub const FILE_PAGES_MAX: usize = 4096;
 pub const ATTESTED_SECS: u64 = 90 * DAY;
 /// A revocation counts at once, and stands in a directory log within this, or it is said that it does not.
 pub const REVOCATION_LOGGED_SECS: u64 = DAY;
+/// Prekeys with which a node introduces itself: those of the weeks it publishes, and one more while they turn.
+pub const INTRODUCED_PREKEYS_MAX: usize = PREKEY_WEEKS as usize + 1;
 /// Longest entry of a directory log: what C2SP's bundles of entries can hold, and more than the largest record with as many
 /// signatures as are read.
 pub const LOG_ENTRY_MAX: usize = u16::MAX as usize;

@@ -127,16 +127,10 @@ impl Office {
     /// it: a node that starts has all of its directory before it.
     #[must_use]
     pub fn try_rows(&self, rows: &[Row], in_parts: InParts<'_>) -> Verdicts {
-        let (mut records, mut prekeys) = (Vec::new(), Vec::new());
-        for row in rows.iter().filter(|row| row.table == Table::Directory) {
-            let Some(value) = row.value.as_deref() else { continue };
-            if row.key.first() == Some(&PREKEY) {
-                prekeys.extend(wire::Prekey::decode(value));
-            } else {
-                records.extend(wire::Signed::decode(value));
-            }
-        }
-        self.directory.try_ahead(&records, &prekeys, in_parts)
+        let of_it = rows.iter().filter(|row| row.table == Table::Directory && row.key.first() != Some(&PREKEY));
+        let values = of_it.filter_map(|row| row.value.as_deref());
+        let records: Vec<wire::Signed> = values.filter_map(|value| wire::Signed::decode(value).ok()).collect();
+        self.directory.try_ahead(&records, &[], in_parts)
     }
 
     /// Takes one kept record back into memory. It was checked when it came and is checked again here: a store that
@@ -145,9 +139,7 @@ impl Office {
         let Some(value) = row.value.as_deref() else { return };
         let directory = Arc::make_mut(&mut self.directory);
         let checked = if row.key.first() == Some(&PREKEY) {
-            wire::Prekey::decode(value)
-                .ok()
-                .and_then(|p| directory.check_prekey_beside(p.week, &p.pk, verdicts).ok().flatten())
+            wire::Prekey::decode(value).ok().and_then(|p| directory.check_kept_prekey(p.week, &p.pk).ok().flatten())
         } else {
             // A kept serial was not from the future when it was taken; the clock is not asked twice.
             wire::Signed::decode(value).ok().and_then(|s| directory.check_beside(&s, u64::MAX, verdicts).ok().flatten())

@@ -9,7 +9,7 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::limits::{DAY, FRAME_MAX, HOUR, MINUTE, SKEW_SECS};
 use clearhouse_store::Store;
-use clearhouse_wire::v1::MailboxState;
+use clearhouse_wire::v1::{DigestsRequest, MailboxState};
 use rand_core::Rng as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -175,7 +175,7 @@ async fn within<T>(call: impl Future<Output = Result<T, PeerError>>) -> Result<T
 /// Its clock, by what it says over this line; and that eight kilobytes come back.
 async fn check_clock(client: &Client, clock: &dyn Clock, steps: &mut Steps) {
     let asked = clock.now();
-    match within(client.digests(&[])).await {
+    match within(client.digests(DigestsRequest::default())).await {
         Ok(said) => {
             let ours = asked + clock.now().saturating_sub(asked) / 2;
             let (off, ahead) = (ours.abs_diff(said.now), ours > said.now);

@@ -207,7 +207,14 @@ pub(crate) async fn read<S: Store + 'static>(
         }
         let taken = owner.follow(log, Some(first), page).await?;
         match taken {
-            Ok(intake) if intake.refused.is_empty() => {}
+            Ok(intake) if intake.refused.is_empty() => {
+                let now = owner.signals.directory.borrow().clone();
+                let reached = (now.followed(log), now.newest_head(log).map_or(0, |head| head.fresh()));
+                // Who tells the same page again would otherwise be read two hundred times.
+                if reached == (first, fresh) {
+                    return Ok(Read::Not);
+                }
+            }
             Ok(intake) => {
                 tracing::warn!(%log, refused = intake.refused.len(), "a directory log holds records that do not hold");
             }

@@ -142,7 +142,8 @@ impl<S: Store + 'static> Round<S> {
                 Word::Signed(signed) => {
                     nothing_more += 1;
                     known.insert(node, head.checkpoint.size);
-                    note.gather(&signed);
+                    // Its own line alone: a false one under another's name would spoil the head for everybody.
+                    note.gather(&signed.only(&key));
                 }
                 Word::NothingMore => nothing_more += 1,
                 Word::More(signed) if signed <= self.resumed => nothing_more += 1,

@@ -109,6 +109,16 @@ pub trait Door: Send + Sync + 'static {
         let _ = from;
         Err(Refused::NotOffered)
     }
+
+    /// Takes what a caller says of itself, if it holds: its own descriptor and prekeys. One that does not hold is no reason
+    /// not to answer.
+    ///
+    /// # Errors
+    /// [`Refused`], when nothing can be taken now.
+    fn introduced(&self, from: NodeId, said: RecordBundle) -> impl Future<Output = Result<(), Refused>> + Send {
+        let _ = (from, said);
+        async { Ok(()) }
+    }
 }
 
 /// A door with its bell and doorman, ready to be served by a [`Listener`](crate::listener::Listener).

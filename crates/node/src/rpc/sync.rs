@@ -3,9 +3,9 @@
 //! Changes nothing and asks the owner nothing: all answers come out of the directory as committed, which is looked through
 //! once for each of its states.
 
-use clearhouse_protocol::directory::buckets::Buckets;
+use clearhouse_protocol::directory::buckets::{Buckets, introduced};
 use clearhouse_protocol::ids::NodeId;
-use clearhouse_protocol::limits::DESCRIPTORS_ASKED_MAX;
+use clearhouse_protocol::limits::{DESCRIPTORS_ASKED_MAX, INTRODUCED_PREKEYS_MAX, LOG_ENTRY_MAX, PREKEY_LEN};
 use clearhouse_wire::v1::{
     BucketReply, BucketRequest, DescriptorsRequest, DigestsReply, DigestsRequest, PrekeysReply, PrekeysRequest,
     RecordBundle,
@@ -17,13 +17,24 @@ use super::status::Refused;
 use super::stubs::sync_server::Sync as Sync_;
 use crate::sync::Told;
 
-/// Largest request: as many node ids as may be asked for, with their tags.
-pub(super) const REQUEST_MAX: usize = DESCRIPTORS_ASKED_MAX * (NodeId::LEN + 2) + 64;
+/// Largest request: a node's word about itself, with its prekeys and their tags; more than all node ids that may be asked for.
+pub(super) const REQUEST_MAX: usize = LOG_ENTRY_MAX + INTRODUCED_PREKEYS_MAX * (PREKEY_LEN + 32);
 
 impl<D: Door> Doorman<D> {
     /// What the caller, if it may ask now, is told from.
     fn told<T>(&self, request: &Request<T>) -> Result<Told, Refused> {
         self.door.told(self.admit(request, &self.syncs)?)
+    }
+
+    async fn digests_for(&self, request: Request<DigestsRequest>) -> Result<DigestsReply, Refused> {
+        let from = self.admit(&request, &self.syncs)?;
+        let asked = request.into_inner();
+        let state = asked.state.clone();
+        if let Some(said) = introduced(asked, from) {
+            self.door.introduced(from, said).await?;
+        }
+        let told = self.door.told(from)?;
+        Ok(told.buckets.answer(&told.directory, &state, told.now))
     }
 
     fn page(&self, request: &Request<BucketRequest>) -> Result<BucketReply, Refused> {
@@ -51,8 +62,7 @@ impl<D: Door> Doorman<D> {
 #[tonic::async_trait]
 impl<D: Door> Sync_ for Doorman<D> {
     async fn digests(&self, request: Request<DigestsRequest>) -> Result<Response<DigestsReply>, Status> {
-        let state = &request.get_ref().state;
-        let reply = self.told(&request).map(|told| told.buckets.answer(&told.directory, state, told.now));
+        let reply = self.digests_for(request).await;
         self.answer(reply)
     }
 

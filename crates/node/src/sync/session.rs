@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use clearhouse_casework::office::records::Intake;
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
+use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted, introduction};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::{BUNDLE_MAX, DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX, SYNC_SESSION_MAX};
 use clearhouse_store::Store;
@@ -56,7 +56,9 @@ impl<S: Store + 'static> Puller<S> {
 
         let asked = self.clock.now();
         let told = self.teller.of(&directory, asked);
-        let digests = client.digests(&told.buckets.state()).await?;
+        let (serial, request) = self.introduction(&directory, node, told.buckets.state());
+        let digests = client.digests(request).await?;
+        lock(&self.memory).told.insert(node, serial);
         basket.count(&digests)?;
         let now = self.clock.now();
         // Half of the time in between belongs to the answer.
@@ -95,6 +97,15 @@ impl<S: Store + 'static> Puller<S> {
             kept.map_err(Broken::Here)?;
         }
         Ok(())
+    }
+
+    /// The question with which a session begins, with what this node says of itself where it has not said that yet: nobody
+    /// can ask an office without a port. And the serial of what is said.
+    fn introduction(&self, directory: &Directory, node: NodeId, state: [u8; 32]) -> (u64, wire::DigestsRequest) {
+        let serial = directory.descriptor(self.me).map_or(0, |own| own.serial);
+        let told = lock(&self.memory).told.get(&node).is_some_and(|told| *told == serial);
+        let said = if told { wire::DigestsRequest::default() } else { introduction(directory, self.me) };
+        (serial, wire::DigestsRequest { state: state.to_vec(), ..said })
     }
 
     fn is_due_for_records(&self, node: NodeId, now: u64) -> bool {

@@ -195,14 +195,32 @@ impl Directory {
         pk: &[u8],
         verdicts: &Verdicts,
     ) -> Result<Option<Checked>, RecordFault> {
+        self.check_listed(week, pk, |hash| verdicts.admit_prekey(pk, hash))
+    }
+
+    fn check_listed(
+        &self,
+        week: u64,
+        pk: &[u8],
+        admit: impl FnOnce(&[u8; 32]) -> Result<Prekey, crate::keys::KeyFault>,
+    ) -> Result<Option<Checked>, RecordFault> {
         let hash = sha256(pk);
         let all = self.listed.range((hash, NodeId([0; 16]), 0)..=(hash, NodeId([0xff; 16]), u64::MAX));
         let mut nodes = all.filter(|(_, _, of)| *of == week).map(|(_, node, _)| *node).peekable();
         nodes.peek().ok_or(RecordFault::Signer)?;
-        let prekey = verdicts.admit_prekey(pk, &hash)?;
+        let prekey = admit(&hash)?;
         // Anybody can list another's: it is taken for each of them, one after the other.
         let lacking = nodes.find(|node| !self.prekeys.contains_key(&(*node, week)));
         Ok(lacking.map(|node| Checked::Prekey(node, week, Box::new(prekey))))
+    }
+
+    /// A prekey that this node took when it came, read back from its own store: it is what a descriptor lists, and is
+    /// admitted again before anything is sealed to it.
+    ///
+    /// # Errors
+    /// As [`Directory::check_prekey`], but for the soundness of the key.
+    pub fn check_kept_prekey(&self, week: u64, pk: &[u8]) -> Result<Option<Checked>, RecordFault> {
+        self.check_listed(week, pk, |_| Prekey::held(pk))
     }
 
     fn check_next_policy(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {

@@ -164,7 +164,15 @@ impl Liar {
     pub(crate) fn bucket(&mut self, bucket: u8, reply: &mut wire::BucketReply) {
         match self.lie {
             Lie::Frozen => *reply = self.frozen.1.page(bucket, None),
-            _ => {
+            Lie::Truth
+            | Lie::Same
+            | Lie::Forged
+            | Lie::Wild
+            | Lie::Short
+            | Lie::Unsorted
+            | Lie::Hollow
+            | Lie::Foreign
+            | Lie::Stranger => {
                 if let Some(page) = self.lists.get(&bucket) {
                     reply.clone_from(page);
                 }
@@ -179,7 +187,14 @@ impl Liar {
             Lie::Frozen => *reply = Buckets::descriptors(&self.frozen.0, nodes),
             Lie::Hollow => reply.records.clear(),
             Lie::Foreign if nodes.contains(&target) => reply.records.push(forgery.foreign.clone()),
-            _ => {}
+            Lie::Truth
+            | Lie::Same
+            | Lie::Forged
+            | Lie::Wild
+            | Lie::Short
+            | Lie::Unsorted
+            | Lie::Foreign
+            | Lie::Stranger => {}
         }
     }
 
@@ -200,7 +215,7 @@ impl Liar {
                 reply.records.extend(forgery.stealth.1.iter().cloned())
             }
             Lie::Stranger => reply.records.extend(forgery.fake.1.iter().cloned()),
-            _ => {}
+            Lie::Truth | Lie::Same | Lie::Wild | Lie::Short | Lie::Unsorted | Lie::Hollow | Lie::Foreign => {}
         }
     }
 

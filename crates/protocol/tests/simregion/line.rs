@@ -31,7 +31,7 @@ impl Line<'_> {
     }
 
     pub(crate) fn digests(&mut self, state: [u8; 32]) -> wire::DigestsReply {
-        let request = wire::DigestsRequest { state: state.to_vec() };
+        let request = wire::DigestsRequest { state: state.to_vec(), ..wire::DigestsRequest::default() };
         let mut reply = self.peer.tell_digests(&state, self.common.now);
         self.twist(|liar, peer, common, asker, reply| liar.digests(peer, common, asker, reply), &mut reply);
         self.common.call(self.asker, self.peer.place, &request, &reply);

@@ -1328,12 +1328,18 @@ impl MailboxState {
         }
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DigestsRequest {
     /// empty, or 32 bytes: one hash over all that the answer would say of the caller's own directory
     #[prost(bytes = "vec", tag = "1")]
     pub state: ::prost::alloc::vec::Vec<u8>,
+    /// the caller's own newest descriptor, when it has not told it here yet
+    #[prost(message, optional, tag = "2")]
+    pub own: ::core::option::Option<Signed>,
+    /// those that it lists, at most 6
+    #[prost(message, repeated, tag = "3")]
+    pub prekeys: ::prost::alloc::vec::Vec<Prekey>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

@@ -18,13 +18,12 @@ use crate::rpc::stubs::sync_client::SyncClient;
 const ANSWER_MAX: usize = SYNC_PAGE_MAX + 1024;
 
 impl Client {
-    /// Asks what the node's directory is, if it is another than one of this state; an empty state asks in any case.
+    /// Asks what the node's directory is, if it is another than one of the state named; an empty state asks in any case.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn digests(&self, state: &[u8]) -> Result<DigestsReply, PeerError> {
+    pub async fn digests(&self, request: DigestsRequest) -> Result<DigestsReply, PeerError> {
         let mut stub = self.sync_stub();
-        let request = DigestsRequest { state: state.to_vec() };
         self.call(self.limits.call, async move { stub.digests(request).await }).await
     }
 

@@ -893,7 +893,7 @@ pub mod sync_client {
         }
         /// Who: any accredited, unrevoked node.
         /// Success: changes nothing. What this node's directory is, in some 8 KiB, or in one word when the caller's is the same:
-        /// two that answer alike have nothing to exchange.
+        /// two that answer alike have nothing to exchange. What the caller says of itself is taken if it holds.
         /// Repeat: free.
         pub async fn digests(
             &mut self,
@@ -1018,7 +1018,7 @@ pub mod sync_server {
     pub trait Sync: std::marker::Send + std::marker::Sync + 'static {
         /// Who: any accredited, unrevoked node.
         /// Success: changes nothing. What this node's directory is, in some 8 KiB, or in one word when the caller's is the same:
-        /// two that answer alike have nothing to exchange.
+        /// two that answer alike have nothing to exchange. What the caller says of itself is taken if it holds.
         /// Repeat: free.
         async fn digests(
             &self,
