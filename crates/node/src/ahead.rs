@@ -26,9 +26,11 @@ const CORES_MAX: usize = 8;
 pub(crate) fn on_all_cores(work: &(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts {
     let of = thread::available_parallelism().map_or(1, NonZero::get).min(CORES_MAX);
     thread::scope(|scope| {
-        let others: Vec<_> = (1..of).map(|part| scope.spawn(move || work(part, of))).collect();
+        let part = |part| move || work(part, of);
+        let others: Vec<_> = (1..of).map(|n| thread::Builder::new().spawn_scoped(scope, part(n))).collect();
         let mut all = work(0, of);
-        others.into_iter().for_each(|other| all.join(other.join().unwrap_or_default()));
+        // Without a thread to be had, its part is verified where it is decided.
+        others.into_iter().flatten().for_each(|other| all.join(other.join().unwrap_or_default()));
         all
     })
 }

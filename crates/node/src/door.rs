@@ -131,9 +131,13 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
 
     async fn introduced(&self, from: NodeId, said: wire::RecordBundle) -> Result<(), Refused> {
         self.still_accredited(from)?;
-        let intake = self.owner.admit(said).await.map_err(|_| Refused::Unavailable)?;
-        if !intake.refused.is_empty() {
-            tracing::debug!(refused = intake.refused.len(), "what a node said of itself does not hold");
+        let (directory, now) = (self.owner.signals.directory.borrow().clone(), self.clock.now());
+        // Most of what is said was heard from others, and what does not hold is nobody's business: neither comes before
+        // the owner.
+        let news = said.records.iter().any(|record| matches!(directory.check(record, now), Ok(Some(_))));
+        let lacks = |prekey: &wire::Prekey| matches!(directory.check_kept_prekey(prekey.week, &prekey.pk), Ok(Some(_)));
+        if news || said.prekeys.iter().any(lacks) {
+            self.owner.admit(said).await.map_err(|_| Refused::Unavailable)?;
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub const PREKEY_KEEP_MIN_SECS: u64 = 14 * DAY;
 pub const PREKEY_KEEP_MAX_SECS: u64 = 35 * DAY;
 /// Longest life of a descriptor.
 pub const DESCRIPTOR_LIFE_SECS: u64 = 35 * DAY;
+/// TLS keys of a node: its own, and the next one while they turn.
+pub const TLS_KEYS_MAX: usize = 2;
 /// Coordinators that a policy names, and so directory logs, at most.
 pub const COORDINATORS_MAX: usize = 16;
 /// How far ahead of our clock a descriptor's serial may lie.

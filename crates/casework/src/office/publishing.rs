@@ -29,6 +29,8 @@ const ENTER_MAX: usize = 256;
 // Kinds of rows: a stretch of entries, the newest head of a log, a record proved to stand in a log.
 const ENTRIES: u8 = b'L';
 const HEAD: u8 = b'H';
+// A longer head, the entries of which are still coming.
+const PENDING: u8 = b'Q';
 const PROVED: u8 = b'P';
 
 impl Office {
@@ -43,7 +45,7 @@ impl Office {
                 let entered: Vec<Entered> = entered.iter().map(Entered::kept).collect();
                 directory.take_entries(node, u64::from(page) * ROW_ENTRIES as u64, &entered);
             }
-            (HEAD, Some(node)) => {
+            (HEAD | PENDING, Some(node)) => {
                 if let Some(newest) = Newest::kept(value) {
                     directory.take_newest(node, newest);
                 }
@@ -97,8 +99,13 @@ impl Office {
         let bundle = wire::RecordBundle { records: records_in(page), ..wire::RecordBundle::default() };
         let (mut step, intake) = self.admit_beside(&bundle, verdicts, now);
         self.keep_entries(node, checked.first(), checked.entered(), &page.entries, &mut step);
-        step.rows.push(log_row([&[HEAD], node.as_bytes()].concat(), checked.newest().bytes()));
-        step.effects.push(Effect::DirectoryChanged);
+        let held = self.directory.newest_head(node).map(|head| (head.size(), head.fresh()));
+        let rises = held.is_none_or(|held| held < (checked.newest().size(), checked.newest().fresh()));
+        if !checked.is_whole() || rises {
+            let kind = if checked.is_whole() { HEAD } else { PENDING };
+            step.rows.push(log_row([&[kind], node.as_bytes()].concat(), checked.newest().bytes()));
+            step.effects.push(Effect::DirectoryChanged);
+        }
         (step, Ok(intake))
     }
 

@@ -226,7 +226,7 @@ pub(crate) async fn read<S: Store + 'static>(
                         tracing::error!(%log, %peer, "this directory log shows two histories: tell a coordinator")
                     }
                     LogFault::Smaller | LogFault::Forked(None) => {
-                        tracing::error!(%log, %peer, %fault, "a directory log does not continue what was shown before")
+                        tracing::error!(%log, %fault, "a directory log does not continue what was shown before")
                     }
                     LogFault::NoSuchLog
                     | LogFault::Overtaken
@@ -235,7 +235,7 @@ pub(crate) async fn read<S: Store + 'static>(
                     | LogFault::Page
                     | LogFault::NotHeld
                     | LogFault::Proof(_) => {
-                        tracing::warn!(%log, %peer, %fault, "what was shown of a directory log is not taken");
+                        tracing::warn!(%log, %fault, "what was shown of a directory log is not taken");
                     }
                 }
                 return Ok(Read::Not);

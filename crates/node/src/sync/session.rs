@@ -58,7 +58,7 @@ impl<S: Store + 'static> Puller<S> {
         let told = self.teller.of(&directory, asked);
         let (serial, request) = self.introduction(&directory, node, told.buckets.state());
         let digests = client.digests(request).await?;
-        lock(&self.memory).told.insert(node, serial);
+        lock(&self.memory).told.insert(node, (serial, asked));
         basket.count(&digests)?;
         let now = self.clock.now();
         // Half of the time in between belongs to the answer.
@@ -103,7 +103,10 @@ impl<S: Store + 'static> Puller<S> {
     /// can ask an office without a port. And the serial of what is said.
     fn introduction(&self, directory: &Directory, node: NodeId, state: [u8; 32]) -> (u64, wire::DigestsRequest) {
         let serial = directory.descriptor(self.me).map_or(0, |own| own.serial);
-        let told = lock(&self.memory).told.get(&node).is_some_and(|told| *told == serial);
+        // Said again after a while: whether the other took it, or could then, it does not tell.
+        let now = self.clock.now();
+        let heard = |(told, at): &(u64, u64)| *told == serial && at.abs_diff(now) < RECORDS_EVERY_SECS;
+        let told = lock(&self.memory).told.get(&node).is_some_and(heard);
         let said = if told { wire::DigestsRequest::default() } else { introduction(directory, self.me) };
         (serial, wire::DigestsRequest { state: state.to_vec(), ..said })
     }

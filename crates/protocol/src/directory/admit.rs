@@ -18,7 +18,7 @@ use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
 use crate::limits::{
     COORDINATORS_MAX, DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, DUTY_MAX, HOUR, LABEL_MAX, MAILBOXES_MAX,
-    PREKEY_WEEKS, RECORD_LIFE_SECS,
+    PREKEY_WEEKS, RECORD_LIFE_SECS, TLS_KEYS_MAX,
 };
 use crate::log::policy::Policy;
 use crate::pae::sha256;
@@ -489,7 +489,7 @@ fn check_logs(net: Net, policy: &RootPolicy) -> Result<(), RecordFault> {
 fn check_descriptor_fields(descriptor: &Descriptor) -> Result<(), RecordFault> {
     let weeks: Vec<u64> = descriptor.prekeys.iter().map(|p| p.week).collect();
     let mailboxes = &descriptor.mailboxes;
-    let sound = (1..=2).contains(&descriptor.tls_pks.len())
+    let sound = (1..=TLS_KEYS_MAX).contains(&descriptor.tls_pks.len())
         && (1..=MAILBOXES_MAX).contains(&mailboxes.len())
         && mailboxes.iter().all(|m| m.id.len() == 16 && m.node_id.len() == 16)
         && short(mailboxes.iter().map(|m| &m.endpoint))

@@ -13,7 +13,7 @@ use super::Directory;
 use crate::ids::{KeyId, NodeId, OrgId};
 use crate::keys::key_id;
 use crate::labels::media;
-use crate::limits::{PREKEY_LEN, RECORD_MAX, SIGNATURES_MAX};
+use crate::limits::{COORDINATORS_MAX, PREKEY_LEN, RECORD_MAX, SIGNATURES_MAX, TLS_KEYS_MAX};
 use crate::log::note::NoteKey;
 use crate::signed::{Trial, Verdicts};
 
@@ -41,7 +41,8 @@ impl Directory {
     /// is not found here is verified by the check.
     #[must_use]
     pub fn try_ahead(&self, records: &[Signed], prekeys: &[wire::Prekey], in_parts: InParts<'_>) -> Verdicts {
-        let pile = Pile::of(records);
+        let mut pile = Pile::of(records);
+        pile.coordinators.extend(self.coordinators.iter().map(|key| (key.id(), key.public())));
         let fresh: Vec<[u8; 32]> = pile.fresh.iter().copied().collect();
         let trials: Vec<Trial<'_>> = records.iter().flat_map(|signed| self.trials(signed, &pile)).collect();
         in_parts(&|part, of| {
@@ -56,16 +57,18 @@ impl Directory {
 
     /// The signatures of a record that could be by a key that could sign it.
     fn trials<'r>(&self, signed: &'r Signed, pile: &Pile) -> Vec<Trial<'r>> {
+        let own;
         let keys = match signed.payload_type.as_str() {
-            media::ORG | media::REVOCATION => {
-                let held = self.coordinators.iter().map(|key| (key.id(), key.public()));
-                held.chain(pile.coordinators.iter().map(|(id, key)| (*id, *key))).collect()
+            media::ORG | media::REVOCATION => &pile.coordinators,
+            media::NODECERT => {
+                own = read::<NodeCert>(signed).map_or_else(BTreeMap::new, |cert| self.roots_of(&cert, pile));
+                &own
             }
-            media::NODECERT => read::<NodeCert>(signed).map_or_else(BTreeMap::new, |cert| self.roots_of(&cert, pile)),
             media::DESCRIPTOR => {
-                read::<Descriptor>(signed).map_or_else(BTreeMap::new, |said| self.keys_of(&said, pile))
+                own = read::<Descriptor>(signed).map_or_else(BTreeMap::new, |said| self.keys_of(&said, pile));
+                &own
             }
-            _ => BTreeMap::new(),
+            _ => return Vec::new(),
         };
         let signatures = signed.signatures.iter().take(SIGNATURES_MAX);
         let tried = signatures.filter_map(|s| {
@@ -94,7 +97,9 @@ impl Pile {
         for signed in records {
             match signed.payload_type.as_str() {
                 media::ROOT => {
-                    let policy = read::<RootPolicy>(signed).unwrap_or_default();
+                    // No more than a policy has; whatever else is in it, nobody has signed for it yet.
+                    let policy = read::<RootPolicy>(signed).filter(|p| p.coordinators.len() <= COORDINATORS_MAX);
+                    let policy = policy.unwrap_or_default();
                     let keys = policy.coordinators.iter().filter_map(|c| c.accreditation_pk.as_slice().try_into().ok());
                     pile.coordinators.extend(keys.map(named));
                 }
@@ -102,7 +107,8 @@ impl Pile {
                 media::NODECERT => pile.take_cert(&read::<NodeCert>(signed).unwrap_or_default()),
                 media::DESCRIPTOR => {
                     let said = read::<Descriptor>(signed).unwrap_or_default();
-                    pile.fresh.extend(said.tls_pks.iter().filter_map(|pk| <[u8; 32]>::try_from(pk.as_slice()).ok()));
+                    let keys = said.tls_pks.iter().take(TLS_KEYS_MAX);
+                    pile.fresh.extend(keys.filter_map(|pk| <[u8; 32]>::try_from(pk.as_slice()).ok()));
                 }
                 _ => {}
             }

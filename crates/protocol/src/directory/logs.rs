@@ -94,6 +94,12 @@ pub struct CheckedPage {
 }
 
 impl CheckedPage {
+    /// Whether all entries under its head are held with it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.first + self.entered.len() as u64 >= self.newest.size
+    }
+
     /// Whose log it is.
     #[must_use]
     pub fn node(&self) -> NodeId {
@@ -190,9 +196,10 @@ impl Directory {
     pub fn check_page(&self, node: NodeId, page: &DirectoryLogReply, now: u64) -> Result<CheckedPage, LogFault> {
         let log = self.directory_log(node).ok_or(LogFault::NoSuchLog)?;
         let shown = SignedCheckpoint::open(&page.head, &log)?;
-        let newest = self.witnessed(node, &shown, now)?;
+        let mut newest = self.witnessed(node, &shown, now)?;
         let none = Followed::default();
         let held = self.logs.get(&node).map_or(&none, Arc::as_ref);
+        newest.fresh = newest.fresh.max(held.newest.as_ref().map_or(0, |head| head.fresh));
         if held.newest.as_ref().is_some_and(|held| held.size > newest.size) {
             return Err(LogFault::Smaller);
         }
@@ -255,19 +262,14 @@ impl Directory {
             followed.edge.push(entered.leaf);
             followed.entries.push(*entered);
         }
+        followed.settle();
         Arc::make_mut(&mut self.entries).extend(fresh.iter().map(|entered| (entered.leaf, entered.record)));
         self.count_published(node);
     }
 
-    /// Takes a head that held. An older word about the same entries changes nothing; and that a longer head comes without
-    /// a time that can be believed does not undo the word about what was before it.
-    pub fn take_newest(&mut self, node: NodeId, mut newest: Newest) {
-        let followed = Arc::make_mut(self.logs.entry(node).or_default());
-        let held = followed.newest.as_ref().map(|held| (held.size, held.fresh));
-        newest.fresh = newest.fresh.max(held.map_or(0, |(_, fresh)| fresh));
-        if held.is_none_or(|held| held < (newest.size, newest.fresh)) {
-            followed.newest = Some(newest);
-        }
+    /// Takes a head that held. Until all its entries are held, it only says which of them count.
+    pub fn take_newest(&mut self, node: NodeId, newest: Newest) {
+        Arc::make_mut(self.logs.entry(node).or_default()).take(newest);
         self.count_published(node);
     }
 
@@ -287,7 +289,7 @@ impl Directory {
         self.logs.get(&node).map_or(0, |followed| followed.size())
     }
 
-    /// The newest head of a directory log that held.
+    /// The newest head of a directory log that held and of which all entries are held.
     #[must_use]
     pub fn newest_head(&self, node: NodeId) -> Option<&Newest> {
         self.logs.get(&node)?.newest.as_ref()
@@ -322,10 +324,7 @@ impl Directory {
         if !self.has_logs() {
             return Freshness::NoLogs;
         }
-        let word = |node: NodeId| {
-            let followed = self.logs.get(&node)?;
-            Some(followed.newest.as_ref().filter(|head| head.size <= followed.size())?.fresh)
-        };
+        let word = |node: NodeId| Some(self.newest_head(node)?.fresh);
         let mut words: Vec<u64> = self.directory_logs().filter_map(|(node, _)| word(node)).collect();
         words.sort_unstable_by(|a, b| b.cmp(a));
         let liars = usize::try_from(self.policy().f).unwrap_or(usize::MAX);

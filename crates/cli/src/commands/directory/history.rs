@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
-use clearhouse_protocol::ids::hex;
+use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::{KeyId, hex};
+use clearhouse_protocol::keys::key_id;
 use clearhouse_protocol::labels::media;
 use clearhouse_wire::v1::{NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
 use prost::Message;
 use serde_json::{Value, json};
 
 use super::log;
-use crate::ask::Node;
+use crate::ask::{Node, bytes_of};
 use crate::cli::App;
 use crate::trouble::{Code, Trouble};
 
@@ -36,16 +38,25 @@ pub(super) async fn history(app: &App, org: Option<String>) -> Result<Value, Tro
             Some(shown.get("org").and_then(Value::as_str).unwrap_or_default().to_owned())
         }
     };
-    let (entries, _) = log::read(&node, of).await?;
-    let mut said = Said::default();
+    let (entries, page) = log::read(&node, of).await?;
+    if page.get("size").and_then(Value::as_u64) != Some(entries.len() as u64) {
+        let text = format!("The directory log of {of} is not read to its end here: what is newest would be missing.");
+        return Err(Trouble::new(Code::NoAnswer, text, "clearhouse directory refresh"));
+    }
+    let genesis = Signed::decode(bytes_of(&page, "genesis")?.as_slice()).ok();
+    let directory = genesis.and_then(|genesis| Directory::found(&genesis, None).ok());
+    let mut said = Said { directory, ..Said::default() };
     let told = (0u64..).zip(&entries).filter_map(|(index, entry)| said.read(index, entry));
     let told: Vec<Value> = told.filter(|one| about.as_ref().is_none_or(|org| one["org"] == json!(org))).collect();
     Ok(json!({"schema": "ch.directory-history/1", "log": of, "entries": told}))
 }
 
-/// What was said before, to tell what is new in a record.
+/// What was said before, to tell what is new in a record, and whether it holds: a log shows everything its keeper enters.
 #[derive(Default)]
 struct Said {
+    directory: Option<Directory>,
+    /// Whose key a revocation ends.
+    keys: BTreeMap<KeyId, Vec<u8>>,
     orgs: BTreeMap<Vec<u8>, OrgRecord>,
     certs: BTreeMap<Vec<u8>, NodeCert>,
 }
@@ -53,6 +64,7 @@ struct Said {
 impl Said {
     fn read(&mut self, index: u64, entry: &[u8]) -> Option<Value> {
         let signed = Signed::decode(entry).ok()?;
+        let fault = self.fault(&signed);
         let (org, label, what, new) = match signed.payload_type.as_str() {
             media::ROOT => {
                 let policy: RootPolicy = payload(&signed)?;
@@ -63,8 +75,23 @@ impl Said {
             media::REVOCATION => self.revocation(&payload(&signed)?),
             _ => return None,
         };
-        let signatures = signed.signatures.len();
-        Some(json!({"entry": index, "org": org, "label": label, "what": what, "new": new, "signatures": signatures}))
+        let what = fault.as_ref().map_or(what, |fault| format!("DOES NOT HOLD ({fault})"));
+        Some(json!({
+            "entry": index, "org": org, "label": label, "what": what, "new": new, "holds": fault.is_none(),
+        }))
+    }
+
+    /// Why a record is none, judged by those before it in the log.
+    fn fault(&mut self, signed: &Signed) -> Option<String> {
+        let Some(directory) = &mut self.directory else {
+            return Some("the network's first policy is missing".to_owned());
+        };
+        match directory.check(signed, u64::MAX) {
+            Ok(Some(checked)) => directory.insert(checked),
+            Ok(None) => {}
+            Err(fault) => return Some(fault.to_string()),
+        }
+        None
     }
 
     fn accreditation(&mut self, org: OrgRecord) -> (String, String, String, String) {
@@ -93,13 +120,17 @@ impl Said {
         }
         let what = format!("certified a node, version {}", cert.version);
         let told = (hex(&cert.org_id), self.label(&cert.org_id), what, new.join(", "));
+        if let Ok(key) = cert.sign_pk.as_slice().try_into() {
+            self.keys.insert(key_id(key), cert.org_id.clone());
+        }
         self.certs.insert(cert.node_id.clone(), cert);
         told
     }
 
     fn revocation(&self, ended: &Revocation) -> (String, String, String, String) {
         let of_node = self.certs.get(&ended.subject).map(|cert| cert.org_id.clone());
-        let org = of_node.unwrap_or_else(|| ended.subject.clone());
+        let of_key = || self.keys.get(&KeyId(ended.subject.as_slice().try_into().ok()?)).cloned();
+        let org = of_node.or_else(of_key).unwrap_or_else(|| ended.subject.clone());
         let what = format!("REVOKED: {}", ended.reason);
         let new = format!("{} since {}", hex(&ended.subject), show_time(ended.effective));
         (hex(&org), self.label(&org), what, new)
@@ -110,7 +141,7 @@ impl Said {
     }
 }
 
-/// The node verified it before it followed the log.
+/// What it claims; whether it holds is asked apart.
 fn payload<T: Message + Default>(signed: &Signed) -> Option<T> {
     T::decode(signed.payload.as_slice()).ok()
 }

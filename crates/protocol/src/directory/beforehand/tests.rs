@@ -1,6 +1,7 @@
 use super::*;
 use crate::directory::{Checked, RecordFault};
 use crate::fixture::{NOW, Region};
+use crate::keys::SigningKey;
 use crate::signed::{SignedFault, add_signature};
 
 fn in_three(work: &(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts {
@@ -69,6 +70,45 @@ fn verdicts_let_nothing_in_that_would_not_come_in_without() {
             assert!(taken(&region, &records, &ahead(&region, &records)) == without, "{place}");
         }
     }
+}
+
+/// Whoever puts a false accreditation with a key of his own into the pile has that key tried, and has signed truly with it:
+/// what is known of that signature must not serve under the true key, in whichever order the records come.
+#[test]
+fn a_key_that_only_the_pile_vouches_for_signs_nothing() {
+    let region = Region::new(1, 4);
+    let thief = SigningKey::from_seed(&[9; 32]);
+    let last = region.records.len() - 3;
+    let [org, cert] = [0, 1].map(|n| region.records[last + n].clone());
+    let mut false_org = OrgRecord::decode(org.payload.as_slice()).unwrap();
+    false_org.org_root_pk = thief.public().to_vec();
+    let false_org = Signed { payload: false_org.encode_to_vec(), signatures: vec![], ..org.clone() };
+    let mut false_cert = NodeCert::decode(cert.payload.as_slice()).unwrap();
+    false_cert.sign_pk = SigningKey::from_seed(&[8; 32]).public().to_vec();
+    let false_cert = crate::signed::sign(media::NODECERT, false_cert.encode_to_vec(), &thief);
+    for pile in [vec![false_org.clone(), org.clone(), false_cert.clone()], vec![org, false_org, false_cert]] {
+        let known = ahead(&region, &pile);
+        assert!(known.signatures() > 0);
+        let without = taken(&region, &pile, &Verdicts::default());
+        assert!(without.last().unwrap().is_err());
+        assert!(taken(&region, &pile, &known) == without);
+    }
+}
+
+#[test]
+fn what_nobody_signed_does_not_multiply_the_work() {
+    let region = Region::new(1, 4);
+    let mut said = Descriptor::decode(region.records.last().unwrap().payload.as_slice()).unwrap();
+    said.tls_pks = (0..1500u32).map(|n| [n.to_be_bytes(); 8].concat()).collect();
+    let mut policy = RootPolicy::decode(region.genesis.payload.as_slice()).unwrap();
+    policy.coordinators = vec![policy.coordinators[0].clone(); COORDINATORS_MAX + 1];
+    for (n, coordinator) in policy.coordinators.iter_mut().enumerate() {
+        coordinator.accreditation_pk = vec![u8::try_from(n).unwrap(); 32];
+    }
+    let unsigned = |media: &str, payload| Signed { payload_type: media.to_owned(), payload, signatures: vec![] };
+    let pile =
+        Pile::of(&[unsigned(media::DESCRIPTOR, said.encode_to_vec()), unsigned(media::ROOT, policy.encode_to_vec())]);
+    assert_eq!((pile.fresh.len(), pile.coordinators.len()), (TLS_KEYS_MAX, 0));
 }
 
 #[test]

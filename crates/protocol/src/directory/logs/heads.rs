@@ -72,6 +72,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::directory::buckets::Buckets;
     use crate::fixture::{NOW, Region};
     use crate::limits::HOUR;
 
@@ -100,6 +101,9 @@ mod tests {
         let [(of, proof)] = heard.forked.as_slice() else { panic!() };
         assert_eq!(*of, node);
         assert!(proof.check(&one.directory_log(node).unwrap()).is_ok());
+        // They would not even compare heads if one word said that they have the same.
+        let state = |directory: &Directory| Buckets::of(directory).state();
+        assert!(state(&one) != state(&another));
         let nothing = one.hear_heads(&one.heads());
         assert!(nothing.further.is_empty() && nothing.forked.is_empty());
     }

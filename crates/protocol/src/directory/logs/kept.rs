@@ -103,7 +103,10 @@ impl Newest {
 pub(crate) struct Followed {
     pub(super) entries: Vec<Entered>,
     pub(super) edge: Edge,
+    /// The newest head of which all entries are held: what freshness rests on, and what is told on.
     pub(super) newest: Option<Newest>,
+    /// A longer one, of which some are held: they count, and the rest is to come.
+    pub(super) pending: Option<Newest>,
     /// How many of the entries count already.
     pub(super) counted: usize,
 }
@@ -114,8 +117,32 @@ impl Followed {
     }
 
     pub(super) fn covered(&self) -> usize {
-        let size = self.newest.as_ref().map_or(0, |head| head.size);
+        let size = self.newest.iter().chain(&self.pending).map(|head| head.size).max().unwrap_or(0);
         usize::try_from(size).unwrap_or(usize::MAX).min(self.entries.len())
+    }
+
+    /// Takes a head that held, where its entries are; else it waits for them. An older word about the same entries changes
+    /// nothing; and that a longer head comes without a time that can be believed does not undo the word about what was
+    /// before it.
+    pub(super) fn take(&mut self, mut head: Newest) {
+        if head.size > self.size() {
+            if self.pending.as_ref().is_none_or(|held| held.size <= head.size) {
+                self.pending = Some(head);
+            }
+            return;
+        }
+        let held = self.newest.as_ref().map(|held| (held.size, held.fresh));
+        head.fresh = head.fresh.max(held.map_or(0, |(_, fresh)| fresh));
+        if held.is_none_or(|held| held < (head.size, head.fresh)) {
+            self.newest = Some(head);
+        }
+    }
+
+    /// Takes up the head that waited, once its entries are here.
+    pub(super) fn settle(&mut self) {
+        if let Some(head) = self.pending.take_if(|head| head.size <= self.entries.len() as u64) {
+            self.take(head);
+        }
     }
 
     pub(super) fn levels(&self) -> Levels {

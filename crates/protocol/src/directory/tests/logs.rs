@@ -259,6 +259,36 @@ fn attack_16_a_cosignature_from_the_future_says_nothing_about_freshness() {
     assert!(speaks(&directory, &region.members[3]).is_none(), "its entries count all the same");
 }
 
+/// Whoever shows one entry under a true and longer head, and nothing more, takes no word away that was heard before.
+#[test]
+fn attack_16_a_log_begun_and_not_shown_to_its_end_ages_nothing_and_shuts_nobody_out() {
+    let mut region = Region::with_logs(7, 9);
+    let node = region.members[0].node;
+    let all = entries(&region, node);
+    let early = region.log_page(0, &all[..6], (0, 6), (&OTHERS, NOW));
+    let checked = region.directory.check_page(node, &early, NOW).unwrap();
+    region.directory.follow(&checked);
+    assert_eq!(region.directory.freshness(NOW), Freshness::Fresh(NOW));
+    let begun = region.log_page(0, &all, (6, 7), (&OTHERS, NOW + HOUR));
+    let checked = region.directory.check_page(node, &begun, NOW + HOUR).unwrap();
+    assert!(!checked.is_whole());
+    region.directory.follow(&checked);
+    assert_eq!((region.directory.freshness(NOW), region.directory.followed(node)), (Freshness::Fresh(NOW), 7));
+    assert_eq!(region.directory.heads(), vec![early.head.clone()], "told on as far as it is whole");
+    // A head between the two, from somebody who has no more: it helps, and is no smaller one.
+    let between = region.log_page(0, &all[..8], (7, 8), (&OTHERS, NOW + HOUR / 2));
+    let checked = region.directory.check_page(node, &between, NOW + HOUR).unwrap();
+    region.directory.follow(&checked);
+    assert_eq!(region.directory.freshness(NOW + HOUR), Freshness::Fresh(NOW + HOUR / 2));
+    let smaller = DirectoryLogReply { entries: vec![], ..early };
+    assert_eq!(region.directory.check_page(node, &smaller, NOW + HOUR).err(), Some(LogFault::Smaller));
+    let rest = region.log_page(0, &all, (8, all.len()), (&OTHERS, NOW + HOUR));
+    let checked = region.directory.check_page(node, &rest, NOW + HOUR).unwrap();
+    assert!(checked.is_whole());
+    region.directory.follow(&checked);
+    assert_eq!(region.directory.freshness(NOW + HOUR), Freshness::Fresh(NOW + HOUR));
+}
+
 #[test]
 fn without_logs_in_the_policy_signatures_accredit_and_it_is_said_so() {
     let region = Region::with_coordinators(8, 4, 3);
