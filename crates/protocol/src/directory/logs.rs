@@ -226,6 +226,14 @@ impl Directory {
             let proof = before.and_then(|before| Equivocation::of(&before, &shown, &path, &log).ok());
             return Err(LogFault::Forked(proof.map(Box::new)));
         }
+        // A longer head was shown before these entries were: it has to be theirs, too, once it is reached.
+        let awaited = held.pending.as_ref().filter(|head| head.size <= held.size() + entered.len() as u64);
+        if let Some(awaited) = awaited.and_then(|head| SignedCheckpoint::of(head.note.clone(), &log).ok())
+            && !leads(held, &entered, awaited.checkpoint(), &[])
+        {
+            let proof = Equivocation::of(&awaited, &shown, &path, &log).ok();
+            return Err(LogFault::Forked(proof.map(Box::new)));
+        }
         Ok(CheckedPage { node, first: held.size(), entered, newest })
     }
 

@@ -282,6 +282,14 @@ fn attack_16_a_log_begun_and_not_shown_to_its_end_ages_nothing_and_shuts_nobody_
     assert_eq!(region.directory.freshness(NOW + HOUR), Freshness::Fresh(NOW + HOUR / 2));
     let smaller = DirectoryLogReply { entries: vec![], ..early };
     assert_eq!(region.directory.check_page(node, &smaller, NOW + HOUR).err(), Some(LogFault::Smaller));
+    // What completes it must be what the longer head is over, or two histories were shown.
+    let mut other = all.clone();
+    other[8].push(0);
+    let forked = region.log_page(0, &other, (8, other.len()), (&OTHERS, NOW + HOUR));
+    let Some(LogFault::Forked(Some(proof))) = region.directory.check_page(node, &forked, NOW + HOUR).err() else {
+        panic!()
+    };
+    assert!(proof.check(&region.directory.directory_log(node).unwrap()).is_ok());
     let rest = region.log_page(0, &all, (8, all.len()), (&OTHERS, NOW + HOUR));
     let checked = region.directory.check_page(node, &rest, NOW + HOUR).unwrap();
     assert!(checked.is_whole());
