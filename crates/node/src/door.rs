@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clearhouse_casework::office::hearing::{Page, page_key};
 use clearhouse_casework::office::mailing::Deposit;
+use clearhouse_protocol::directory::introduction::is_unheard;
 use clearhouse_protocol::directory::logs::Newest;
 use clearhouse_protocol::envelope::Outside;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
@@ -127,6 +128,12 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
     fn told(&self, from: NodeId) -> Result<Told, Refused> {
         self.still_accredited(from)?;
         Ok(self.teller.of(&self.owner.signals.directory.borrow().clone(), self.clock.now()))
+    }
+
+    fn is_unheard(&self, from: NodeId, own_digest: &[u8]) -> Result<bool, Refused> {
+        self.still_accredited(from)?;
+        let directory = self.owner.signals.directory.borrow().clone();
+        Ok(is_unheard(&directory, self.org, from, own_digest, self.clock.now()))
     }
 
     async fn introduced(&self, from: NodeId, said: wire::RecordBundle) -> Result<(), Refused> {

@@ -135,8 +135,8 @@ struct Memory {
     clocks: Clocks,
     /// Prekeys that were asked for and did not come: how often, and the round in which to ask again.
     barren: BTreeMap<(NodeId, u64), (u32, u64)>,
-    /// The serial of this node's own descriptor that each peer was told of, and when.
-    told: BTreeMap<NodeId, (u64, u64)>,
+    /// What each peer was told of this node when it had not heard it, by its digest, and when.
+    told: BTreeMap<NodeId, ([u8; 32], u64)>,
     /// When each peer was last asked for its own records, unix seconds.
     records: BTreeMap<NodeId, u64>,
 }

@@ -62,6 +62,8 @@ pub const SYNC_BUCKET: &str = "clearhouse/sync-bucket/v1";
 pub const SYNC_COMMON: &str = "clearhouse/sync-common/v1";
 /// The one hash over all that a node says of its directory.
 pub const SYNC_STATE: &str = "clearhouse/sync-state/v1";
+/// Hash over what a node says of itself.
+pub const SYNC_OWN: &str = "clearhouse/sync-own/v1";
 /// Checksum of one page of a directory's file.
 pub const DIRECTORY_PAGE: &str = "clearhouse/directory-page/v1";
 /// Hash that names the mailbox of one node at another.

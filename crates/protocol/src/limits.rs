@@ -102,6 +102,9 @@ pub const ATTESTED_SECS: u64 = 90 * DAY;
 pub const REVOCATION_LOGGED_SECS: u64 = DAY;
 /// Prekeys with which a node introduces itself: those of the weeks it publishes, and one more while they turn.
 pub const INTRODUCED_PREKEYS_MAX: usize = PREKEY_WEEKS as usize + 1;
+/// Records that vouch for a node which introduces itself: of its organisation and of itself the newest, the one before and
+/// one that contradicts it.
+pub const INTRODUCED_RECORDS_MAX: usize = 6;
 /// Longest entry of a directory log: what C2SP's bundles of entries can hold, and more than the largest record with as many
 /// signatures as are read.
 pub const LOG_ENTRY_MAX: usize = u16::MAX as usize;

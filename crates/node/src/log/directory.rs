@@ -2,7 +2,8 @@
 //! records that are new here, signs the head, and has the other coordinators cosign it.
 //!
 //! A log is read from its own keeper first and from any other coordinator where that one is away: everybody who follows
-//! it can tell it on. Before this node signs a head it has heard from another coordinator how far its own log went: a
+//! it can tell it on. A coordinator's node reads all of them each time; any other so many in their turn that one of them is
+//! honest and whole, and hears between how far the others are. Before this node signs a head it has heard from another coordinator how far its own log went: a
 //! folder put back from an image would sign a second history. Refuses to judge what it reads; that is the office's.
 
 use std::sync::Arc;
@@ -23,8 +24,12 @@ use crate::clock::Clock;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::{Address, Client, Pool};
 
-/// How often the logs are looked at when the policy does not say.
+/// How often a coordinator's node looks at the logs when the policy does not say.
 const TICK_DEFAULT: Duration = Duration::from_secs(30);
+/// How often any other node does; in a training network with the tick, where that is shorter.
+const ROUND: Duration = Duration::from_secs(60);
+/// Pauses after which a node that was suspended reads every log, as one that starts does.
+const SLEPT_PAUSES: u64 = 3;
 /// A log that has nothing new is cosigned again after this, so that everybody knows that there is nothing new.
 const COSIGN_AGAIN_SECS: u64 = 6 * HOUR;
 /// Pages read of one log in one round.
@@ -58,11 +63,16 @@ impl<S: Store + 'static> Follower<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
         let mut changed = self.owner.signals.directory.subscribe();
-        let mut own_heard = false;
+        let (mut own_heard, mut turn, mut looked) = (false, 0, 0);
         loop {
             let directory = changed.borrow_and_update().clone();
             let logs: Vec<NodeId> = directory.directory_logs().map(|(node, _)| node).collect();
-            for log in &logs {
+            let (pause, now) = (self.pause(&directory), self.clock.now());
+            let slept = now.saturating_sub(looked) > SLEPT_PAUSES * pause.as_secs().max(1);
+            let count = if slept || logs.contains(&self.me.1) { logs.len() } else { directory.logs_each_round() };
+            let due: Vec<NodeId> = logs.iter().cycle().skip(turn).take(count).copied().collect();
+            (turn, looked) = ((turn + count) % logs.len().max(1), now);
+            for log in &due {
                 match self.follow(*log, &logs).await {
                     Ok(Read::Whole) if *log == self.me.1 => own_heard = true,
                     Ok(_) => {}
@@ -77,13 +87,23 @@ impl<S: Store + 'static> Follower<S> {
                     Err(error) => tracing::warn!(%error, "records were not entered into the directory log"),
                 }
             }
-            let secs = u64::from(directory.policy().log_tick_secs);
-            let pause = if secs == 0 { TICK_DEFAULT } else { Duration::from_secs(secs) };
             tokio::time::sleep(pause).await;
             // A change wakes nobody: the next look comes anyway, and a round of its own for each change would be a storm.
             if changed.has_changed().is_err() {
                 return;
             }
+        }
+    }
+
+    fn pause(&self, directory: &Directory) -> Duration {
+        let policy = directory.policy();
+        let tick = Some(u64::from(policy.log_tick_secs)).filter(|secs| *secs > 0).map(Duration::from_secs);
+        if directory.directory_log(self.me.1).is_some() {
+            return tick.unwrap_or(TICK_DEFAULT);
+        }
+        match policy.kind() {
+            wire::NetworkKind::Training => tick.map_or(ROUND, |tick| tick.min(ROUND)),
+            wire::NetworkKind::Live | wire::NetworkKind::Unspecified => ROUND,
         }
     }
 

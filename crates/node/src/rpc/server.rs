@@ -110,6 +110,15 @@ pub trait Door: Send + Sync + 'static {
         Err(Refused::NotOffered)
     }
 
+    /// Whether what a caller could say of itself, named by a hash, is not held here. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn is_unheard(&self, from: NodeId, own_digest: &[u8]) -> Result<bool, Refused> {
+        let _ = (from, own_digest);
+        Ok(false)
+    }
+
     /// Takes what a caller says of itself, if it holds: its own descriptor and prekeys. One that does not hold is no reason
     /// not to answer.
     ///

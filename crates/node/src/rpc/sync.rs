@@ -3,9 +3,12 @@
 //! Changes nothing and asks the owner nothing: all answers come out of the directory as committed, which is looked through
 //! once for each of its states.
 
-use clearhouse_protocol::directory::buckets::{Buckets, introduced};
+use clearhouse_protocol::directory::buckets::Buckets;
+use clearhouse_protocol::directory::introduction::introduced;
 use clearhouse_protocol::ids::NodeId;
-use clearhouse_protocol::limits::{DESCRIPTORS_ASKED_MAX, INTRODUCED_PREKEYS_MAX, LOG_ENTRY_MAX, PREKEY_LEN};
+use clearhouse_protocol::limits::{
+    DESCRIPTORS_ASKED_MAX, INTRODUCED_PREKEYS_MAX, INTRODUCED_RECORDS_MAX, LOG_ENTRY_MAX, PREKEY_LEN,
+};
 use clearhouse_wire::v1::{
     BucketReply, BucketRequest, DescriptorsRequest, DigestsReply, DigestsRequest, PrekeysReply, PrekeysRequest,
     RecordBundle,
@@ -17,8 +20,10 @@ use super::status::Refused;
 use super::stubs::sync_server::Sync as Sync_;
 use crate::sync::Told;
 
-/// Largest request: a node's word about itself, with its prekeys and their tags; more than all node ids that may be asked for.
-pub(super) const REQUEST_MAX: usize = LOG_ENTRY_MAX + INTRODUCED_PREKEYS_MAX * (PREKEY_LEN + 32);
+/// Largest request: a node's word about itself, with what vouches for it, its prekeys and their tags; more than all node ids
+/// that may be asked for.
+pub(super) const REQUEST_MAX: usize =
+    LOG_ENTRY_MAX * (1 + INTRODUCED_RECORDS_MAX) + INTRODUCED_PREKEYS_MAX * (PREKEY_LEN + 32);
 
 impl<D: Door> Doorman<D> {
     /// What the caller, if it may ask now, is told from.
@@ -29,12 +34,14 @@ impl<D: Door> Doorman<D> {
     async fn digests_for(&self, request: Request<DigestsRequest>) -> Result<DigestsReply, Refused> {
         let from = self.admit(&request, &self.syncs)?;
         let asked = request.into_inner();
-        let state = asked.state.clone();
-        if let Some(said) = introduced(asked, from) {
+        let (state, own_digest) = (asked.state.clone(), asked.own_digest.clone());
+        let org = self.door.told(from)?.directory.org_of(from);
+        if let Some(said) = introduced(asked, from, org) {
             self.door.introduced(from, said).await?;
         }
         let told = self.door.told(from)?;
-        Ok(told.buckets.answer(&told.directory, &state, told.now))
+        let unheard = self.door.is_unheard(from, &own_digest)?;
+        Ok(DigestsReply { unheard, ..told.buckets.answer(&told.directory, &state, told.now) })
     }
 
     fn page(&self, request: &Request<BucketRequest>) -> Result<BucketReply, Refused> {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use clearhouse_casework::office::records::Intake;
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted, introduction};
+use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
+use clearhouse_protocol::directory::introduction::{introduction, own_digest};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::{BUNDLE_MAX, DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX, SYNC_SESSION_MAX};
 use clearhouse_store::Store;
@@ -20,7 +21,9 @@ use crate::log::directory::read;
 use crate::rpc::client::Client;
 use crate::rpc::status::PeerError;
 
-/// A peer is asked for its own records so often, whatever else: a renewed accreditation changes no descriptor.
+/// So often a peer is told again what it says it has not heard of this node: it may have to refuse it. And so often it is
+/// asked for its own records in a network without directory logs, whatever else: a renewed accreditation changes no
+/// descriptor.
 const RECORDS_EVERY_SECS: u64 = HOUR;
 /// Fruitless questions for a prekey, to whomever, before it is asked for less often.
 const PATIENCE: u32 = 4;
@@ -56,18 +59,25 @@ impl<S: Store + 'static> Puller<S> {
 
         let asked = self.clock.now();
         let told = self.teller.of(&directory, asked);
-        let (serial, request) = self.introduction(&directory, node, told.buckets.state());
-        let digests = client.digests(request).await?;
-        lock(&self.memory).told.insert(node, (serial, asked));
+        let to = directory.org_of(node).ok_or(PeerError::Name)?;
+        let own = own_digest(&directory, self.me, to);
+        let own_digest = own.map(|own| own.to_vec()).unwrap_or_default();
+        let state = told.buckets.state().to_vec();
+        let digests = client.digests(wire::DigestsRequest { state, own_digest, ..Default::default() }).await?;
         basket.count(&digests)?;
         let now = self.clock.now();
         // Half of the time in between belongs to the answer.
         lock(&self.memory).clocks.hear(node, digests.now, asked + now.saturating_sub(asked) / 2);
         let (differing, news) = told.buckets.compare(&digests)?;
         let differs = !differing.is_empty() || news;
+        if digests.unheard && self.is_to_be_told(node, own.unwrap_or_default(), now) {
+            let state = told.buckets.state().to_vec();
+            client.digests(wire::DigestsRequest { state, ..introduction(&directory, self.me, to) }).await?;
+        }
 
         self.hear_heads(&directory, node, &client, &digests.heads).await?;
-        if news || self.is_due_for_records(node, now) {
+        // Where there are logs, what is in none counts nowhere, and what is in one came with them.
+        if news || (!directory.has_logs() && self.is_due_for_records(node, now)) {
             self.fetch_records(&client, None, &mut basket, brought).await?;
             self.take(&mut basket, brought).await?;
         }
@@ -99,16 +109,15 @@ impl<S: Store + 'static> Puller<S> {
         Ok(())
     }
 
-    /// The question with which a session begins, with what this node says of itself where it has not said that yet: nobody
-    /// can ask an office without a port. And the serial of what is said.
-    fn introduction(&self, directory: &Directory, node: NodeId, state: [u8; 32]) -> (u64, wire::DigestsRequest) {
-        let serial = directory.descriptor(self.me).map_or(0, |own| own.serial);
-        // Said again after a while: whether the other took it, or could then, it does not tell.
-        let now = self.clock.now();
-        let heard = |(told, at): &(u64, u64)| *told == serial && at.abs_diff(now) < RECORDS_EVERY_SECS;
-        let told = lock(&self.memory).told.get(&node).is_some_and(heard);
-        let said = if told { wire::DigestsRequest::default() } else { introduction(directory, self.me) };
-        (serial, wire::DigestsRequest { state: state.to_vec(), ..said })
+    /// Whether a peer that has not heard this of this node is to be told it now.
+    fn is_to_be_told(&self, node: NodeId, own: [u8; 32], now: u64) -> bool {
+        let heard = |(told, at): &([u8; 32], u64)| *told == own && at.abs_diff(now) < RECORDS_EVERY_SECS;
+        let mut memory = lock(&self.memory);
+        let due = !memory.told.get(&node).is_some_and(heard);
+        if due {
+            memory.told.insert(node, (own, now));
+        }
+        due
     }
 
     fn is_due_for_records(&self, node: NodeId, now: u64) -> bool {

@@ -106,7 +106,7 @@ impl Sync_ for Peer {
             Lie::Silent => std::future::pending().await,
         }
         let common = self.buckets.common().to_vec();
-        Ok(Response::new(wire::DigestsReply { digests, heads: vec![], now: NOW + 3 * DAY, common }))
+        Ok(Response::new(wire::DigestsReply { digests, heads: vec![], now: NOW + 3 * DAY, common, unheard: false }))
     }
 
     async fn bucket(&self, request: Request<wire::BucketRequest>) -> Result<Response<wire::BucketReply>, Status> {

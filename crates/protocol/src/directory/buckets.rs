@@ -11,11 +11,10 @@ use prost::Message as _;
 
 use super::Directory;
 use crate::ids::{NodeId, OrgId};
-use crate::labels::{self, media};
+use crate::labels;
 use crate::limits::{
     BUCKET_ITEMS_MAX, BUCKET_PAGES_MAX, BUCKETS, DESCRIPTOR_AHEAD_SECS, DESCRIPTORS_ASKED_MAX, DESCRIPTORS_SESSION_MAX,
-    HOUR, INTRODUCED_PREKEYS_MAX, ORGS_SESSION_MAX, PREKEY_GROUP, PREKEYS_ALL_NODES, RECORD_MAX, SYNC_PAGE_MAX,
-    UNARY_MAX, WEEK,
+    HOUR, ORGS_SESSION_MAX, PREKEY_GROUP, PREKEYS_ALL_NODES, SYNC_PAGE_MAX, UNARY_MAX, WEEK,
 };
 use crate::pae::{hash, sha256};
 use crate::prekeys::published;
@@ -156,7 +155,7 @@ impl Buckets {
             return wire::DigestsReply { now, ..Default::default() };
         }
         let heads = directory.heads();
-        wire::DigestsReply { digests: self.digests.clone(), heads, now, common: self.common.to_vec() }
+        wire::DigestsReply { digests: self.digests.clone(), heads, now, common: self.common.to_vec(), unheard: false }
     }
 
     /// Reads such an answer: the buckets that differ, and whether policies and revocations do.
@@ -284,26 +283,6 @@ fn state(directory: &Directory, digests: &[u8], common: &[u8; 32]) -> [u8; 32] {
     let heads: Vec<Vec<u8>> = directory.reached().map(|(node, held)| [&node.0[..], &held[..]].concat()).collect();
     let parts = [digests, &common[..]].into_iter().chain(heads.iter().map(Vec::as_slice));
     hash(labels::SYNC_STATE, &parts.collect::<Vec<_>>())
-}
-
-/// What a node says of itself to who was not told yet: its own newest descriptor and the prekeys that it lists.
-#[must_use]
-pub fn introduction(directory: &Directory, me: NodeId) -> wire::DigestsRequest {
-    let own = directory.descriptors.get(&me).map(|entry| entry.record.raw().clone());
-    let prekeys = directory.prekeys.range((me, 0)..=(me, u64::MAX)).take(INTRODUCED_PREKEYS_MAX);
-    let prekeys = prekeys.map(|((_, week), key)| wire::Prekey { week: *week, pk: key.as_bytes().to_vec() });
-    wire::DigestsRequest { state: Vec::new(), own, prekeys: prekeys.collect() }
-}
-
-/// What a caller said of itself, to be checked like a stranger's. `None` when it said nothing, or spoke of somebody else:
-/// about others one asks whoever one likes.
-#[must_use]
-pub fn introduced(request: wire::DigestsRequest, from: NodeId) -> Option<wire::RecordBundle> {
-    let own = request.own.filter(|own| own.payload.len() <= RECORD_MAX)?;
-    let said = wire::Descriptor::decode(own.payload.as_slice()).ok()?;
-    let sound = said.node_id == from.0 && request.prekeys.len() <= INTRODUCED_PREKEYS_MAX;
-    let bundle = wire::RecordBundle { records: vec![own], prekeys: request.prekeys, published: Vec::new() };
-    (sound && bundle.records[0].payload_type == media::DESCRIPTOR).then_some(bundle)
 }
 
 /// A peer's list of one bucket while it is read, page by page.

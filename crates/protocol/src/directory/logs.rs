@@ -170,6 +170,14 @@ impl Directory {
         logs.filter(|(node, _)| !self.is_suspended(*node))
     }
 
+    /// How many logs a node reads in a round, in their turn: one of so many is that of an honest coordinator, which enters
+    /// whatever it learns from anybody.
+    #[must_use]
+    pub fn logs_each_round(&self) -> usize {
+        let liars = usize::try_from(self.policy().f).unwrap_or(usize::MAX);
+        liars.saturating_add(1).min(self.directory_logs().count())
+    }
+
     /// The key of one coordinator's directory log.
     #[must_use]
     pub fn directory_log(&self, node: NodeId) -> Option<NoteKey> {

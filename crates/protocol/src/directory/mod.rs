@@ -11,6 +11,7 @@ pub mod buckets;
 mod corridor;
 pub mod entry;
 mod held;
+pub mod introduction;
 pub mod logs;
 mod lookup;
 pub mod pages;
@@ -241,6 +242,12 @@ impl Directory {
 
     fn leading<'d, T: Chained>(&self, held: &'d Held<T>) -> impl Iterator<Item = &'d Signed> + use<'d, T> {
         held.records(self.is_published(&held.newest().hash))
+    }
+
+    /// The records that vouch for a node of an organisation, in the order a stranger must read them.
+    pub(crate) fn vouching(&self, org: OrgId, node: NodeId) -> Vec<Signed> {
+        let org = self.orgs.get(&org).into_iter().flat_map(|held| self.leading(held));
+        org.chain(self.certs.get(&node).into_iter().flat_map(|held| self.leading(held))).cloned().collect()
     }
 
     /// The records that vouch for one organisation, and its nodes' prekeys, for a peer or a file.

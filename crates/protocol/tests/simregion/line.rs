@@ -2,6 +2,7 @@
 //! and both messages are counted.
 
 use clearhouse_protocol::directory::buckets::Buckets;
+use clearhouse_protocol::directory::introduction::{introduced, own_digest};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::log::note::Note;
 use clearhouse_protocol::log::witness::{Request, WitnessFault};
@@ -30,9 +31,16 @@ impl Line<'_> {
         }
     }
 
-    pub(crate) fn digests(&mut self, state: [u8; 32]) -> wire::DigestsReply {
-        let request = wire::DigestsRequest { state: state.to_vec(), ..wire::DigestsRequest::default() };
-        let mut reply = self.peer.tell_digests(&state, self.common.now);
+    pub(crate) fn digests(&mut self, request: wire::DigestsRequest) -> wire::DigestsReply {
+        let from = self.common.member(self.asker).node;
+        let said = introduced(request.clone(), from, self.peer.directory.org_of(from));
+        if let Some(said) = said {
+            self.peer.take(&said.records, self.common);
+        }
+        let mut reply = self.peer.tell_digests(&request.state, self.common.now);
+        // Of prekeys a replica has the hashes alone.
+        let held = own_digest(&self.peer.directory, from, self.peer.org);
+        reply.unheard = held.is_none_or(|held| held[..] != request.own_digest[..]);
         self.twist(|liar, peer, common, asker, reply| liar.digests(peer, common, asker, reply), &mut reply);
         self.common.call(self.asker, self.peer.place, &request, &reply);
         reply

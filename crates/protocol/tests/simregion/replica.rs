@@ -34,8 +34,10 @@ pub(crate) struct Replica {
     /// Its own records as it hands them out, until anything but a descriptor of somebody else changes.
     bundle: Option<wire::RecordBundle>,
     pub(crate) standings: Standings,
-    /// When each was asked for its own records.
-    pub(crate) records_asked: BTreeMap<usize, u64>,
+    /// The serial of its own descriptor that each was told of, and when.
+    pub(crate) introduced: BTreeMap<usize, (u64, u64)>,
+    /// How many logs were read until now: which ones come next.
+    pub(crate) turn: usize,
     /// As a witness: the largest head of each log that it cosigned.
     pub(crate) cosigned: BTreeMap<NodeId, (Held, Note)>,
     pub(crate) awake: bool,
@@ -53,7 +55,8 @@ impl Replica {
             told: None,
             bundle: None,
             standings: Standings::default(),
-            records_asked: BTreeMap::new(),
+            introduced: BTreeMap::new(),
+            turn: place,
             cosigned: BTreeMap::new(),
             awake: true,
             liar: None,

@@ -1,7 +1,8 @@
-//! One session with one peer, as a node has it: digests, the peer's own records, lists, descriptors, and the records of
-//! whom nobody here knows. Every check is the product's.
+//! One session with one peer, as a node has it: its own introduction, digests, lists, descriptors, and the records of whom
+//! nobody here knows. Every check is the product's.
 
 use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
+use clearhouse_protocol::directory::introduction::{introduction, own_digest};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::{DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX, SYNC_SESSION_MAX};
 use clearhouse_wire::v1 as wire;
@@ -12,8 +13,8 @@ use crate::line::Line;
 use crate::replica::Replica;
 use crate::standings::Ending;
 
-/// A peer is asked for its own records so often, whatever else.
-const RECORDS_EVERY_SECS: u64 = HOUR;
+/// A peer is told of this node again so often, whatever else.
+const TOLD_EVERY_SECS: u64 = HOUR;
 
 /// What one session may still bring, and what was new of it.
 struct Basket {
@@ -46,17 +47,18 @@ impl Replica {
     /// Whether the peer's directory differed at all.
     fn session(&mut self, line: &mut Line<'_>, basket: &mut Basket) -> Result<bool, SyncFault> {
         let told = self.told();
-        let digests = line.digests(told.state());
+        let (peer, state) = (line.peer.org, told.state().to_vec());
+        let own_digest = own_digest(&self.directory, self.node, peer).map(|own| own.to_vec()).unwrap_or_default();
+        let digests =
+            line.digests(wire::DigestsRequest { state: state.clone(), own_digest, ..wire::DigestsRequest::default() });
         basket.count(&digests)?;
         let now = line.common.now;
         let (differing, other) = told.compare(&digests)?;
-        self.hear_heads(line, &digests.heads);
-        let last = self.records_asked.get(&line.peer.place);
-        let due = last.is_none_or(|last| last.abs_diff(now) >= RECORDS_EVERY_SECS);
-        if due {
-            self.records_asked.insert(line.peer.place, now);
+        if digests.unheard && self.is_to_be_told(line) {
+            line.digests(wire::DigestsRequest { state, ..introduction(&self.directory, self.node, peer) });
         }
-        if other || due {
+        self.hear_heads(line, &digests.heads);
+        if other {
             self.fetch_records(line, None, basket)?;
         }
         let mut wanted = Wanted::default();
@@ -68,6 +70,18 @@ impl Replica {
             self.fetch_descriptors(line, &wanted, basket)?;
         }
         Ok(other || !differing.is_empty())
+    }
+
+    /// Whether a peer that has not heard of this node is to be told now.
+    fn is_to_be_told(&mut self, line: &Line<'_>) -> bool {
+        let (now, peer) = (line.common.now, line.peer.place);
+        let serial = self.directory.descriptor(self.node).map_or(0, |own| own.serial);
+        let told = self.introduced.get(&peer);
+        let due = told.is_none_or(|(said, at)| *said != serial || at.abs_diff(now) >= TOLD_EVERY_SECS);
+        if due {
+            self.introduced.insert(peer, (serial, now));
+        }
+        due
     }
 
     /// Reads on whatever directory log is longer there, and suspends one that showed two histories.

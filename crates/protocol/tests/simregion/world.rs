@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use clearhouse_protocol::ceremony::Thresholds;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::NodeId;
-use clearhouse_protocol::limits::HOUR;
 use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 
 use crate::common::{Common, ROUND_SECS, Tally};
@@ -107,7 +106,6 @@ impl World {
             seed,
         };
         world.send_to_bed();
-        world.remember_the_last_hour();
         world
     }
 
@@ -165,19 +163,6 @@ impl World {
         for ((me, pal), forks_at) in [(one, other), (other, one)].into_iter().zip(forks_at) {
             let liar = Liar::new(me, pal, &self.replicas[me], forks_at, &mut self.common);
             self.replicas[me].liar = Some(Box::new(liar));
-        }
-    }
-
-    /// Whom each asked for its own records in the hour before, as nodes that have been running for long.
-    fn remember_the_last_hour(&mut self) {
-        let rounds = usize::try_from(HOUR / ROUND_SECS).unwrap();
-        for me in 0..self.scale.orgs {
-            for draw in 0..COUNTRIES.len() + ASKED * rounds {
-                let others = COUNTRIES.len() + self.common.dice.below(self.scale.orgs - COUNTRIES.len());
-                let peer = if draw < COUNTRIES.len() { draw } else { others };
-                let ago = self.common.dice.below(usize::try_from(HOUR).unwrap()) as u64;
-                self.replicas[me].records_asked.entry(peer).or_insert(self.common.now - ago);
-            }
         }
     }
 
@@ -241,8 +226,13 @@ impl World {
     fn act(&mut self, me: usize) {
         let skips = self.common.has(Flaw::SkipsLogs) && self.woke[me] == Some(self.round);
         if !skips {
-            let logs: Vec<NodeId> = self.replicas[me].directory.directory_logs().map(|(node, _)| node).collect();
-            for log in &logs {
+            let directory = &self.replicas[me].directory;
+            let logs: Vec<NodeId> = directory.directory_logs().map(|(node, _)| node).collect();
+            let all = me < COUNTRIES.len() || self.woke[me] == Some(self.round);
+            let count = if all { logs.len() } else { directory.logs_each_round() };
+            let turn = self.replicas[me].turn;
+            self.replicas[me].turn += count;
+            for log in logs.iter().cycle().skip(turn % logs.len().max(1)).take(count) {
                 self.follow(me, *log, &logs);
             }
         }

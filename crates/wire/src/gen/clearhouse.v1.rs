@@ -1334,12 +1334,18 @@ pub struct DigestsRequest {
     /// empty, or 32 bytes: one hash over all that the answer would say of the caller's own directory
     #[prost(bytes = "vec", tag = "1")]
     pub state: ::prost::alloc::vec::Vec<u8>,
-    /// the caller's own newest descriptor, when it has not told it here yet
+    /// the caller's own newest descriptor, where it is not held
     #[prost(message, optional, tag = "2")]
     pub own: ::core::option::Option<Signed>,
     /// those that it lists, at most 6
     #[prost(message, repeated, tag = "3")]
     pub prekeys: ::prost::alloc::vec::Vec<Prekey>,
+    /// to a coordinator's node, with `own`: the caller's accreditation and certificates, at most 6
+    #[prost(message, repeated, tag = "4")]
+    pub vouching: ::prost::alloc::vec::Vec<Signed>,
+    /// empty, or 32 bytes: one hash over what the caller would say of itself
+    #[prost(bytes = "vec", tag = "5")]
+    pub own_digest: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1356,6 +1362,9 @@ pub struct DigestsReply {
     /// 32 bytes, over every policy and revocation held: what each bundle of records begins and ends with
     #[prost(bytes = "vec", tag = "4")]
     pub common: ::prost::alloc::vec::Vec<u8>,
+    /// that is not held here: the caller may say it
+    #[prost(bool, tag = "5")]
+    pub unheard: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

@@ -468,23 +468,3 @@ fn in_a_large_region_the_prekeys_of_two_weeks_are_fetched_and_whole_groups_all_t
     buckets.nodes += 1;
     assert_eq!(weeks(&buckets), [0, 1]);
 }
-
-#[test]
-fn a_node_introduces_itself_and_nobody_else() {
-    let region = Region::new(9, 3);
-    let (one, other) = (&region.members[1], &region.members[2]);
-    let said = introduction(&region.directory, one.node);
-    assert!(!said.prekeys.is_empty());
-    let bundle = introduced(said.clone(), one.node).unwrap();
-    let mut fresh = Directory::found(&region.genesis, None).unwrap();
-    for record in region.records.iter().filter(|record| record.payload_type != crate::labels::media::DESCRIPTOR) {
-        assert!(take(&mut fresh, record));
-    }
-    assert!(take(&mut fresh, &bundle.records[0]) && fresh.descriptor(one.node).is_some());
-    assert!(introduced(said.clone(), other.node).is_none(), "about somebody else");
-    let org = region.records.iter().find(|record| record.payload_type == crate::labels::media::ORG).cloned();
-    assert!(introduced(wire::DigestsRequest { own: org, ..said.clone() }, one.node).is_none(), "another record");
-    let many = vec![said.prekeys[0].clone(); INTRODUCED_PREKEYS_MAX + 1];
-    assert!(introduced(wire::DigestsRequest { prekeys: many, ..said }, one.node).is_none());
-    assert!(introduced(wire::DigestsRequest::default(), one.node).is_none(), "it said nothing");
-}
