@@ -154,6 +154,31 @@ pub fn accredit(net: Net, a: &Application<'_>, coordinators: &[&SigningKey], now
     signed
 }
 
+/// The accreditation after `held`, valid 360 days from `now`, with a change; nobody has signed it. `None` when `held` is
+/// none.
+#[must_use]
+pub fn next_org(held: &Signed, now: u64, change: impl FnOnce(&mut OrgRecord)) -> Option<Signed> {
+    let mut record: OrgRecord = crate::canon::decode(&held.payload, RECORD_MAX).ok()?;
+    record.version += 1;
+    record.prev_hash = sha256(&held.payload).to_vec();
+    record.valid_from = now.saturating_sub(DAY);
+    record.valid_until = now + 360 * DAY;
+    change(&mut record);
+    Some(Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] })
+}
+
+/// The certificate after `held`, of the same keys, signed by the organisation's root key, valid 360 days from `now`. `None`
+/// when `held` is none.
+#[must_use]
+pub fn next_cert(held: &Signed, now: u64, org_root: &SigningKey) -> Option<Signed> {
+    let mut cert: NodeCert = crate::canon::decode(&held.payload, RECORD_MAX).ok()?;
+    cert.version += 1;
+    cert.prev_hash = sha256(&held.payload).to_vec();
+    cert.valid_from = now.saturating_sub(DAY);
+    cert.valid_until = now + RECORD_LIFE_SECS - 6 * DAY;
+    Some(sign(media::NODECERT, cert.encode_to_vec(), org_root))
+}
+
 /// The public keys of a node that its organisation vouches for. Each has one use.
 #[derive(Clone, Copy)]
 pub struct NodeKeys {

@@ -4,6 +4,7 @@ use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::logs::Freshness;
+use clearhouse_protocol::directory::lost_key::Waiting;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
@@ -17,7 +18,7 @@ use super::netcheck::span;
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
 use crate::control::ControlFailure;
 
-/// Findings about revocations that no log shows, at most.
+/// Findings about revocations that no log shows, and about new root keys, at most of each.
 const UNLOGGED_MAX: usize = 8;
 
 impl<S: Store + 'static> Handle<S> {
@@ -99,6 +100,7 @@ impl<S: Store + 'static> Handle<S> {
             }
             seen.extend(age_finding(office.directory(), now));
             seen.extend(unlogged(office.directory(), now));
+            seen.extend(office.directory().waiting_keys(now).take(UNLOGGED_MAX).map(|asked| root_key(&asked, me.org)));
             for two in office.directory().contested() {
                 let what = match two[0].payload_type.as_str() {
                     media::ROOT => "The network's policy",
@@ -273,6 +275,30 @@ fn unlogged(directory: &Directory, now: u64) -> Vec<Value> {
     directory.unlogged_revocations(now).take(UNLOGGED_MAX).map(finding).collect()
 }
 
+/// A new root key that the old one did not sign: everybody is told, because only who has the old one can tell whether it is
+/// theirs.
+fn root_key(asked: &Waiting<'_>, me: OrgId) -> Value {
+    let whom = if asked.org == me { "this organisation" } else { asked.record.label.as_str() };
+    let text = match (asked.objected, asked.until()) {
+        (true, _) => {
+            format!("A new root key for {whom}, which the old one did not sign, was objected to: it never counts.")
+        }
+        (false, Some(until)) => {
+            format!(
+                "A new root key for {whom} was entered without the old one's signature. It counts from {}.",
+                show_time(until)
+            )
+        }
+        (false, None) => format!("A new root key for {whom} is signed, not by the old one, and stands in no log yet."),
+    };
+    let next = if asked.org == me {
+        "Is it yours? If not, object now with the old key: clearhouse directory object. And phone the coordinators."
+    } else {
+        "Phone them at the number you know: is it theirs? If not, they have until then to object."
+    };
+    finding_of("CH-D0209", text, next, !asked.objected)
+}
+
 fn finding_of(code: &str, text: String, next: &str, problem: bool) -> Value {
     json!({"code": code, "text": text, "next": next, "problem": problem})
 }
@@ -280,7 +306,8 @@ fn finding_of(code: &str, text: String, next: &str, problem: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use clearhouse_protocol::fixture::{NOW, Region};
-    use clearhouse_protocol::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS};
+    use clearhouse_protocol::limits::{DIRECTORY_AGED_SECS, DIRECTORY_OLD_SECS, LOST_KEY_WAIT_SECS};
+    use clearhouse_wire::v1::OrgRecord;
 
     use super::*;
 
@@ -321,5 +348,18 @@ mod tests {
         let code = |kind| age_finding(&Region::of_kind(1, 2, kind).directory, NOW).map(|found| found["code"].clone());
         assert_eq!(code(NetworkKind::Training), None);
         assert_eq!(code(NetworkKind::Live), Some(json!("CH-D0207")));
+    }
+
+    #[test]
+    fn a_new_root_key_without_the_old_one_is_told_to_everybody_and_loudest_to_whose_it_would_be() {
+        let record = OrgRecord { label: "Casa Nova".into(), ..OrgRecord::default() };
+        let (org, other) = (OrgId([1; 16]), OrgId([2; 16]));
+        let told = |since, objected, me| root_key(&Waiting { org, record: &record, since, objected }, me);
+        let (own, others) = (told(Some(NOW), false, org), told(Some(NOW), false, other));
+        let until = show_time(NOW + LOST_KEY_WAIT_SECS);
+        assert!(own["text"].as_str().unwrap().contains(&until) && own["next"].as_str().unwrap().contains("object"));
+        assert!(others["text"].as_str().unwrap().contains("Casa Nova") && others["problem"] == true, "{others}");
+        assert!(told(None, false, other)["text"].as_str().unwrap().contains("no log yet"));
+        assert!(told(Some(NOW), true, other)["problem"] == false);
     }
 }

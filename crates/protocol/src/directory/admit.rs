@@ -75,6 +75,8 @@ pub enum Checked {
     Policy(Verified<RootPolicy>, Vec<VerifyKey>),
     /// An accreditation.
     Org(OrgId, Verified<OrgRecord>),
+    /// An accreditation with a root key that the one before did not agree to: it waits ([`lost_key`](super::lost_key)).
+    Rekeyed(OrgId, Verified<OrgRecord>),
     /// A node of an accredited organisation.
     Cert(NodeId, Verified<NodeCert>),
     /// How to reach a node.
@@ -148,6 +150,7 @@ impl Directory {
             revocations: Default::default(),
             tls: Default::default(),
             suspended: Default::default(),
+            waits: Default::default(),
             logs: Default::default(),
             entries: Default::default(),
             published: Default::default(),
@@ -271,16 +274,19 @@ impl Directory {
         verdicts.admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
         let Some(held) = self.orgs.get(&id) else { return Ok(Some(Checked::Org(id, record))) };
-        match held.place(org, &signed.payload, self.is_published(&held.newest().hash))? {
+        match held.place(org, &signed.payload, self.counts(&held.newest().hash))? {
             Place::Same => return Ok(None),
             Place::Rival => return Ok(Some(Checked::Rival(Rival::Org(id, record)))),
             Place::Next => {}
         }
-        // A new root key needs the old one's consent; the public wait for a lost one comes with the mesh.
-        let before = held.predecessor(org).ok_or(RecordFault::Broken)?.value();
-        if before.org_root_pk != org.org_root_pk {
-            let old = verdicts.held(&before.org_root_pk)?;
-            signed::count_beside(media::ORG, signed, &[old], verdicts)?.first().ok_or(RecordFault::Signer)?;
+        // A new root key needs the old one's consent, or waits where everybody can see it.
+        let before = self.root_keys(held, org);
+        if before.contains(&org.org_root_pk.as_slice()) {
+            return Ok(Some(Checked::Org(id, record)));
+        }
+        let old = before.into_iter().map(|key| verdicts.held(key)).collect::<Result<Vec<_>, _>>()?;
+        if signed::count_beside(media::ORG, signed, &old, verdicts)?.is_empty() {
+            return Ok(Some(Checked::Rekeyed(id, record)));
         }
         Ok(Some(Checked::Org(id, record)))
     }
@@ -419,6 +425,13 @@ impl Directory {
                 }
             }
             SubjectKind::Key => {
+                // A root key that was not agreed to is ended by the one that it would replace.
+                for held in self.orgs.values() {
+                    let named = &held.newest().value().org_root_pk;
+                    if VerifyKey::held(named).is_ok_and(|key| key.id() == KeyId(subject)) {
+                        keys.extend([named.clone(), self.shown_org(held).value().org_root_pk.clone()]);
+                    }
+                }
                 let with_id = |cert: &&NodeCert| VerifyKey::held(&cert.sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
                 if let Some(cert) = self.certs.values().map(|held| held.shown().value()).find(with_id) {
                     keys.push(cert.sign_pk.clone());

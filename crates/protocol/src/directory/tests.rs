@@ -12,7 +12,12 @@ use crate::signed::{add_signature, sign};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 
-fn next_org(region: &Region, m: &Member, change: impl FnOnce(&mut OrgRecord), keys: &[&SigningKey]) -> Signed {
+pub(crate) fn next_org(
+    region: &Region,
+    m: &Member,
+    change: impl FnOnce(&mut OrgRecord),
+    keys: &[&SigningKey],
+) -> Signed {
     let held = region.directory.orgs.get(&m.org).unwrap().newest();
     let mut record = held.value().clone();
     record.version += 1;

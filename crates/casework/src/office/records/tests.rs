@@ -1,11 +1,14 @@
 //! Records that contradict what is held: taken as evidence, entered in the log, and there again after a restart.
 
 use clearhouse_protocol::audit::unpad;
-use clearhouse_protocol::ceremony::{Application, accredit};
+use clearhouse_protocol::ceremony::{self, Application, accredit};
 use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::{ConversationId, StaffId};
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::labels;
 use clearhouse_protocol::limits::{DAY, HOUR};
+use clearhouse_protocol::signed::add_signature;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
@@ -127,4 +130,45 @@ fn an_entry_is_confirmed_by_a_person_and_nobody_new_goes_to_one_that_is_not() {
     assert_eq!(here.attest(&named, &actor, &mut now).err(), Some(Some(RecordFault::Field)));
     let stranger = office(&region, Directory::found(&region.genesis, None).unwrap());
     assert_eq!(stranger.attest(&named, &actor, &mut now).err(), Some(None));
+}
+
+#[test]
+fn a_root_key_waits_over_a_restart_and_counts_after_three_days() {
+    let region = Region::new(1, 2);
+    let founded = Directory::found(&region.genesis, None).unwrap();
+    let mut office = office(&region, founded.clone());
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let sign = &region.members[0].sign;
+    let mut rows = Vec::new();
+    let mut records = region.records.clone();
+    let org = region.members[1].org;
+    let held = records.iter().find(|record| {
+        let read = wire::OrgRecord::decode(record.payload.as_slice());
+        record.payload_type == labels::media::ORG && read.is_ok_and(|read| read.org_id == org.0)
+    });
+    let key = SigningKey::from_seed(&[9; 32]);
+    let mut next = ceremony::next_org(held.unwrap(), NOW, |record| record.org_root_pk = key.public().to_vec()).unwrap();
+    region.coordinators.iter().for_each(|coordinator| add_signature(&mut next, coordinator));
+    records.push(next);
+    let bundle = wire::RecordBundle { records, prekeys: Vec::new(), published: vec![] };
+    let (step, intake) = office.admit(&bundle, &mut Now { time: NOW, rng: &mut rng, key: sign });
+    assert!(intake.refused.is_empty());
+    office.take(&step);
+    rows.extend(step.rows);
+
+    let root = |office: &Office| office.directory().org(org).unwrap().org_root_pk == key.public();
+    for (days, counts) in [(0, false), (1, false), (2, false), (3, true)] {
+        let mut now = Now { time: NOW + days * DAY, rng: &mut rng, key: sign };
+        if let Some(step) = office.mind_root_keys(&mut now) {
+            office.take(&step);
+            rows.extend(step.rows);
+        }
+        // Each day the node is started again, from what it kept.
+        let mut again = self::office(&region, founded.clone());
+        reading_order(&mut rows);
+        again.apply(&rows);
+        office = again;
+        assert_eq!(root(&office), counts, "after {days} days");
+    }
+    assert!(office.mind_root_keys(&mut Now { time: NOW + 9 * DAY, rng: &mut rng, key: sign }).is_none());
 }
