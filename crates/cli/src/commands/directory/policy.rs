@@ -184,9 +184,13 @@ fn rule_in_words(rule: &CorridorRule) -> String {
         kind.map_or_else(|| number.to_string(), |kind| kind.as_str_name().to_ascii_lowercase())
     };
     let some = |all: &[String], everybody: &str| if all.is_empty() { everybody.to_owned() } else { all.join(" or ") };
+    let under = match rule.agreement.as_str() {
+        "" => String::new(),
+        name => format!(", where both have the agreement `{name}` and it has not ended"),
+    };
     let until = if rule.valid_until == 0 { String::new() } else { format!(", until {}", show_time(rule.valid_until)) };
     format!(
-        "the rule `{}`: {} may go from {} in {} to {} in {}{until}",
+        "the rule `{}`: {} may go from {} in {} to {} in {}{under}{until}",
         rule.name,
         rule.msg_types.iter().map(kind).collect::<Vec<_>>().join(", "),
         some(&rule.from_roles, "anybody"),
@@ -216,6 +220,9 @@ struct RuleForm {
     from_countries: Vec<String>,
     #[serde(default)]
     to_countries: Vec<String>,
+    /// Both sides' records must list it, not ended.
+    #[serde(default)]
+    agreement: String,
     /// Days from now; with the policy when left out.
     valid_days: Option<u64>,
 }
@@ -242,6 +249,7 @@ fn corridors(path: &Path) -> Result<Vec<CorridorRule>, Trouble> {
             to_roles: form.to_roles,
             from_countries: form.from_countries,
             to_countries: form.to_countries,
+            agreement: form.agreement,
         })
     };
     form.rule.into_iter().map(rule).collect()
