@@ -4,8 +4,8 @@
 //! stores a key or reads a clock.
 
 use clearhouse_wire::v1::{
-    Agreement, ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash, Readable,
-    Revocation, RootPolicy, Signed, SubjectKind,
+    Agreement, ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash,
+    Readable, Revocation, RootPolicy, Signed, SubjectKind,
 };
 use prost::Message;
 

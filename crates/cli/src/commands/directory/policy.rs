@@ -24,8 +24,8 @@ use serde_json::json;
 use super::ceremony::{Coordinators, does_not_hold, no_record};
 use super::records;
 use crate::cli::App;
-use crate::files;
 use crate::trouble::{Code, Exit, Trouble};
+use crate::{files, secrets};
 
 /// Arguments of `directory propose`.
 #[derive(Args)]
@@ -61,6 +61,9 @@ pub(crate) struct Sign {
     /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 fn numbered(text: &str) -> Result<(usize, PathBuf), String> {
@@ -110,6 +113,14 @@ impl Sign {
         walk(&mut directory, &bundle)?;
         // Before a key is touched: a proposal that does not follow is signed by nobody.
         check(&directory, &proposal).map_err(|fault| does_not_hold(&self.proposal, fault))?;
+        let next = RootPolicy::decode(proposal.payload.as_slice()).map_err(|_| no_record())?;
+        let changes = changes(directory.policy(), &next)?;
+        let (label, version) = (&next.label, next.version);
+        app.out.say(&format!("Each key signs policy {version} of the network {label}. It changes:"));
+        changes.iter().for_each(|change| app.out.say(&format!("  {change}")));
+        app.out.say(&format!("Its words: {}", words(&proposal.payload)));
+        let question = "Compare the words with the other coordinators before you sign.";
+        secrets::confirm(question, "sign", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;
         let signers = coordinators.sign(&mut proposal, media::ROOT, &self.keys, false)?;
         bundle.records.push(proposal);
@@ -148,7 +159,7 @@ fn write(
 }
 
 /// What the next policy changes, in words.
-fn changes(before: &RootPolicy, next: &RootPolicy) -> Result<Vec<String>, Trouble> {
+pub(super) fn changes(before: &RootPolicy, next: &RootPolicy) -> Result<Vec<String>, Trouble> {
     let mut words = Vec::new();
     let mut rest = next.clone();
     rest.version = before.version;

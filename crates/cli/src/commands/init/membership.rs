@@ -110,7 +110,9 @@ mod tests {
     fn a_last_day_counts_to_its_end() {
         assert_eq!(agreement("south-2026=1970-01-02"), Ok(("south-2026".to_owned(), 2 * DAY)));
         assert_eq!(day("2026-11-22"), Ok(1_795_305_600));
-        for bad in ["south-2026", "South=2026-12-01", "a=", "a=2026-13-01", "a=yesterday", "=2026-12-01", "a=1969-12-31"] {
+        for bad in
+            ["south-2026", "South=2026-12-01", "a=", "a=2026-13-01", "a=yesterday", "=2026-12-01", "a=1969-12-31"]
+        {
             assert!(agreement(bad).is_err(), "{bad}");
         }
     }

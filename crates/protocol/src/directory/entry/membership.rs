@@ -34,9 +34,8 @@ pub fn is_agreement(text: &str) -> bool {
 #[must_use]
 pub fn is_area(country: &str, area: &str) -> bool {
     let code = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit();
-    area.split_once('-').is_some_and(|(of, part)| {
-        of == country && (1..=AREA_MAX).contains(&part.len()) && part.bytes().all(code)
-    })
+    area.split_once('-')
+        .is_some_and(|(of, part)| of == country && (1..=AREA_MAX).contains(&part.len()) && part.bytes().all(code))
 }
 
 /// Whether area, standards and agreements are within their limits. What has ended may be said all the same: time decides
