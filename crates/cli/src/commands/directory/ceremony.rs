@@ -216,8 +216,8 @@ impl Accredit {
         let Application { mut bundle, position, org } = application;
         check_application(&directory, &bundle, position, &org)?;
 
-        app.out.say(&render::reply(&described));
-        app.out.say("Each key signs that this organisation belongs in the network, as it stands there.");
+        app.out.read_out(&render::reply(&described));
+        app.out.read_out("Each key signs that this organisation belongs in the network, as it stands there.");
         let question = "Compare the fingerprint with the organisation by telephone before you sign.";
         secrets::confirm(question, "sign", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;
@@ -319,7 +319,7 @@ impl Revoke {
         if revocation.net != directory.net().as_bytes() {
             return Err(does_not_hold(&self.genesis, RecordFault::OtherNetwork));
         }
-        app.out.say(&format!(
+        app.out.read_out(&format!(
             "Each key signs that the organisation {} ENDS in the network {}, from {}, reason {}.",
             hex(&revocation.subject),
             directory.policy().label,

@@ -116,9 +116,9 @@ impl Sign {
         let next = RootPolicy::decode(proposal.payload.as_slice()).map_err(|_| no_record())?;
         let changes = changes(directory.policy(), &next)?;
         let (label, version) = (&next.label, next.version);
-        app.out.say(&format!("Each key signs policy {version} of the network {label}. It changes:"));
-        changes.iter().for_each(|change| app.out.say(&format!("  {change}")));
-        app.out.say(&format!("Its words: {}", words(&proposal.payload)));
+        app.out.read_out(&format!("Each key signs policy {version} of the network {label}. It changes:"));
+        changes.iter().for_each(|change| app.out.read_out(&format!("  {change}")));
+        app.out.read_out(&format!("Its words: {}", words(&proposal.payload)));
         let question = "Compare the words with the other coordinators before you sign.";
         secrets::confirm(question, "sign", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;

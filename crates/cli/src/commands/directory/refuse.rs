@@ -80,8 +80,8 @@ impl Refuse {
         let directory = records::found(&self.genesis, None)?;
         let application = Application::read(&self.application)?;
         let now = SystemClock.now();
-        app.out.say(&render::reply(&application.described(&directory, now)));
-        app.out.say(&format!(
+        app.out.read_out(&render::reply(&application.described(&directory, now)));
+        app.out.read_out(&format!(
             "Your key signs that you refuse exactly this application, today, for the reason {}.",
             self.reason.code()
         ));

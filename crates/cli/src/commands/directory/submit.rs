@@ -66,7 +66,7 @@ impl Submit {
             app.out.reply(&reply)?;
             return Ok(Exit::Findings);
         }
-        app.out.say(&render::reply(&reply));
+        app.out.read_out(&render::reply(&reply));
         secrets::confirm(question(&rows), "submit", self.yes, app.global.no_input)?;
         let intake = node.ask_as(app, Call::DirectoryImport { bundle: base64(&bytes).to_string() }).await?;
         let refused = intake["refused"].as_array().is_some_and(|refused| !refused.is_empty());
@@ -199,7 +199,7 @@ fn ends(directory: &Directory, revocation: &Revocation) -> String {
     let org = <[u8; 16]>::try_from(revocation.subject.as_slice()).ok();
     let label = org.and_then(|id| Some(directory.org(clearhouse_protocol::ids::OrgId(id))?.label.clone()));
     let who = match revocation.subject_kind() {
-        SubjectKind::Organisation => label.map_or_else(|| "an organisation".to_owned(), |label| label),
+        SubjectKind::Organisation => label.unwrap_or_else(|| "an organisation".to_owned()),
         SubjectKind::Node => "a node".to_owned(),
         SubjectKind::Key => "a key".to_owned(),
         SubjectKind::Unspecified => "something unknown".to_owned(),
