@@ -5,6 +5,7 @@ mod ceremony;
 mod forms;
 mod help;
 mod import;
+mod joining;
 mod node;
 mod office;
 mod pipes;
@@ -154,6 +155,11 @@ impl Desk {
     }
 
     fn init(&self, folder: &Path, name: &str, country: &str, role: &str, listen: &str) -> Ran {
+        self.init_with(folder, name, country, role, listen, &[])
+    }
+
+    /// [`Desk::init`] with more options.
+    fn init_with(&self, folder: &Path, name: &str, country: &str, role: &str, listen: &str, more: &[&str]) -> Ran {
         let genesis = self.path("ceremony/genesis.record");
         let pass = self.secret("node.pass", "the pass phrase of the node\n");
         let root = self.secret("root.pass", "the pass phrase of the administrator\n");
@@ -163,6 +169,7 @@ impl Desk {
         command.extend(["--admin-name", "Vera S.", "--name", name, "--country", country].map(OsStr::new));
         command.extend(["--role", role, "--language", "ron", "--listen", listen].map(OsStr::new));
         command.extend(["--endpoint", listen, "--json"].map(OsStr::new));
+        command.extend(more.iter().map(OsStr::new));
         clearhouse(command)
     }
 

@@ -63,7 +63,14 @@ fn a_node_is_made_once_private_and_whole() {
     let made = desk.init(&node, "Casa Nova", "MD", "Origin", "127.0.0.1:17011").exits(0).json();
     assert_eq!((made["schema"].as_str(), made["kind"].as_str()), (Some("ch.init/1"), Some("training")));
     assert_eq!(made["fingerprint"].as_str().map(|f| f.split(' ').count()), Some(8));
-    for file in ["node.toml", "organisation-root.key", "keys/node.keys", "keys/device.secret", "application.record"] {
+    for file in [
+        "node.toml",
+        "organisation-root.key",
+        "self-revocation.record",
+        "keys/node.keys",
+        "keys/device.secret",
+        "application.record",
+    ] {
         let mode = fs::metadata(node.join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file}");
     }

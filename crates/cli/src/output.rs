@@ -60,6 +60,14 @@ impl Out {
         }
     }
 
+    /// What is about to be signed or sent, for the person at the keyboard before it is. A program finds all of it in the
+    /// reply, and nothing but an error on stderr.
+    pub(crate) fn read_out(&self, text: &str) {
+        if !self.json {
+            self.say(text);
+        }
+    }
+
     /// A remark that only somebody who watches needs.
     pub(crate) fn progress(&self, text: &str) {
         if io::stderr().is_terminal() {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod cases;
+mod ceremonies;
 mod messages;
 mod node;
 mod offline;
@@ -33,8 +34,11 @@ pub(crate) fn reply(value: &Value) -> String {
         "ch.policy/1" => organisations::policy(value),
         "ch.directory-history/1" => organisations::history(value),
         "ch.words/1" => organisations::words(value),
-        "ch.accreditation/1" => organisations::accreditation(value),
-        "ch.revocation/1" => organisations::revocation(value),
+        "ch.application/1" => ceremonies::application(value),
+        "ch.accreditation/1" => ceremonies::accreditation(value),
+        "ch.refusal/1" => ceremonies::refusal(value),
+        "ch.submission/1" => ceremonies::submission(value),
+        "ch.revocation/1" => ceremonies::revocation(value),
         "ch.cases/1" => cases::cases(value),
         "ch.case-code/1" => cases::code(value),
         "ch.erasing/1" => cases::erasing(value),
@@ -87,7 +91,10 @@ pub(crate) const SCHEMAS: &[&str] = &[
     "ch.policy/1",
     "ch.directory-history/1",
     "ch.words/1",
+    "ch.application/1",
     "ch.accreditation/1",
+    "ch.refusal/1",
+    "ch.submission/1",
     "ch.revocation/1",
     "ch.cases/1",
     "ch.case-code/1",
@@ -250,8 +257,11 @@ mod tests {
             for list in LISTS {
                 value[*list] = json!([row]);
             }
-            for object in ["facts", "says"] {
-                value[object] = json!({"stored": row, "contact": row, "parts": [row], "x": evil});
+            for object in ["facts", "says", "membership"] {
+                value[object] = json!({
+                    "stored": row, "contact": row, "parts": [row], "x": evil, "area": evil, "standards": evil,
+                    "agreements": [row], "sponsors": [row],
+                });
             }
             value["schema"] = json!(schema);
             let text = reply(&value);
@@ -304,6 +314,10 @@ mod tests {
         "form",
         "opened",
         "history_kept_until",
+        "area",
+        "standards",
+        "until",
+        "what",
     ];
     const LISTS: &[&str] = &[
         "findings",
@@ -336,6 +350,9 @@ mod tests {
         "signers",
         "written",
         "gaps",
+        "agreements",
+        "sponsors",
+        "submitted",
     ];
 
     #[test]

@@ -18,6 +18,7 @@ pub mod handle;
 pub mod limits;
 pub mod listener;
 pub mod log;
+pub mod membership;
 pub mod opener;
 pub mod owner;
 pub mod prekeys;

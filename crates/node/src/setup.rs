@@ -1,7 +1,8 @@
 //! Making a node: keys, certificate, first descriptor, configuration. Once, into a folder that holds no node yet.
 //!
 //! The organisation's root key is written beside the application and belongs offline from then on; the node never
-//! reads it again. Nothing here talks to a network.
+//! reads it again. So does the revocation that it signed beforehand, for the day on which the key is out of reach. Nothing
+//! here talks to a network.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,7 +14,7 @@ use clearhouse_casework::body::versions;
 use clearhouse_casework::office::people::{Invitee, StaffFault};
 use clearhouse_casework::office::{Me, Now, Office};
 use clearhouse_casework::roles::Role;
-use clearhouse_protocol::ceremony::{self, Application, Attested, NodeKeys, Presence};
+use clearhouse_protocol::ceremony::{self, Application, Attested, Membership, NodeKeys, Presence};
 use clearhouse_protocol::directory::entry::{Telling, check_name};
 use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
@@ -61,6 +62,8 @@ pub mod files {
     pub const APPLICATION: &str = "application.record";
     /// The organisation's root key, to be taken offline.
     pub const ROOT_KEY: &str = "organisation-root.key";
+    /// Ends the organisation for good, in anybody's hand; to be given to a coordinator and deleted.
+    pub const SELF_REVOCATION: &str = "self-revocation.record";
     /// The local socket.
     pub const SOCKET: &str = "control.sock";
 }
@@ -81,6 +84,8 @@ pub struct Plan<'a> {
     pub roles: &'a [&'a str],
     /// Shelter, LegalAid, ChildProtection ...
     pub competences: &'a [&'a str],
+    /// How it comes in, and what it bound itself to.
+    pub membership: &'a Membership,
     /// ISO 639-2.
     pub languages: &'a [String],
     /// Where to listen; `None` for an office that lets nobody in.
@@ -199,7 +204,7 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     };
     let bundle = wire::RecordBundle {
         records: vec![
-            ceremony::accredit(net, &application, &[], now),
+            ceremony::apply(net, &application, plan.membership, now),
             ceremony::certify(net, org, node, &node_keys, &root, now).map_err(|_| SetupError::Generation)?,
             ceremony::describe(net, &presence, &sign, 0, now),
         ],
@@ -210,6 +215,9 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     write(files::GENESIS, &plan.genesis.encode_to_vec())?;
     write(files::APPLICATION, &bundle.encode_to_vec())?;
     write(files::ROOT_KEY, Zeroizing::new(hex(root_seed.as_ref()) + "\n").as_bytes())?;
+    let end = ceremony::end_itself(net, org, &root, now);
+    let end = wire::RecordBundle { records: vec![end], ..wire::RecordBundle::default() };
+    write(files::SELF_REVOCATION, Zeroizing::new(end.encode_to_vec()).as_slice())?;
     write(files::IDENTITY, identity_text(net, org, node, mailbox, &presence).as_bytes())?;
     HeadsFile::create(&plan.folder.join(files::HEADS), (net, node), keys.service(), Heads::default())?;
     // A node that finds no store later knows that it lost one.

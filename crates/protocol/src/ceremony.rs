@@ -4,8 +4,8 @@
 //! stores a key or reads a clock.
 
 use clearhouse_wire::v1::{
-    ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash, Readable,
-    Revocation, RootPolicy, Signed, SubjectKind,
+    Agreement, ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash,
+    Readable, Revocation, RootPolicy, Signed, SubjectKind,
 };
 use prost::Message;
 
@@ -18,6 +18,9 @@ use crate::limits::{DAY, DESCRIPTOR_LIFE_SECS, HOUR, RECORD_LIFE_SECS, RECORD_MA
 use crate::log::note::{KeyKind, NoteFault, NoteKey};
 use crate::pae::sha256;
 use crate::signed::{add_signature, sign};
+
+/// The reason of a revocation that was signed beforehand.
+const COMPROMISED: &str = "Compromised";
 
 /// One founding coordinator.
 pub struct Founder<'a> {
@@ -130,14 +133,30 @@ pub struct Application<'a> {
     pub root_pk: [u8; 32],
 }
 
-/// A first OrgRecord signed by the given coordinators, valid 360 days.
+/// How an organisation comes in, and what it bound itself to. The default says nothing of it: enough for training.
+#[derive(Clone, Default)]
+pub struct Membership {
+    /// Where in its country it works, ISO 3166-2; empty for all of it.
+    pub area: String,
+    /// The version of the region's standards that it signed, and when in unix seconds.
+    pub standards: Option<(String, u64)>,
+    /// Names of agreements and when each ends.
+    pub agreements: Vec<(String, u64)>,
+    /// Who vouches for it: none or two ids of organisations or coordinators.
+    pub sponsors: Vec<[u8; 16]>,
+}
+
+/// A first OrgRecord that nobody has signed, valid 360 days.
 #[must_use]
-pub fn accredit(net: Net, a: &Application<'_>, coordinators: &[&SigningKey], now: u64) -> Signed {
+pub fn apply(net: Net, a: &Application<'_>, m: &Membership, now: u64) -> Signed {
     let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+    let (standards, standards_signed) = m.standards.clone().unwrap_or_default();
+    let agreement = |(name, until): &(String, u64)| Agreement { name: name.clone(), valid_until: *until };
     let record = OrgRecord {
         net: net.to_vec(),
         org_id: a.org.to_vec(),
         version: 1,
+        prev_hash: vec![],
         label: a.label.to_owned(),
         country: a.country.to_owned(),
         roles: owned(a.roles),
@@ -145,9 +164,20 @@ pub fn accredit(net: Net, a: &Application<'_>, coordinators: &[&SigningKey], now
         org_root_pk: a.root_pk.to_vec(),
         valid_from: now.saturating_sub(DAY),
         valid_until: now + 360 * DAY,
-        ..OrgRecord::default()
+        extensions: vec![],
+        area: m.area.clone(),
+        standards,
+        standards_signed,
+        agreements: m.agreements.iter().map(agreement).collect(),
+        sponsors: m.sponsors.iter().map(|id| id.to_vec()).collect(),
     };
-    let mut signed = Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] };
+    Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] }
+}
+
+/// A first OrgRecord signed by the given coordinators, valid 360 days, that says nothing of its membership.
+#[must_use]
+pub fn accredit(net: Net, a: &Application<'_>, coordinators: &[&SigningKey], now: u64) -> Signed {
+    let mut signed = apply(net, a, &Membership::default(), now);
     for key in coordinators {
         add_signature(&mut signed, key);
     }
@@ -348,4 +378,20 @@ pub fn revoke(
         add_signature(&mut signed, key);
     }
     signed
+}
+
+/// The revocation with which an organisation can end itself at any later time, made at its set-up and kept by somebody it
+/// trusts. From the set-up on, so that nothing signed in between counts: when its keys were taken nobody can tell.
+#[must_use]
+pub fn end_itself(net: Net, org: OrgId, root: &SigningKey, now: u64) -> Signed {
+    let revocation = Revocation {
+        net: net.to_vec(),
+        subject_kind: SubjectKind::Organisation.into(),
+        subject: org.to_vec(),
+        reason: COMPROMISED.to_owned(),
+        effective: now,
+        pre_signed: true,
+        ..Revocation::default()
+    };
+    sign(media::REVOCATION, revocation.encode_to_vec(), root)
 }

@@ -3,7 +3,8 @@
 //! Not compiled into the product: only with the feature `fixture` or in this crate's own tests.
 #![allow(clippy::expect_used, reason = "a fixture that cannot be built must stop the test")]
 
-use clearhouse_wire::v1::{DirectoryLogReply, NetworkKind, Signed};
+use clearhouse_wire::v1::{DirectoryLogReply, NetworkKind, OrgRecord, Signed};
+use prost::Message as _;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -11,7 +12,7 @@ use crate::ceremony::{self, Application, Attested, Founder, NodeKeys, Presence, 
 use crate::directory::Directory;
 use crate::ids::{MailboxId, Net, NodeId, OrgId};
 use crate::keys::{Prekey, PrekeySecret, SigningKey};
-use crate::limits::{LOG_PAGE_ENTRIES_MAX, WEEK};
+use crate::limits::{LOG_PAGE_ENTRIES_MAX, SPONSORS, WEEK};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::tree::{Levels, consistency};
 use crate::pae::sha256;
@@ -205,7 +206,12 @@ impl Region {
         for n in 0..members {
             let member = member(&mut rng);
             let roles: &[&str] = if n < coordinating { &["Coordinator"] } else { &["Destination", "Origin"] };
-            records.extend(records_of(net, &member, n, roles, &coordinators));
+            let mut of_it = records_of(net, &member, n, roles, &coordinators);
+            if kind == NetworkKind::Live {
+                // Nobody joins a live network without two that vouch for it: here its founders.
+                of_it[0] = sponsored(&of_it[0], &founders, &coordinators);
+            }
+            records.extend(of_it);
             all.push(member);
         }
         for record in &records {
@@ -221,6 +227,15 @@ impl Region {
         }
         Self { net, genesis, coordinators, members: all, records, directory, rng }
     }
+}
+
+/// The same first record with the first two founders as sponsors, signed anew.
+fn sponsored(record: &Signed, founders: &[Founder<'_>], coordinators: &[SigningKey]) -> Signed {
+    let mut org = OrgRecord::decode(record.payload.as_slice()).expect("just made");
+    org.sponsors = founders.iter().take(SPONSORS).map(|founder| founder.id.to_vec()).collect();
+    let mut signed = Signed { payload: org.encode_to_vec(), signatures: vec![], ..record.clone() };
+    coordinators.iter().for_each(|key| crate::signed::add_signature(&mut signed, key));
+    signed
 }
 
 fn member(rng: &mut ChaCha20Rng) -> Member {

@@ -120,6 +120,13 @@ pub const DIRECTORY_AGED_SECS: u64 = 48 * HOUR;
 pub const DIRECTORY_OLD_SECS: u64 = 14 * DAY;
 /// Corridor rules of one policy.
 pub const CORRIDOR_RULES_MAX: usize = 64;
+/// Agreements that one organisation's record lists.
+pub const AGREEMENTS_MAX: usize = 32;
+/// Organisations that vouch for one that joins.
+pub const SPONSORS: usize = 2;
+/// How far behind the beginning of a record's life its standards may have been signed: the life begins a day before the
+/// record is made.
+pub const STANDARDS_AHEAD_SECS: u64 = DAY;
 /// Duty hours of one descriptor: two stretches a day.
 pub const DUTY_MAX: usize = 14;
 /// Mailboxes of one descriptor.

@@ -1,13 +1,16 @@
 //! `directory`: who is who. Through the node: list, show, import, export, refresh. Without one: founding a network,
-//! signing and ending accreditations, verifying a file of records.
+//! signing, refusing and ending accreditations, verifying a file of records. What a ceremony made goes in by `submit`.
 
 pub(crate) mod ceremony;
 mod duty;
 mod history;
+mod joining;
 mod log;
 mod pages;
 mod policy;
 pub(crate) mod records;
+mod refuse;
+mod submit;
 mod verify;
 
 use std::path::PathBuf;
@@ -154,6 +157,27 @@ Examples:
       --key second.key --key third.key --out casa-nova.record"
     )]
     Accredit(ceremony::Accredit),
+    /// Refuse an organisation's application: a signed notice with a reason
+    #[command(
+        override_usage = "\
+clearhouse directory refuse [OPTIONS] --genesis <FILE>
+           --key <FILE> --reason <REASON> --out <FILE> <APPLICATION>",
+        after_help = "\
+Examples:
+  clearhouse directory refuse application.record --genesis genesis.record \\
+      --key first.key --reason IdentityNotProven --out refusal.record
+  clearhouse directory verify refusal.record --genesis genesis.record"
+    )]
+    Refuse(refuse::Refuse),
+    /// Hand a finished record to the network through this node
+    ///
+    /// An accreditation, a policy, a revocation: says what it is and who signed it.
+    /// Exit code 3, and nothing is sent, if a signature is missing.
+    #[command(after_help = "\
+Examples:
+  clearhouse directory submit casa-nova.record
+  clearhouse directory submit self-revocation.record --yes")]
+    Submit(submit::Submit),
     /// Propose the network's next policy: coordinators begin to keep directory logs
     #[command(
         override_usage = "\
@@ -169,13 +193,13 @@ Examples:
     /// Sign a proposed policy with coordinators' keys, after reading what it changes
     #[command(
         override_usage = "\
-clearhouse directory sign --genesis <FILE> --key <FILE>
-           --out <FILE> <PROPOSAL>",
+clearhouse directory sign [OPTIONS] --genesis <FILE>
+           --key <FILE> --out <FILE> <PROPOSAL>",
         after_help = "\
 Examples:
   clearhouse directory sign policy-2.record --genesis genesis.record \\
       --key first.key --out policy-2-1.record
-  clearhouse directory import policy-2-signed.record"
+  clearhouse directory submit policy-2-signed.record"
     )]
     Sign(policy::Sign),
     /// Show the words by which an organisation's key is compared over the telephone
@@ -244,6 +268,8 @@ impl Directory {
             Act::Verify(verify) => return verify.run(app),
             Act::Found(found) => return found.run(app),
             Act::Accredit(accredit) => return accredit.run(app),
+            Act::Refuse(refuse) => return refuse.run(app),
+            Act::Submit(submit) => return submit.run(app).await,
             Act::Propose(propose) => return propose.run(app),
             Act::Sign(sign) => return sign.run(app),
             Act::Words { org } => {

@@ -4,6 +4,8 @@
 //! Refuses a folder that holds a node. A node is made under another name and moved into place when it is whole, so a
 //! run that was stopped leaves nothing that looks like one and can be repeated.
 
+mod membership;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,10 @@ Examples:
   clearhouse init /var/lib/clearhouse --genesis genesis.record \\
       --name 'Casa Nova' --country MD --role Origin --competence Shelter \\
       --language ron --listen 0.0.0.0:7443 --endpoint node.example.org:7443 \\
+      --area MD-CU --standards Region2026 --standards-signed 2026-11-02 \\
+      --agreement south-2026=2027-06-30 \\
+      --sponsor 0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e \\
+      --sponsor 1e2d3c4b5a69788796a5b4c3d2e1f001 \\
       --admin root --admin-name 'Vera S.'
   clearhouse init /var/lib/clearhouse --genesis genesis.record \\
       --name 'Casa Nova' --country MD --role Origin --language ron \\
@@ -72,6 +78,8 @@ pub(crate) struct Init {
     /// What it can offer: Shelter, LegalAid, ChildProtection ...; can be repeated
     #[arg(long = "competence", value_name = "WORD")]
     competences: Vec<String>,
+    #[command(flatten)]
+    membership: membership::Membership,
     /// A language its people read, three letters; can be repeated
     #[arg(long = "language", value_name = "LLL", required = true)]
     languages: Vec<String>,
@@ -123,10 +131,14 @@ impl Init {
     pub(crate) fn run(self, app: &App) -> Result<Exit, Trouble> {
         self.check_words()?;
         let relays = self.check_way_in()?;
+        let membership = self.membership.read(&self.country, SystemClock.now())?;
         let genesis = records::genesis(&self.genesis)?;
         let expected = self.network.as_deref().map(network_id).transpose()?;
         let directory = Directory::found(&genesis, expected).map_err(setup::SetupError::Genesis)?;
         let training = directory.policy().kind() == NetworkKind::Training;
+        if !training {
+            self.membership.check_live(&self.roles)?;
+        }
         let cost = if training { KdfCost::FLOOR } else { KdfCost::STANDARD };
         let place = self.place()?;
 
@@ -147,6 +159,7 @@ impl Init {
                 country: &self.country,
                 roles: &roles,
                 competences: &competences,
+                membership: &membership,
                 languages: &self.languages,
                 listen: self.listen.0,
                 endpoint: self.endpoint.as_deref().unwrap_or_default(),
@@ -295,18 +308,21 @@ impl Init {
             "net": made.net.to_string(), "kind": if training { "training" } else { "live" },
             "org": made.org.to_string(), "node": made.node.to_string(),
             "fingerprint": records::fingerprint(&root_pk), "application": file(names::APPLICATION),
-            "root_key": file(names::ROOT_KEY), "admin": self.admin,
+            "root_key": file(names::ROOT_KEY), "self_revocation": file(names::SELF_REVOCATION), "admin": self.admin,
         }))?;
         if !app.out.is_json() {
             let folder = self.dir.display();
             app.out.say(&format!(
                 "\nNext:\n  1. Send {application} to your coordinators and read them the fingerprint by phone.\n  \
                  2. Take {root} to a medium that stays offline, and delete it here.\n  \
-                 3. Back up {keys} and {device} apart from each other.\n  \
-                 4. clearhouse serve --node {folder}\n  \
-                 5. Import what the coordinators send back: clearhouse directory import FILE",
+                 3. Give {end} to a coordinator you trust, in person, and delete it here. Whoever has it can end\n     \
+                 this organisation, by `clearhouse directory submit`, for good.\n  \
+                 4. Back up {keys} and {device} apart from each other.\n  \
+                 5. clearhouse serve --node {folder}\n  \
+                 6. Import what the coordinators send back: clearhouse directory import FILE",
                 application = file(names::APPLICATION),
                 root = file(names::ROOT_KEY),
+                end = file(names::SELF_REVOCATION),
                 keys = file(names::KEYS),
                 device = file(names::DEVICE),
             ));

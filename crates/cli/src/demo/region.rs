@@ -12,7 +12,7 @@ use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Chance, chance};
 use clearhouse_node::control::{ControlFailure, ControlRequest, SessionToken, call_control};
 use clearhouse_node::setup::{self, Made, Plan, files};
-use clearhouse_protocol::ceremony::{self, Founder, Thresholds};
+use clearhouse_protocol::ceremony::{self, Founder, Membership, Thresholds};
 use clearhouse_protocol::ids::{Net, NodeId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, NewSlot, Opens};
@@ -241,6 +241,7 @@ fn make(
         country: role.country,
         roles: role.roles,
         competences: role.competences,
+        membership: &Membership::default(),
         languages: &[role.language.to_owned()],
         listen: Some(port),
         endpoint: &port.to_string(),

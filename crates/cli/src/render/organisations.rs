@@ -1,8 +1,9 @@
-//! Organisations, their records, and what coordinators sign: in plain words, with what is compared by voice.
+//! Organisations and their records: in plain words, with what is compared by voice. What coordinators sign is next door.
 
 use clearhouse_casework::forms::show_time;
 use serde_json::Value;
 
+use super::ceremonies::{membership, signers, so_far};
 use super::{counted, flag, items, number, pairs, table, text};
 
 pub(super) fn directory(v: &Value) -> String {
@@ -48,6 +49,7 @@ pub(super) fn organisation(v: &Value) -> String {
             ("fingerprint", text(v, "fingerprint")),
         ],
     );
+    out += &pairs(0, &membership(v));
     for node in items(v, "nodes") {
         out += "\n";
         out += &pairs(
@@ -138,7 +140,7 @@ pub(super) fn records(v: &Value) -> String {
 }
 
 pub(super) fn founding(v: &Value) -> String {
-    let row = |c: &Value| ["country", "name", "fingerprint", "key"].map(|f| text(c, f)).to_vec();
+    let row = |c: &Value| ["country", "name", "id", "fingerprint", "key"].map(|f| text(c, f)).to_vec();
     let rows: Vec<_> = items(v, "coordinators").iter().map(row).collect();
     let votes = format!(
         "{} accredit, {} revoke, {} change the policy",
@@ -159,7 +161,7 @@ pub(super) fn founding(v: &Value) -> String {
                 ("genesis", text(v, "genesis")),
             ]
         ),
-        table(&["CC", "COORDINATOR", "FINGERPRINT", "KEY"], &rows)
+        table(&["CC", "COORDINATOR", "ID", "FINGERPRINT", "KEY"], &rows)
     )
 }
 
@@ -169,61 +171,11 @@ pub(super) fn policy(v: &Value) -> String {
     lines.extend([("valid until", text(v, "until")), ("its words", text(v, "words"))]);
     lines.extend(signers(v));
     out += &pairs(2, &lines);
-    out += &so_far(v, "Import it on a coordinator's node; every other takes it from there.");
+    out += &so_far(v, "Submit it on a coordinator's node; every other takes it from there.");
     out + &pairs(0, &[("written", text(v, "file"))])
 }
 
 pub(super) fn words(v: &Value) -> String {
     let lines = [("organisation", text(v, "label")), ("id", text(v, "org")), ("words", text(v, "words"))];
     pairs(0, &lines) + "Read them to each other over the telephone: all eight have to be the same.\n"
-}
-
-/// Who signed, one line each.
-fn signers(v: &Value) -> Vec<(&'static str, String)> {
-    let line = |s: &Value| {
-        let who = if flag(s, "coordinator") {
-            format!("the coordinator of {}", text(s, "country"))
-        } else {
-            "a key that is no coordinator's".to_owned()
-        };
-        let again = if flag(s, "had_signed") { " (had signed already)" } else { "" };
-        ("signed by", format!("{who}, key {}{again}", text(s, "fingerprint")))
-    };
-    items(v, "signers").iter().map(line).collect()
-}
-
-fn so_far(v: &Value, whole: &str) -> String {
-    let (have, needed) = (number(v, "signatures"), number(v, "needed"));
-    if flag(v, "complete") {
-        format!("Complete with {have} of {needed} signatures. {whole}\n")
-    } else if have < needed {
-        format!("{have} of {needed} signatures: hand the file to the next coordinator.\n")
-    } else {
-        format!("{have} of {needed} signatures, but not of two countries: another coordinator must sign.\n")
-    }
-}
-
-pub(super) fn accreditation(v: &Value) -> String {
-    let (label, country, network) = (text(v, "label"), text(v, "country"), text(v, "network"));
-    let mut out = format!("{label} of {country} is accredited in the network {network}:\n");
-    let mut lines = vec![
-        ("id", text(v, "org")),
-        ("roles", text(v, "roles")),
-        ("competences", text(v, "competences")),
-        ("fingerprint", text(v, "fingerprint")),
-        ("until", text(v, "until")),
-    ];
-    lines.extend(signers(v));
-    out += &pairs(2, &lines);
-    out += &so_far(v, "Send it to the organisation and to every node.");
-    out + &pairs(0, &[("written", text(v, "file"))])
-}
-
-pub(super) fn revocation(v: &Value) -> String {
-    let mut out = format!("The accreditation of an organisation of the network {} ends:\n", text(v, "network"));
-    let mut lines = vec![("id", text(v, "org")), ("reason", text(v, "reason")), ("from", text(v, "effective"))];
-    lines.extend(signers(v));
-    out += &pairs(2, &lines);
-    out += &so_far(v, "Send it to every node at once.");
-    out + &pairs(0, &[("written", text(v, "file"))])
 }

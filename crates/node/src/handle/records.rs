@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use super::{Answer, Handle, failure, lock, not_taken};
 use crate::clock::chance;
 use crate::control::ControlFailure;
+use crate::membership::membership;
 use crate::prekeys::{erase_outlived, renew_prekeys};
 use crate::relay::listed;
 use crate::setup::readable;
@@ -61,7 +62,8 @@ impl<S: Store + 'static> Handle<S> {
                 };
                 json!({
                     "org": id.to_string(), "label": org.label, "country": org.country, "roles": org.roles,
-                    "competences": org.competences, "state": state, "contested": directory.is_contested_about(id), "self": id == world.office.me().org,
+                    "competences": org.competences, "membership": membership(directory, org, now), "state": state,
+                    "contested": directory.is_contested_about(id), "self": id == world.office.me().org,
                 })
             };
             let policy = directory.policy();
@@ -105,7 +107,7 @@ impl<S: Store + 'static> Handle<S> {
             Ok::<Value, Missing>(json!({
                 "schema": "ch.organisation/1", "org": id.to_string(), "label": record.label,
                 "country": record.country, "roles": record.roles, "competences": record.competences,
-                "version": record.version, "valid_until": record.valid_until, "nodes": nodes,
+                "membership": membership(directory, record, now), "version": record.version, "valid_until": record.valid_until, "nodes": nodes,
                 "fingerprint": words(&record.org_root_pk), "dsse": dsse.map(dsse_json),
             }))
         });

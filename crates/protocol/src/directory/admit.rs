@@ -6,8 +6,10 @@
 use clearhouse_wire::v1::{
     Descriptor, DutyHours, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind,
 };
+use prost::Message as _;
 
 use super::corridor::check_rules;
+use super::entry::membership::{is_sound, is_vouched_for};
 use super::entry::{CODES_MAX, Telling, check_name, is_code};
 use super::held::{Held, Place};
 use super::logs::{log_of, witness_of};
@@ -57,6 +59,9 @@ pub enum RecordFault {
     /// A field outside its limits: an identifier, a lifetime, a count, a text.
     #[error("a field is outside its limits")]
     Field,
+    /// Sponsors that are not two different organisations beside the one they vouch for, or none where two are asked for.
+    #[error("an organisation joins a live network with two sponsors, and names two different ones or none elsewhere")]
+    Sponsors,
     /// A text that tells where somebody is or how to reach them.
     #[error("{0}")]
     Tells(#[from] Telling),
@@ -266,10 +271,13 @@ impl Directory {
         self.same_net(&org.net)?;
         let id = org_id(&org.org_id)?;
         no_critical(&org.extensions)?;
-        if !is_country(&org.country) || !codes(&org.roles) || !codes(&org.competences) {
+        if !is_country(&org.country) || !codes(&org.roles) || !codes(&org.competences) || !is_sound(org) {
             return Err(RecordFault::Field);
         }
         check_name(&org.label)?;
+        if !is_vouched_for(org, self.asks_for_sponsors(org)) {
+            return Err(RecordFault::Sponsors);
+        }
         lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
         verdicts.admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
@@ -289,6 +297,17 @@ impl Directory {
             return Ok(Some(Checked::Rekeyed(id, record)));
         }
         Ok(Some(Checked::Org(id, record)))
+    }
+
+    /// Whether an organisation joins with this record, in a network of real cases. One that any policy held names as a
+    /// coordinator was let in by those who signed that policy.
+    fn asks_for_sponsors(&self, org: &OrgRecord) -> bool {
+        if self.policy().kind() != NetworkKind::Live || org.version != 1 || !org.sponsors.is_empty() {
+            return false;
+        }
+        let names = |policy: &RootPolicy| policy.coordinators.iter().any(|c| c.id == org.org_id);
+        let mut held = std::iter::once(&self.genesis).chain(&self.walk);
+        !held.any(|policy| RootPolicy::decode(policy.payload.as_slice()).is_ok_and(|policy| names(&policy)))
     }
 
     fn enough_coordinators(&self, signers: &[usize], applicant: &str) -> Result<(), RecordFault> {

@@ -7,12 +7,11 @@
 
 use clearhouse_wire::v1::{CorridorRule, MessageType, OrgRecord, RootPolicy};
 
+use super::entry::membership::{SLUG_MAX, is_agreement, is_slug};
 use super::{Directory, RecordFault};
 use crate::ids::OrgId;
 use crate::limits::CORRIDOR_RULES_MAX;
 
-/// Longest name of a rule, in bytes.
-const RULE_NAME_MAX: usize = 32;
 /// The first number of messages that nodes write by themselves.
 const NODE_MAIL: u32 = MessageType::Receipt as u32;
 const COORDINATOR: &str = "Coordinator";
@@ -23,13 +22,13 @@ const COORDINATORS_READ_NOTHING: &str = "coordinators-read-nothing";
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RuleName {
     len: u8,
-    bytes: [u8; RULE_NAME_MAX],
+    bytes: [u8; SLUG_MAX],
 }
 
 impl RuleName {
     fn of(name: &str) -> Self {
-        let name = name.as_bytes().get(..RULE_NAME_MAX).unwrap_or(name.as_bytes());
-        let mut bytes = [0; RULE_NAME_MAX];
+        let name = name.as_bytes().get(..SLUG_MAX).unwrap_or(name.as_bytes());
+        let mut bytes = [0; SLUG_MAX];
         bytes[..name.len()].copy_from_slice(name);
         Self { len: u8::try_from(name.len()).unwrap_or(0), bytes }
     }
@@ -75,7 +74,14 @@ impl Directory {
 fn lets(rule: &CorridorRule, from: &OrgRecord, to: &OrgRecord, now: u64) -> bool {
     let one_of = |wanted: &[String], has: &[String]| wanted.is_empty() || wanted.iter().any(|one| has.contains(one));
     let in_one = |wanted: &[String], country: &String| wanted.is_empty() || wanted.contains(country);
+    // An agreement binds those who signed it: both have to, and it must not have ended.
+    let agreed = |org: &OrgRecord| {
+        let it = org.agreements.iter().find(|agreement| agreement.name == rule.agreement);
+        rule.agreement.is_empty() || it.is_some_and(|agreement| now < agreement.valid_until)
+    };
     (rule.valid_until == 0 || now < rule.valid_until)
+        && agreed(from)
+        && agreed(to)
         && one_of(&rule.from_roles, &from.roles)
         && one_of(&rule.to_roles, &to.roles)
         && in_one(&rule.from_countries, &from.country)
@@ -89,9 +95,8 @@ pub(super) fn check_rules(
     is_country: impl Fn(&str) -> bool,
 ) -> Result<(), RecordFault> {
     let rules = &policy.corridor_rules;
-    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let sound = |rule: &CorridorRule| {
-        let named = (1..=RULE_NAME_MAX).contains(&rule.name.len()) && rule.name.bytes().all(plain);
+        let named = is_slug(&rule.name) && (rule.agreement.is_empty() || is_agreement(&rule.agreement));
         let kinds =
             (1..=16).contains(&rule.msg_types.len()) && rule.msg_types.iter().all(|t| (1..NODE_MAIL).contains(t));
         let mut roles = rule.from_roles.iter().chain(&rule.to_roles);
@@ -107,10 +112,15 @@ pub(super) fn check_rules(
 
 #[cfg(test)]
 mod tests {
+    use clearhouse_wire::v1::{Agreement, Signed};
+    use prost::Message as _;
+
     use super::*;
     use crate::ceremony::next_policy;
     use crate::fixture::{NOW, Region};
+    use crate::labels::media;
     use crate::limits::DAY;
+    use crate::pae::sha256;
     use crate::signed::add_signature;
 
     const NOTICE: u32 = MessageType::ReturnNotice as u32;
@@ -170,15 +180,49 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_under_an_agreement_lets_those_who_both_have_it_until_it_ends() {
+        let under = CorridorRule { agreement: "south-2026".to_owned(), ..rule("under-the-agreement", &[NOTICE]) };
+        let mut region = region(vec![under]).ok().unwrap();
+        let forbidden = Some("under-the-agreement");
+        let signs = |region: &mut Region, who: usize, name: &str, valid_until: u64| {
+            let org = region.members[who].org;
+            let mut next = region.directory.org(org).unwrap().clone();
+            let held = region.directory.bundle(org);
+            let newest = held.records.iter().rfind(|record| record.payload_type == media::ORG).unwrap();
+            (next.version, next.prev_hash) = (next.version + 1, sha256(&newest.payload).to_vec());
+            next.agreements = vec![Agreement { name: name.to_owned(), valid_until }];
+            let mut signed =
+                Signed { payload_type: media::ORG.into(), payload: next.encode_to_vec(), signatures: vec![] };
+            region.coordinators.iter().for_each(|key| add_signature(&mut signed, key));
+            let checked = region.directory.check(&signed, NOW).ok().unwrap().unwrap();
+            region.directory.insert(checked);
+        };
+        assert_eq!(goes(&region, 1, 4, NOTICE).as_deref(), forbidden, "nobody has it");
+        signs(&mut region, 1, "south-2026", NOW + 2 * DAY);
+        assert_eq!(goes(&region, 1, 4, NOTICE).as_deref(), forbidden, "the receiver has not");
+        assert_eq!(goes(&region, 4, 1, NOTICE).as_deref(), forbidden, "the sender has not");
+        signs(&mut region, 4, "north-2026", NOW + DAY);
+        assert_eq!(goes(&region, 1, 4, NOTICE).as_deref(), forbidden, "another one");
+        signs(&mut region, 4, "south-2026", NOW + DAY);
+        assert_eq!([goes(&region, 1, 4, NOTICE), goes(&region, 4, 1, NOTICE)], [None, None]);
+        assert_eq!(goes(&region, 1, 4, ANSWER), None, "no rule speaks of answers");
+        let (one, other) = (region.members[1].org, region.members[4].org);
+        let at = |now| region.directory.corridor(one, other, NOTICE, now).is_ok();
+        assert_eq!((at(NOW + DAY - 1), at(NOW + DAY)), (true, false), "one of the two ended");
+    }
+
+    #[test]
     fn rules_are_few_and_each_is_one() {
         let bad = [
             vec![rule("", &[NOTICE])],
             vec![rule("Two Words", &[NOTICE])],
-            vec![rule(&"n".repeat(RULE_NAME_MAX + 1), &[NOTICE])],
+            vec![rule(&"n".repeat(SLUG_MAX + 1), &[NOTICE])],
             vec![rule("nothing", &[])],
             vec![rule("logs", &[NODE_MAIL])],
             vec![rule("twice", &[NOTICE]), rule("twice", &[PROFILE])],
             vec![CorridorRule { to_countries: vec!["Italy".to_owned()], ..rule("country", &[NOTICE]) }],
+            vec![CorridorRule { agreement: "Two Words".to_owned(), ..rule("agreement", &[NOTICE]) }],
+            vec![CorridorRule { agreement: "0722-123-456".to_owned(), ..rule("agreement", &[NOTICE]) }],
             vec![CorridorRule { to_roles: vec!["a street 5".to_owned()], ..rule("role", &[NOTICE]) }],
             (0..=CORRIDOR_RULES_MAX).map(|n| rule(&format!("r{n}"), &[NOTICE])).collect(),
         ];

@@ -4,6 +4,8 @@
 //! tells a place or a way to somebody can be told, and is refused at admission, whoever signed it. Refuses too much rather
 //! than too little: another working name is found quickly, a shelter that stood in a directory is not hidden again.
 
+pub mod membership;
+
 /// The most characters of a working name: enough for what a caseworker calls them, too few for a description.
 pub const NAME_MAX: usize = 60;
 /// The most characters of a code.

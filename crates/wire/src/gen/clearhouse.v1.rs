@@ -341,6 +341,18 @@ pub struct CorridorRule {
     /// when the agreement behind it ends, unix seconds; 0 with the policy
     #[prost(uint64, tag = "7")]
     pub valid_until: u64,
+    /// both sides' records must list it, not ended; empty where none is asked for
+    #[prost(string, tag = "8")]
+    pub agreement: ::prost::alloc::string::String,
+}
+/// What an organisation has agreed with others: a name that all of them use, never what it says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Agreement {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub valid_until: u64,
 }
 /// What coordinators accredit. k_accredit signatures of distinct coordinator keys.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -373,6 +385,16 @@ pub struct OrgRecord {
     pub valid_until: u64,
     #[prost(message, repeated, tag = "12")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+    #[prost(string, tag = "13")]
+    pub area: ::prost::alloc::string::String,
+    #[prost(string, tag = "14")]
+    pub standards: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "15")]
+    pub standards_signed: u64,
+    #[prost(message, repeated, tag = "16")]
+    pub agreements: ::prost::alloc::vec::Vec<Agreement>,
+    #[prost(bytes = "vec", repeated, tag = "17")]
+    pub sponsors: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// An organisation vouches for one of its nodes. Signed by the organisation's root key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -520,6 +542,23 @@ pub struct Revocation {
     pub record_hash: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "8")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+}
+/// A coordinator refuses an application.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Refusal {
+    #[prost(bytes = "vec", tag = "1")]
+    pub net: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub org_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub application: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "5")]
+    pub coordinator: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "6")]
+    pub made: u64,
 }
 /// What one node hands another, and what a file contains: records in the order they must be read.
 #[derive(Clone, PartialEq, ::prost::Message)]

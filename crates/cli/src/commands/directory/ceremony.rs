@@ -22,11 +22,12 @@ use rand_core::Rng as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::joining::Application;
 use super::records;
 use crate::cli::App;
 use crate::files::{self, NewFolder};
-use crate::secrets;
 use crate::trouble::{Code, Exit, Trouble, sentence};
+use crate::{render, secrets};
 
 /// Most coordinators of one network.
 const COORDINATORS_MAX: usize = 16;
@@ -129,15 +130,16 @@ impl Found {
             let bundle = RecordBundle { records: vec![genesis.clone()], prekeys: vec![], published: vec![] };
             files::write_new(&folder.join(GENESIS_NAME), &bundle.encode_to_vec())
         })?;
-        let row = |((country, name), (key, _)): (&(String, String), &NewKey)| {
+        let row = |(((country, name), (key, _)), id): ((&(String, String), &NewKey), &Vec<u8>)| {
             json!({
-                "name": name, "country": country, "key": self.out.join(key_name(name)).display().to_string(),
+                "name": name, "country": country, "id": hex(id), "key": self.out.join(key_name(name)).display().to_string(),
                 "fingerprint": records::fingerprint(&key.public()),
             })
         };
-        let rows: Vec<Value> = named.iter().zip(keys).map(row).collect();
-        let path = self.out.join(GENESIS_NAME);
         let policy = directory.policy();
+        let ids = policy.coordinators.iter().map(|coordinator| &coordinator.id);
+        let rows: Vec<Value> = named.iter().zip(keys).zip(ids).map(row).collect();
+        let path = self.out.join(GENESIS_NAME);
         app.out.reply(&json!({
             "schema": "ch.founding/1", "network": policy.label, "net": directory.net().to_string(),
             "kind": if self.kind == Kind::Training { "training" } else { "live" },
@@ -192,22 +194,32 @@ pub(crate) struct Accredit {
     /// A coordinator's key file; can be repeated
     #[arg(long = "key", value_name = "FILE", required = true)]
     keys: Vec<PathBuf>,
+    /// Records of those who vouch for it, to say who they are; can be repeated
+    #[arg(long = "records", value_name = "FILE")]
+    records: Vec<PathBuf>,
     /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Accredit {
     pub(super) fn run(self, app: &App) -> Result<Exit, Trouble> {
-        let directory = records::found(&self.genesis, None)?;
-        let mut bundle = records::read(&self.application)?;
-        let position = bundle.records.iter().position(|r| r.payload_type == media::ORG).ok_or_else(|| {
-            let text = format!("{} holds no application.", self.application.display());
-            Trouble::new(Code::Records, text, "clearhouse init --help")
-        })?;
-        let org = OrgRecord::decode(bundle.records[position].payload.as_slice()).map_err(|_| no_record())?;
+        let mut directory = records::found(&self.genesis, None)?;
+        for file in &self.records {
+            records::take(&mut directory, file, SystemClock.now())?;
+        }
+        let application = Application::read(&self.application)?;
+        let described = application.described(&directory, SystemClock.now());
+        let Application { mut bundle, position, org } = application;
         check_application(&directory, &bundle, position, &org)?;
 
+        app.out.read_out(&render::reply(&described));
+        app.out.read_out("Each key signs that this organisation belongs in the network, as it stands there.");
+        let question = "Compare the fingerprint with the organisation by telephone before you sign.";
+        secrets::confirm(question, "sign", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;
         let signers = coordinators.sign(&mut bundle.records[position], media::ORG, &self.keys, false)?;
         let signed = coordinators.signed(&bundle.records[position], media::ORG)?;
@@ -220,7 +232,7 @@ impl Accredit {
         app.out.reply(&json!({
             "schema": "ch.accreditation/1", "network": directory.policy().label, "org": hex(&org.org_id),
             "label": org.label, "country": org.country, "roles": org.roles, "competences": org.competences,
-            "fingerprint": records::fingerprint(&org.org_root_pk), "until": show_time(org.valid_until),
+            "membership": described["membership"], "fingerprint": records::fingerprint(&org.org_root_pk), "until": show_time(org.valid_until),
             "signers": signers, "signatures": signed, "needed": directory.policy().k_accredit,
             "complete": complete, "file": self.out.display().to_string(),
         }))?;
@@ -294,6 +306,9 @@ pub(crate) struct Revoke {
     /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Revoke {
@@ -304,6 +319,15 @@ impl Revoke {
         if revocation.net != directory.net().as_bytes() {
             return Err(does_not_hold(&self.genesis, RecordFault::OtherNetwork));
         }
+        app.out.read_out(&format!(
+            "Each key signs that the organisation {} ENDS in the network {}, from {}, reason {}.",
+            hex(&revocation.subject),
+            directory.policy().label,
+            show_time(revocation.effective),
+            revocation.reason
+        ));
+        let question = "Once enough have signed and a node has it, nothing lifts it again.";
+        secrets::confirm(question, "revoke", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;
         let signers = coordinators.sign(&mut signed, media::REVOCATION, &self.keys, true)?;
         let signatures = coordinators.signed(&signed, media::REVOCATION)?;
@@ -364,13 +388,7 @@ impl Coordinators {
             let key = secrets::signing_key(file)?;
             let known = self.0.iter().find(|(pk, _)| pk.public() == key.public());
             if known.is_none() && !strangers {
-                let text =
-                    format!("{} is not the key of a coordinator of this network. Nothing was signed.", file.display());
-                return Err(Trouble::new(
-                    Code::NotACoordinator,
-                    text,
-                    "clearhouse directory verify FILE --genesis FILE",
-                ));
+                return Err(not_a_coordinator(file));
             }
             let again = VerifyKey::admit(&key.public())
                 .is_ok_and(|pk| count(media, signed, &[pk]).is_ok_and(|found| !found.is_empty()));
@@ -385,12 +403,26 @@ impl Coordinators {
         Ok(signers)
     }
 
+    /// Which coordinators have signed, each once.
+    pub(super) fn who_signed(&self, signed: &Signed) -> Result<Vec<Value>, Trouble> {
+        let keys: Vec<VerifyKey> = self.0.iter().map(|(key, _)| key.clone()).collect();
+        let found = count(&signed.payload_type, signed, &keys);
+        let found = found.map_err(|fault| does_not_hold(Path::new("It"), fault.into()))?;
+        let one = |(key, country): &(VerifyKey, String)| json!({"fingerprint": records::fingerprint(&key.public()), "country": country, "coordinator": true});
+        Ok(found.into_iter().filter_map(|at| self.0.get(at)).map(one).collect())
+    }
+
     /// How many coordinators have signed.
     pub(super) fn signed(&self, signed: &Signed, media: &str) -> Result<usize, Trouble> {
         let keys: Vec<VerifyKey> = self.0.iter().map(|(key, _)| key.clone()).collect();
         let found = count(media, signed, &keys).map_err(|fault| does_not_hold(Path::new("It"), fault.into()))?;
         Ok(found.len())
     }
+}
+
+pub(super) fn not_a_coordinator(file: &Path) -> Trouble {
+    let text = format!("{} is not the key of a coordinator of this network. Nothing was signed.", file.display());
+    Trouble::new(Code::NotACoordinator, text, "clearhouse directory verify FILE --genesis FILE")
 }
 
 pub(super) fn does_not_hold(path: &Path, fault: RecordFault) -> Trouble {

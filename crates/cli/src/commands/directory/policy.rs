@@ -24,8 +24,8 @@ use serde_json::json;
 use super::ceremony::{Coordinators, does_not_hold, no_record};
 use super::records;
 use crate::cli::App;
-use crate::files;
 use crate::trouble::{Code, Exit, Trouble};
+use crate::{files, secrets};
 
 /// Arguments of `directory propose`.
 #[derive(Args)]
@@ -61,6 +61,9 @@ pub(crate) struct Sign {
     /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 fn numbered(text: &str) -> Result<(usize, PathBuf), String> {
@@ -110,6 +113,14 @@ impl Sign {
         walk(&mut directory, &bundle)?;
         // Before a key is touched: a proposal that does not follow is signed by nobody.
         check(&directory, &proposal).map_err(|fault| does_not_hold(&self.proposal, fault))?;
+        let next = RootPolicy::decode(proposal.payload.as_slice()).map_err(|_| no_record())?;
+        let changes = changes(directory.policy(), &next)?;
+        let (label, version) = (&next.label, next.version);
+        app.out.read_out(&format!("Each key signs policy {version} of the network {label}. It changes:"));
+        changes.iter().for_each(|change| app.out.read_out(&format!("  {change}")));
+        app.out.read_out(&format!("Its words: {}", words(&proposal.payload)));
+        let question = "Compare the words with the other coordinators before you sign.";
+        secrets::confirm(question, "sign", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;
         let signers = coordinators.sign(&mut proposal, media::ROOT, &self.keys, false)?;
         bundle.records.push(proposal);
@@ -148,7 +159,7 @@ fn write(
 }
 
 /// What the next policy changes, in words.
-fn changes(before: &RootPolicy, next: &RootPolicy) -> Result<Vec<String>, Trouble> {
+pub(super) fn changes(before: &RootPolicy, next: &RootPolicy) -> Result<Vec<String>, Trouble> {
     let mut words = Vec::new();
     let mut rest = next.clone();
     rest.version = before.version;
@@ -184,9 +195,13 @@ fn rule_in_words(rule: &CorridorRule) -> String {
         kind.map_or_else(|| number.to_string(), |kind| kind.as_str_name().to_ascii_lowercase())
     };
     let some = |all: &[String], everybody: &str| if all.is_empty() { everybody.to_owned() } else { all.join(" or ") };
+    let under = match rule.agreement.as_str() {
+        "" => String::new(),
+        name => format!(", where both have the agreement `{name}` and it has not ended"),
+    };
     let until = if rule.valid_until == 0 { String::new() } else { format!(", until {}", show_time(rule.valid_until)) };
     format!(
-        "the rule `{}`: {} may go from {} in {} to {} in {}{until}",
+        "the rule `{}`: {} may go from {} in {} to {} in {}{under}{until}",
         rule.name,
         rule.msg_types.iter().map(kind).collect::<Vec<_>>().join(", "),
         some(&rule.from_roles, "anybody"),
@@ -216,6 +231,9 @@ struct RuleForm {
     from_countries: Vec<String>,
     #[serde(default)]
     to_countries: Vec<String>,
+    /// Both sides' records must list it, not ended.
+    #[serde(default)]
+    agreement: String,
     /// Days from now; with the policy when left out.
     valid_days: Option<u64>,
 }
@@ -242,6 +260,7 @@ fn corridors(path: &Path) -> Result<Vec<CorridorRule>, Trouble> {
             to_roles: form.to_roles,
             from_countries: form.from_countries,
             to_countries: form.to_countries,
+            agreement: form.agreement,
         })
     };
     form.rule.into_iter().map(rule).collect()

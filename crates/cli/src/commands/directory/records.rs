@@ -72,6 +72,27 @@ pub(crate) fn found(path: &Path, expected: Option<Net>) -> Result<Directory, Tro
     })
 }
 
+/// Takes the records of a file into a directory that lives as long as this command.
+///
+/// # Errors
+/// [`Code::Records`], or [`Code::Record`] for the first that does not hold.
+pub(crate) fn take(directory: &mut Directory, path: &Path, now: u64) -> Result<(), Trouble> {
+    for record in &read(path)?.records {
+        let checked = directory.check(record, now).map_err(|fault| {
+            let text = sentence(&format!("{} does not hold: {fault}. Nothing was signed", path.display()));
+            Trouble::new(Code::Record, text, "clearhouse directory verify FILE --genesis FILE")
+        })?;
+        checked.into_iter().for_each(|checked| directory.insert(checked));
+    }
+    Ok(())
+}
+
+/// A coordinator's notice that it refused an application, if the bytes of a file are one. Whether it holds is not asked.
+pub(crate) fn refusal(bytes: &[u8]) -> Option<Signed> {
+    let signed = canon::decode::<Signed>(bytes, RECORD_MAX + 4096).ok()?;
+    (signed.payload_type == media::REFUSAL).then_some(signed)
+}
+
 /// The root key of the organisation that applies in a file.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! `directory verify`: every record of a file checked against the genesis, with nothing but the two files. What an
-//! outsider can repeat.
+//! `directory verify`: every record of a file checked against the genesis, or a coordinator's notice that it refused an
+//! application, with nothing but the two files. What an outsider can repeat.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,11 @@ use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolic
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use super::records;
+use super::{records, refuse};
 use crate::cli::App;
 use crate::commands::init::network_id;
-use crate::trouble::{Exit, Trouble};
+use crate::files;
+use crate::trouble::{Code, Exit, Trouble};
 
 /// Arguments of `directory verify`.
 #[derive(Args)]
@@ -35,7 +36,12 @@ impl Verify {
     pub(super) fn run(self, app: &App) -> Result<Exit, Trouble> {
         let expected = self.network.as_deref().map(network_id).transpose()?;
         let mut directory = records::found(&self.genesis, expected)?;
-        let bundle = records::read(&self.file)?;
+        let bytes = files::read(&self.file, records::FILE_MAX, Code::Records)?;
+        if let Some(refusal) = records::refusal(&bytes) {
+            app.out.reply(&refuse::verified(&directory, &refusal, &self.file)?)?;
+            return Ok(Exit::Done);
+        }
+        let bundle = records::decode(&self.file, &bytes)?;
         let now = SystemClock.now();
         let mut rows: Vec<Value> = bundle.records.iter().map(|r| verify(&mut directory, r, now)).collect();
         for prekey in &bundle.prekeys {

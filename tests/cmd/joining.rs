@@ -1,0 +1,239 @@
+//! Coming in, being refused, being handed to the network, ending oneself: what an application says, and the last step of
+//! each ceremony.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Desk, Ran, Running, clearhouse, free_address};
+
+const STRANGER: &str = "0f3a5c7e9b1d2f4a6c8e0b2d4f6a8c0e";
+
+/// Ids of the coordinators as `found` printed them; founds the network.
+fn coordinators(desk: &Desk) -> Vec<String> {
+    let out = desk.path("ceremony");
+    let args = ["directory", "found", "--name", "Region", "--kind", "training", "--coordinator", "RO:first"];
+    let more = ["--coordinator", "RO:second", "--coordinator", "IT:third", "--json", "--out"];
+    let told = clearhouse(args.into_iter().chain(more).map(OsStr::new).chain([out.as_os_str()])).exits(0).json();
+    told["coordinators"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A directory command without a node on files of the desk.
+fn directory(desk: &Desk, act: &str, file: &Path, more: &[&str]) -> Ran {
+    let genesis = desk.path("ceremony/genesis.record");
+    let args = ["directory".as_ref(), act.as_ref(), file.as_os_str(), "--genesis".as_ref(), genesis.as_os_str()];
+    clearhouse(args.into_iter().chain(more.iter().map(OsStr::new)))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn an_application_says_in_codes_how_it_comes_in_and_is_read_out_before_a_key_is_touched() {
+    let desk = Desk::new();
+    let ids = coordinators(&desk);
+    let said = |more: &[&str], n: u16| {
+        let folder = desk.path(&format!("node-{n}"));
+        desk.init_with(&folder, "Casa Nova", "MD", "Origin", &format!("127.0.0.1:{}", 17050 + n), more)
+    };
+    for (n, wrong) in [
+        &["--area", "RO-IS"][..],
+        &["--area", "Chisinau"],
+        &["--standards", "Region2026"],
+        &["--standards", "the rules", "--standards-signed", "2026-01-01"],
+        &["--standards", "Region2026", "--standards-signed", "2999-01-01"],
+        &["--agreement", "South=2027-01-01"],
+        &["--agreement", "0722123456=2027-01-01"],
+        &["--agreement", "south=soon"],
+        &["--agreement", "south=2027-01-01", "--agreement", "south=2028-01-01"],
+        &["--sponsor", &ids[0]],
+        &["--sponsor", &ids[0], "--sponsor", &ids[0]],
+        &["--sponsor", "Casa Alta", "--sponsor", &ids[0]],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        said(wrong, 10 + u16::try_from(n).unwrap()).exits(2);
+        assert!(!desk.path(&format!("node-{}", 10 + n)).exists(), "{wrong:?}");
+    }
+    let more = ["--area", "MD-CU", "--standards", "Region2026", "--standards-signed", "2026-01-05"];
+    let more = [&more[..], &["--agreement", "south-2026=2999-06-30", "--agreement", "old=2020-01-31"]].concat();
+    said(&[&more[..], &["--sponsor", &ids[0], "--sponsor", STRANGER]].concat(), 1).exits(0);
+
+    let application = desk.path("node-1/application.record");
+    let (first, out) = (desk.path("ceremony/first.key"), desk.path("one"));
+    let signed = directory(&desk, "accredit", &application, &["--key", text(&first), "--out", text(&out)]).exits(0);
+    for line in ["MD-CU", "Region2026, signed 2026-01-05", "south-2026, until 2999-06-30", "old, ENDED on 2020-01-31"] {
+        assert!(signed.err.contains(line) && signed.out.contains(line), "{line}: {} {}", signed.err, signed.out);
+    }
+    assert!(signed.err.contains(&format!("the coordinator of RO ({})", ids[0])), "{}", signed.err);
+    assert!(signed.err.contains(&format!("{STRANGER}: unknown here")), "{}", signed.err);
+    // A key that cannot be read comes after the words.
+    let none = desk.path("no.key");
+    let ran = directory(&desk, "accredit", &application, &["--key", text(&none), "--out", text(&desk.path("two"))]);
+    assert!(ran.code != Some(0) && ran.err.contains("MD-CU") && !desk.path("two").exists(), "{}", ran.err);
+    let ran =
+        directory(&desk, "accredit", &application, &["--json", "--key", text(&first), "--out", text(&desk.path("3"))]);
+    let membership = ran.exits(0).json()["membership"].clone();
+    assert_eq!((&membership["area"], &membership["agreements"][1]["ended"]), (&json!("MD-CU"), &json!(true)));
+    assert_eq!(
+        (&membership["sponsors"][0]["coordinator"], &membership["sponsors"][1]["known"]),
+        (&json!(true), &json!(false))
+    );
+}
+
+#[test]
+fn nobody_applies_to_a_live_network_without_two_who_vouch_for_it() {
+    let desk = Desk::new();
+    let out = desk.path("ceremony");
+    let found = ["directory", "found", "--name", "L", "--kind", "live", "--coordinator", "RO:a", "--coordinator"];
+    let found = found.into_iter().map(OsStr::new).chain(["IT:b".as_ref(), "--out".as_ref(), out.as_os_str()]);
+    clearhouse(found).exits(0);
+    let ran = desk.init(&desk.path("node"), "Casa Nova", "MD", "Origin", "127.0.0.1:17049").exits(2);
+    assert!(ran.err.contains("--sponsor ID twice") && !desk.path("node").exists(), "{}", ran.err);
+}
+
+#[test]
+fn a_refusal_is_signed_says_why_and_anybody_can_check_it() {
+    let desk = Desk::new();
+    let ids = coordinators(&desk);
+    let node = desk.node("node", "MD", "Origin", "127.0.0.1:17048");
+    let (application, out) = (node.join("application.record"), desk.path("refusal.record"));
+    let key = |name: &str| desk.path(&format!("ceremony/{name}.key"));
+    let refuse = |key: &Path, reason: &str, out: &Path| {
+        let more = ["--json", "--reason", reason, "--key", text(key), "--out", text(out)];
+        directory(&desk, "refuse", &application, &more)
+    };
+    refuse(&key("third"), "BecauseISaySo", &out).exits(2);
+    refuse(&node.join("organisation-root.key"), "Incomplete", &out).exits(5);
+    assert!(!out.exists());
+    let said = refuse(&key("third"), "IdentityNotProven", &out).exits(0).json();
+    let read = directory(&desk, "verify", &out, &["--json"]).exits(0).json();
+    assert_eq!((&read["reason"], &read["coordinator"]), (&json!("IdentityNotProven"), &json!(ids[2])));
+    for field in ["schema", "org", "application", "country", "made", "network"] {
+        assert_eq!(read[field], said[field], "{field}");
+        assert!(read[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+    }
+    refuse(&key("third"), "IdentityNotProven", &out).exits(5);
+    // Before the key is touched it is read out what is signed.
+    let (none, nothing) = (desk.path("no.key"), desk.path("nothing"));
+    let more = ["--reason", "Incomplete", "--key", text(&none), "--out", text(&nothing)];
+    let told = directory(&desk, "refuse", &application, &more);
+    assert!(told.code != Some(0) && told.err.contains("node of MD applies"), "{}", told.err);
+    assert!(told.err.contains("for the reason Incomplete") && !nothing.exists(), "{}", told.err);
+    let words = directory(&desk, "verify", &out, &[]).exits(0).out;
+    assert!(words.contains("the coordinator of IT") && words.contains("Its signature holds"), "{words}");
+    // It is no record of a directory, and one changed byte is no notice of anybody.
+    let whole = fs::read(&out).unwrap();
+    // The name of the key before the signature is a hint that nobody trusts.
+    let hint = whole.len() - 64 - 2 - 16..whole.len() - 64 - 2;
+    for at in (60..whole.len()).step_by(17).filter(|at| !hint.contains(at)) {
+        let mut bent = whole.clone();
+        bent[at] ^= 1;
+        fs::write(desk.path("bent"), bent).unwrap();
+        let ran = directory(&desk, "verify", &desk.path("bent"), &["--json"]);
+        assert!(matches!(ran.code, Some(2 | 8)), "byte {at}: {:?} {}", ran.code, ran.out);
+    }
+    let other = Desk::new();
+    other.network();
+    directory(&other, "verify", &out, &[]).exits(8);
+}
+
+/// A node that knows nobody yet, and somebody who may speak for it.
+struct Office {
+    node: Running,
+    pass: String,
+}
+
+impl Office {
+    fn open(desk: &Desk, name: &str) -> Self {
+        let folder = desk.node(name, "RO", "Destination", &free_address());
+        Self { node: Running::start(desk, &folder), pass: text(&desk.path("root.pass")).to_owned() }
+    }
+
+    fn submit(&self, file: &Path) -> Ran {
+        self.said(file, &["--json"])
+    }
+
+    fn said(&self, file: &Path, more: &[&str]) -> Ran {
+        let args = ["directory", "submit", text(file), "--as", "root", "--passphrase-file", &self.pass];
+        self.node.run(args.iter().chain(more).copied())
+    }
+
+    fn show(&self, org: &str) -> Value {
+        self.node.run(["directory", "show", org, "--json"]).exits(0).json()
+    }
+}
+
+#[test]
+fn what_is_finished_is_handed_to_the_network_and_an_organisation_ends_itself_by_what_it_signed_beforehand() {
+    let desk = Desk::new();
+    desk.network();
+    let nova = desk.path("nova");
+    let agreements = ["--agreement", "south-2026=2999-06-30", "--agreement", "old=2020-01-31"];
+    let made = desk.init_with(&nova, "nova", "MD", "Origin", &free_address(), &agreements).exits(0).json();
+    let end = nova.join("self-revocation.record");
+    assert_eq!(made["self_revocation"].as_str(), end.to_str());
+    assert_eq!(fs::metadata(&end).unwrap().permissions().mode() & 0o777, 0o600);
+    let office = Office::open(&desk, "porto");
+
+    // What ends an organisation nobody here knows is not sent: nobody could tell whose key it is.
+    let stranger = office.submit(&end).exits(3).json();
+    assert_eq!((&stranger["sent"], &stranger["submitted"][0]["unknown_here"]), (&json!(false), &json!(true)));
+
+    // One signature of three: told, and nothing goes anywhere.
+    let (first, one) = (desk.path("ceremony/first.key"), desk.path("one"));
+    let application = nova.join("application.record");
+    directory(&desk, "accredit", &application, &["--key", text(&first), "--out", text(&one)]).exits(0);
+    let lacks = office.submit(&one).exits(3).json();
+    let row = &lacks["submitted"][0];
+    assert_eq!((&lacks["sent"], &row["kind"], &row["lacks"]), (&json!(false), &json!("accreditation"), &json!(true)));
+    assert_eq!((&row["signatures"], &row["needed"]), (&json!(1), &json!(3)));
+    office.node.run(["directory", "show", "nova"]).exits(4);
+
+    let whole = desk.accredit(&nova);
+    let sent = office.submit(&whole).exits(0).json();
+    assert_eq!((&sent["sent"], &sent["submitted"][0]["signatures"]), (&json!(true), &json!(3)));
+    assert!(sent["import"]["new"].as_u64().is_some_and(|new| new >= 3), "{sent}");
+    let said = office.said(&whole, &[]).exits(0);
+    assert!(said.err.contains("nova of MD") && said.err.contains("the coordinator of IT"), "{}", said.err);
+    let again = office.submit(&whole).exits(0).json();
+    assert_eq!((&again["submitted"][0]["known"], &again["import"]["new"]), (&json!(true), &json!(0)));
+
+    let shown = office.show("nova");
+    assert_eq!(shown["nodes"][0]["state"], "usable now");
+    assert_eq!(shown["membership"]["agreements"][1], json!({"name": "old", "until": "2020-01-31", "ended": true}));
+    let words = office.node.run(["directory", "show", "nova"]).exits(0).out;
+    assert!(words.contains("old, ENDED on 2020-01-31"), "{words}");
+    let listed = office.node.run(["directory", "list", "--json"]).exits(0).json();
+    assert_eq!(listed["organisations"][0]["membership"], shown["membership"], "{listed}");
+    // It is in nothing that leaves a node by itself.
+    let exported = desk.path("exported");
+    office.node.run(["directory", "export", "nova", "--out", text(&exported)]).exits(0);
+    let kinds = directory(&desk, "verify", &exported, &["--json"]).exits(0).json()["records"].to_string();
+    assert!(!kinds.contains("revocation"), "{kinds}");
+    let application = fs::read(&application).unwrap();
+    let signature = fs::read(&end).unwrap()[40..].to_vec();
+    assert!(!application.windows(64).any(|window| signature.windows(64).any(|own| own == window)));
+
+    // The telephone call: whoever keeps the file hands it in, and the organisation may not speak any more.
+    let ended = office.submit(&end).exits(0).json();
+    let row = &ended["submitted"][0];
+    assert_eq!((&row["by_itself"], &ended["import"]["new"]), (&json!(true), &json!(1)));
+    assert!(
+        row["what"].as_str().is_some_and(|what| what.contains("nova") && what.contains("signed beforehand")),
+        "{row}"
+    );
+    assert_eq!(office.show("nova")["nodes"][0]["state"], "revoked");
+    // One that somebody bent ends nobody.
+    let mut bent = fs::read(&end).unwrap();
+    let last = bent.len() - 5;
+    bent[last] ^= 1;
+    fs::write(desk.path("bent"), bent).unwrap();
+    office.submit(&desk.path("bent")).exits(3);
+    office.submit(&nova.join("identity.toml")).exits(2);
+}
