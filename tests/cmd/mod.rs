@@ -9,6 +9,7 @@ mod joining;
 mod node;
 mod office;
 mod pipes;
+mod renewal;
 mod terminal;
 
 use std::ffi::OsStr;

@@ -164,6 +164,12 @@ impl Directory {
         self.certs.get(&node).map(|held| held.shown().value())
     }
 
+    /// The newest certificate of a node as it was signed, contested or not: what the next one follows.
+    #[must_use]
+    pub fn newest_cert(&self, node: NodeId) -> Option<&Signed> {
+        self.certs.get(&node).map(|held| held.newest().record.raw())
+    }
+
     /// The key of a node's log, as its certificate names it; valid or not, a log can always be checked.
     #[must_use]
     pub fn log_key(&self, node: NodeId) -> Option<NoteKey> {

@@ -9,7 +9,7 @@ use clap::Args;
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
-use clearhouse_protocol::directory::{Directory, RecordFault};
+use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
 use clearhouse_protocol::ids::hex;
 use clearhouse_protocol::labels::media;
 use clearhouse_wire::v1::{OrgRecord, RecordBundle, Revocation, RootPolicy, Signed, SubjectKind};
@@ -39,6 +39,8 @@ enum Verdict {
     Known,
     /// Everything is there.
     Complete,
+    /// Everything but the old root key's word: it waits where all can see it.
+    Waits,
     /// Signatures are missing.
     Lacks,
     /// Signed by itself, and this node does not know who that is.
@@ -52,10 +54,10 @@ impl Submit {
             let text = "This is a whole directory, not the record of a ceremony. Nothing was sent.";
             return Err(Trouble::new(Code::Records, text, "clearhouse directory import FILE"));
         }
-        let bundle = records::decode(&self.file, &bytes)?;
+        let mut bundle = records::decode(&self.file, &bytes)?;
         let node = Node::find(&app.global)?;
         let mut directory = known(&node, &bundle).await?;
-        let rows = examine(&mut directory, &bundle, &self.file)?;
+        let (rows, left) = examine(&mut directory, &bundle, &self.file)?;
         let lacking = rows.iter().any(|row| row["lacks"] == json!(true));
         let own = node.ask(Call::Status).await?;
         let mut reply = json!({
@@ -68,6 +70,9 @@ impl Submit {
         }
         app.out.read_out(&render::reply(&reply));
         secrets::confirm(question(&rows), "submit", self.yes, app.global.no_input)?;
+        let mut position = 0..;
+        bundle.records.retain(|_| position.next().is_some_and(|position| !left.contains(&position)));
+        let bytes = bundle.encode_to_vec();
         let intake = node.ask_as(app, Call::DirectoryImport { bundle: base64(&bytes).to_string() }).await?;
         let refused = intake["refused"].as_array().is_some_and(|refused| !refused.is_empty());
         let contested = intake["contested"].as_u64().is_some_and(|count| count > 0);
@@ -124,21 +129,29 @@ fn subject(record: &Signed) -> Option<Vec<u8>> {
     }
 }
 
-/// Every record of the file that a ceremony makes, in words, one row each; the others go with them.
-fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Result<Vec<Value>, Trouble> {
-    let mut rows = Vec::new();
-    for record in &bundle.records {
+/// Every record of the file that a ceremony makes, in words, one row each; the others go with them, but for those, by
+/// position, that stand on a record which does not count yet.
+fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Result<(Vec<Value>, Vec<usize>), Trouble> {
+    let (mut rows, mut left) = (Vec::new(), Vec::new());
+    for (position, record) in bundle.records.iter().enumerate() {
         let checked = match directory.check(record, SystemClock.now()) {
             Ok(checked) => checked,
             Err(RecordFault::Threshold) if is_ceremonys(record) => {
                 rows.push(row(directory, record, &lacking(directory, record))?);
                 continue;
             }
-            // It stands on the record that lacks a signature.
-            Err(RecordFault::Signer) if !rows.is_empty() => continue,
+            // It stands on a record that lacks a signature, or waits.
+            Err(RecordFault::Signer) if !rows.is_empty() => {
+                left.push(position);
+                continue;
+            }
             Err(fault) => return Err(does_not_hold(path, fault)),
         };
-        let verdict = if checked.is_some() { Verdict::Complete } else { Verdict::Known };
+        let verdict = match &checked {
+            None => Verdict::Known,
+            Some(Checked::Rekeyed(..)) => Verdict::Waits,
+            Some(_) => Verdict::Complete,
+        };
         if is_ceremonys(record) {
             rows.push(row(directory, record, &verdict)?);
         }
@@ -152,7 +165,7 @@ fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Res
         let text = format!("{} holds no accreditation, policy or revocation. Nothing was sent.", path.display());
         return Err(Trouble::new(Code::Records, text, "clearhouse directory import FILE"));
     }
-    Ok(rows)
+    Ok((rows, left))
 }
 
 fn is_ceremonys(record: &Signed) -> bool {
@@ -189,7 +202,7 @@ fn row(directory: &Directory, record: &Signed, verdict: &Verdict) -> Result<Valu
     let by_itself = matches!(verdict, Verdict::Complete | Verdict::Known) && kind == "revocation" && signers.is_empty();
     Ok(json!({
         "kind": kind, "what": what, "signatures": signers.len(), "needed": needed, "signers": signers,
-        "by_itself": by_itself, "known": matches!(verdict, Verdict::Known), "unknown_here": matches!(verdict, Verdict::Stranger),
+        "by_itself": by_itself, "waits": matches!(verdict, Verdict::Waits), "known": matches!(verdict, Verdict::Known), "unknown_here": matches!(verdict, Verdict::Stranger),
         "lacks": matches!(verdict, Verdict::Lacks | Verdict::Stranger),
     }))
 }
