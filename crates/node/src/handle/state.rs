@@ -18,6 +18,8 @@ use super::netcheck::span;
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
 use crate::control::ControlFailure;
 
+/// So long before an accreditation ends its people are told to renew it.
+const RENEW_SECS: u64 = 60 * DAY;
 /// Findings about revocations that no log shows, and about new root keys, at most of each.
 const UNLOGGED_MAX: usize = 8;
 
@@ -88,6 +90,7 @@ impl<S: Store + 'static> Handle<S> {
                 let next = "Send application.record to your coordinators and import what comes back.";
                 seen.push(finding_of("CH-D0201", format!("This node is not accredited: {fault}."), next, true));
             }
+            seen.extend(ends_soon(office.directory(), me.org, me.node, now));
             let policy = office.directory().policy();
             if policy.not_after < now + 30 * DAY {
                 let text = format!("The network's policy ends on {}.", show_time(policy.not_after));
@@ -275,6 +278,16 @@ fn unlogged(directory: &Directory, now: u64) -> Vec<Value> {
     directory.unlogged_revocations(now).take(UNLOGGED_MAX).map(finding).collect()
 }
 
+/// That this node's own accreditation ends soon: coordinators of several countries have to sign the next one.
+fn ends_soon(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Option<Value> {
+    let until = directory.accredited(org)?.valid_until.min(directory.cert(node)?.valid_until);
+    (now < until && until < now + RENEW_SECS).then(|| {
+        let text = format!("This organisation's accreditation ends on {}.", show_time(until));
+        let next = "Make the next one and send it to your coordinators: clearhouse directory renew --help";
+        finding_of("CH-D0210", text, next, true)
+    })
+}
+
 /// A new root key that the old one did not sign: everybody is told, because only who has the old one can tell whether it is
 /// theirs.
 fn root_key(asked: &Waiting<'_>, me: OrgId) -> Value {
@@ -348,6 +361,17 @@ mod tests {
         let code = |kind| age_finding(&Region::of_kind(1, 2, kind).directory, NOW).map(|found| found["code"].clone());
         assert_eq!(code(NetworkKind::Training), None);
         assert_eq!(code(NetworkKind::Live), Some(json!("CH-D0207")));
+    }
+
+    #[test]
+    fn the_end_of_an_accreditation_is_told_two_months_before_and_not_after() {
+        let region = Region::new(1, 2);
+        let m = &region.members[0];
+        let directory = &region.directory;
+        let until = directory.org(m.org).unwrap().valid_until.min(directory.cert(m.node).unwrap().valid_until);
+        let told = |now| ends_soon(directory, m.org, m.node, now).is_some();
+        let seen = [NOW, until - RENEW_SECS, until - RENEW_SECS + 1, until - 1, until].map(told);
+        assert_eq!(seen, [false, false, true, true, false]);
     }
 
     #[test]

@@ -424,9 +424,11 @@ impl Directory {
         if coordinators < as_usize(self.policy().k_revoke) && !by_itself {
             return Err(RecordFault::Threshold);
         }
-        // The first revocation of a subject stands; nothing lifts it and a later date cannot replace it.
+        // Nothing lifts a revocation and a later date cannot replace it. Of two of one date the smaller hash stays, so that
+        // everybody ends with the same one, in whatever order they came.
+        let order = (revocation.effective, sha256(&signed.payload));
         match self.revocations.get(&(subject, revocation.subject_kind)) {
-            Some(held) if held.value().effective <= revocation.effective => Ok(None),
+            Some(held) if (held.value().effective, held.hash) <= order => Ok(None),
             Some(_) | None => Ok(Some(Checked::Revocation(claim))),
         }
     }

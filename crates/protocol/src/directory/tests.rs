@@ -366,3 +366,26 @@ fn who_lists_anothers_prekey_takes_it_from_nobody() {
     assert!(fresh.recipient(victim.org, victim.node, NOW).is_ok());
     assert_eq!(fresh.prekey_ids(thief.node).len(), 0);
 }
+
+#[test]
+fn of_two_revocations_of_one_date_everybody_keeps_the_same() {
+    let region = Region::new(1, 1);
+    let (org, k) = (region.members[0].org, coordinators(&region));
+    let revoke =
+        |reason: &str, at: u64| ceremony::revoke(region.net, wire::SubjectKind::Organisation, org.0, reason, at, &k);
+    let all = [revoke("Closed", NOW), revoke("Compromised", NOW), revoke("Suspended", NOW), revoke("Closed", NOW + 1)];
+    let held = |order: [usize; 4]| {
+        let mut directory = region.directory.clone();
+        for n in order {
+            if let Some(checked) = directory.check(&all[n], NOW).unwrap() {
+                directory.insert(checked);
+            }
+        }
+        directory.revocations.values().map(|entry| entry.hash).collect::<Vec<_>>()
+    };
+    let kept = held([0, 1, 2, 3]);
+    assert_eq!(kept, [all[..3].iter().map(|signed| sha256(&signed.payload)).min().unwrap()]);
+    for order in [[3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1]] {
+        assert_eq!(held(order), kept, "{order:?}");
+    }
+}
