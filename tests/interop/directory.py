@@ -1,5 +1,6 @@
 """Sections 8 and 9 of proto/README.md: records, and who may speak."""
 
+import re
 import unicodedata
 
 import wire
@@ -8,6 +9,10 @@ from keys import NotAdmitted, Prekey, VerifyKey, sha256
 MEDIA = "application/vnd.clearhouse.{}.v1+pb"
 RECORD_MAX = 60 << 10
 DAY = 86400
+LIVE = 2
+CODE = re.compile(r"[A-Z][A-Za-z0-9]{0,39}")
+SLUG = re.compile(r"[a-z0-9-]{1,32}")
+AREA = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 KINDS = {"ORGANISATION": 1, "NODE": 2, "KEY": 3}
 
 
@@ -51,6 +56,18 @@ def short(*texts):
     return all(len(t) <= 120 and not any(unicodedata.category(c) == "Cc" for c in t) for t in texts)
 
 
+def digits(text):
+    return sum(c.isdigit() for c in text)
+
+
+def is_code(text):
+    return bool(CODE.fullmatch(text)) and digits(text) <= 4
+
+
+def is_agreement(text):
+    return bool(SLUG.fullmatch(text)) and digits(text) <= 4
+
+
 class Directory:
     """The records of one network, each verified here."""
 
@@ -62,6 +79,7 @@ class Directory:
         keys = self.policy_keys(policy)
         demand(len(signers(genesis, MEDIA.format("root"), keys)) >= policy["k_root"], "not enough coordinators")
         self.net, self.policy, self.policy_hash, self.coordinators = net, policy, sha256(payload), keys
+        self.named = {c["id"] for c in policy["coordinators"]}
         self.orgs, self.certs, self.descriptors, self.prekeys, self.revocations = {}, {}, {}, {}, {}
 
     def take(self, signed, now):
@@ -92,6 +110,10 @@ class Directory:
         demand(all(len(c.get("id", b"")) == 16 for c in coordinators), "an id")
         keys = [admitted(c.get("accreditation_pk", b"")) for c in coordinators]
         demand(len({k.public for k in keys}) == n, "a key listed twice")
+        rules = policy.get("corridor_rules", [])
+        names = [r.get("name", "") for r in rules]
+        demand(len(rules) <= 64 and len(set(names)) == len(rules) and all(map(SLUG.fullmatch, names)), "a rule's name")
+        demand(all("agreement" not in r or is_agreement(r["agreement"]) for r in rules), "a rule's agreement")
         return keys
 
     @staticmethod
@@ -115,6 +137,7 @@ class Directory:
         demand(len(signers(signed, kind, self.coordinators)) >= self.policy["k_root"], "the old ones did not sign")
         demand(len(signers(signed, kind, keys)) >= policy["k_root"], "the new ones did not sign")
         self.policy, self.policy_hash, self.coordinators = policy, sha256(signed["payload"]), keys
+        self.named |= {c["id"] for c in policy["coordinators"]}
 
     def take_org(self, signed):
         kind = MEDIA.format("org")
@@ -124,7 +147,9 @@ class Directory:
         self.common(org, "valid_from", "valid_until")
         country = org.get("country", "")
         demand(len(country) == 2 and country.isascii() and country.isupper(), "a country")
-        demand(short(org.get("label", ""), *org.get("roles", []), *org.get("competences", [])), "a text")
+        demand(short(org.get("label", "")), "a text")
+        demand(all(map(is_code, [*org.get("roles", []), *org.get("competences", [])])), "a code")
+        self.check_membership(org)
         admitted(org.get("org_root_pk", b""))
         countries = {self.policy["coordinators"][i].get("country") for i in signing}
         enough = len(signing) >= self.policy["k_accredit"]
@@ -136,6 +161,35 @@ class Directory:
             old = held["record"]["org_root_pk"]
             demand(old == org["org_root_pk"] or signers(signed, kind, [admitted(old)]), "the old root did not sign")
         self.orgs[org["org_id"]] = {"record": org, "hash": sha256(signed["payload"])}
+
+    def check_membership(self, org):
+        """How it came in, and what it bound itself to."""
+        area = org.get("area", "")
+        demand(not area or (AREA.fullmatch(area) and area[:2] == org["country"]), "an area")
+        standards, at = org.get("standards", ""), org.get("standards_signed", 0)
+        demand(bool(standards) == bool(at) and (not standards or is_code(standards)), "standards")
+        demand(at <= org.get("valid_from", 0) + DAY, "standards of tomorrow")
+        agreements = org.get("agreements", [])
+        names = {a.get("name", "") for a in agreements}
+        demand(len(agreements) <= 32 and len(names) == len(agreements) and all(map(is_agreement, names)), "agreements")
+        demand(all(a.get("valid_until", 0) for a in agreements), "an agreement without an end")
+        sponsors = org.get("sponsors", [])
+        joins = self.policy["kind"] == LIVE and org.get("version") == 1 and org["org_id"] not in self.named
+        demand(len(sponsors) == 2 or (not sponsors and not joins), "sponsors")
+        demand(len({*sponsors, org["org_id"]}) == len(sponsors) + 1, "sponsors")
+        demand(all(len(sponsor) == 16 for sponsor in sponsors), "sponsors")
+
+    def refusal(self, signed):
+        """What a coordinator's notice says, or raises BadRecord. No directory holds it."""
+        kind = MEDIA.format("refusal")
+        demand(signed.get("payload_type") == kind, "another payload type")
+        notice = parsed(signed, "Refusal")
+        demand(notice.get("net") == self.net and len(notice.get("org_id", b"")) == 16, "another network, or no id")
+        demand(is_code(notice.get("reason", "")) and len(notice.get("application", b"")) == 32, "a reason or a hash")
+        named = [c["id"] == notice.get("coordinator") for c in self.policy["coordinators"]]
+        keys = [key for key, one in zip(self.coordinators, named) if one][:1]
+        demand(keys and signers(signed, kind, keys), "not signed by the coordinator it names")
+        return notice
 
     def take_cert(self, signed):
         cert = parsed(signed, "NodeCert")
@@ -192,7 +246,7 @@ class Directory:
         subject, kind = r.get("subject", b""), r.get("subject_kind", 0)
         demand(r.get("net") == self.net and len(subject) == 16 and kind in KINDS.values(), "another network or subject")
         demand(not any(e.get("critical") for e in r.get("extensions", [])), "a critical extension")
-        demand(short(r.get("reason", "")), "a text")
+        demand(is_code(r.get("reason", "")), "a reason")
         media = MEDIA.format("revocation")
         own = [admitted(pk) for pk in self.own_keys(kind, subject)]
         enough = len(signers(signed, media, self.coordinators)) >= self.policy["k_revoke"]

@@ -269,6 +269,27 @@ def accreditation(work):
     check("a changed payload is refused", raises(VerificationError, changed.verify, keys, 1))
 
 
+def joining(work):
+    """First records and refusals: both implementations say the same of each."""
+    for file in json.loads((work / "joining.json").read_text()):
+        genesis, net = record(file["genesis"]), unhex(file["net"])
+        for row in file["records"]:
+            try:
+                Directory(genesis, net).take(record(row["record"]), file["now"])
+                fault = None
+            except BadRecord as bad:
+                fault = str(bad)
+            check(f"a first record, {row['name']} ({fault})", (fault is None) == row["taken"])
+        for row in file["refusals"]:
+            try:
+                said = Directory(genesis, net).refusal(record(row["record"]))["reason"] == row["reason"]
+            except BadRecord:
+                said = None
+            check(f"a refusal, {row['name']}", said == (True if row["holds"] else None))
+        good = [row["name"] for row in file["records"] if row["taken"]]
+        check("some records are good and some are not", "as it should be" in good and 5 <= len(good) <= 8)
+
+
 def stored(work, region, directory):
     file = json.loads((work / "receipts.json").read_text())
     net, node = unhex(region["net"]), unhex(region["clearhouse"]["node"])
@@ -390,6 +411,7 @@ def main():
     golden_envelopes()
     admission()
     accreditation(work)
+    joining(work)
     region, directory = ours_is_read(work)
     stored(work, region, directory)
     made = answers(work, region, directory)

@@ -4,6 +4,9 @@
 //! `interop open DIR` opens what that member made, and says so. Not part of the product; holds no secret worth one.
 #![allow(clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, reason = "a test program talks and stops")]
 
+#[path = "interop/joining.rs"]
+mod joining;
+
 use std::path::Path;
 
 use base64::Engine as _;
@@ -101,6 +104,7 @@ fn make(folder: &Path) {
     accreditation(folder, &region);
     receipts(folder, &region);
     account(folder, &mut region, &stranger);
+    joining::make(folder);
     println!("made {}", folder.display());
 }
 
