@@ -26,6 +26,7 @@ mod powercut;
 mod relay;
 mod schedule;
 mod sync;
+mod twin;
 mod witness;
 mod witness_beats;
 

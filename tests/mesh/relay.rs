@@ -49,7 +49,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Changes lines of a node's configuration: those that begin with a key of `with` are replaced or added.
-fn reconfigure(folder: &Path, with: &[(&str, Option<String>)]) {
+pub(super) fn reconfigure(folder: &Path, with: &[(&str, Option<String>)]) {
     let path = folder.join(files::CONFIG);
     let text = std::fs::read_to_string(&path).unwrap();
     let kept = text.lines().filter(|line| !with.iter().any(|(key, _)| line.starts_with(&format!("{key} = "))));
