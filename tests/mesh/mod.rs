@@ -24,6 +24,7 @@ mod notice;
 mod old_image;
 mod powercut;
 mod relay;
+mod revoked;
 mod schedule;
 mod sync;
 mod twin;
