@@ -20,8 +20,8 @@ use super::relay::{PATIENCE, WAITS, behind_a_router, comes_to_wait, depart, hold
 
 /// What the outbox of one put out says of each message.
 const WHY: &str = "does not accept this node's key";
-/// MessageType of what nodes tell coordinators of their logs.
-const AUDIT: i32 = wire::MessageType::Audit as i32;
+/// MessageType of what a node says by itself when somebody reads.
+const RECEIPT: i32 = wire::MessageType::Receipt as i32;
 
 /// Ends its node with the test, whatever becomes of that.
 struct Fourth(Member);
@@ -47,6 +47,7 @@ async fn fourth(region: &mut Region) -> Fourth {
     for other in region.members() {
         other.learn(&records).await.unwrap();
     }
+    member.employ("dren", "Dren K.", "Caseworker").await.unwrap();
     let mailbox = rented(region.net, member.made.node, region.coordinator.made.node);
     until("nobody hears of the mailbox", async || holds(&region.origin, &member, mailbox).await).await;
     Fourth(member)
@@ -103,8 +104,17 @@ fn a_node_put_out_while_it_slept_is_refused_by_everybody_awake_and_reads_why() {
         start(&mut region).await;
         let fourth = fourth(&mut region).await;
         region.destination.employ("elena", "Elena R.", "Caseworker").await.unwrap();
+        region.origin.employ("vera", "Vera P.", "Caseworker").await.unwrap();
+        region.origin.session = None;
+        let records = region.records.clone();
+        region.origin.learn(&records).await.unwrap();
         region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
         let case = agreed(&region).await;
+        let unread = notify(&region.destination, "Casa Nova").await;
+        until("the second notice does not come", async || {
+            ask(&region.origin, Call::Inbox).await["messages"].to_string().contains(&unread)
+        })
+        .await;
 
         // It sleeps, and something is left for it. Lines of its own stand: whoever has its keys may keep them open.
         region.origin.kill();
@@ -131,11 +141,12 @@ fn a_node_put_out_while_it_slept_is_refused_by_everybody_awake_and_reads_why() {
             assert_eq!(refused, Some(PeerError::Tls(TlsFault::NotKnownThere)), "{}", other.name);
         }
 
-        // It wakes, knows nothing, and works: to one directly, to one by the keeper, and with its keeper.
+        // It wakes, knows nothing, and works: a receipt and a notice go to one directly, a notice to one by the keeper.
         region.origin.start().await.unwrap();
         region.origin.session = None;
-        region.origin.sign_in("ana").await.unwrap();
+        region.origin.sign_in("vera").await.unwrap();
         assert_eq!(ask(&region.origin, Call::Status).await["accreditation"], "valid");
+        ask(&region.origin, Call::Open { case: unread.clone(), message: None }).await;
         let cases = [notify(&region.origin, "Porto Sicuro").await, notify(&region.origin, "Strehe").await];
         let stays = |rows: &[Value], what: &dyn Fn(&Value) -> bool| {
             rows.iter().any(|m| {
@@ -144,9 +155,11 @@ fn a_node_put_out_while_it_slept_is_refused_by_everybody_awake_and_reads_why() {
         };
         until("its outbox does not say why", async || {
             let rows = outbox(&region.origin).await;
-            cases.iter().all(|case| stays(&rows, &|m| m["case"] == *case)) && stays(&rows, &|m| m["type"] == AUDIT)
+            cases.iter().all(|case| stays(&rows, &|m| m["case"] == *case)) && stays(&rows, &|m| m["type"] == RECEIPT)
         })
         .await;
+        let shown = ask(&region.destination, Call::CaseShow { case: unread }).await;
+        assert!(shown["facts"]["read"].is_null(), "its receipt was taken: {shown}");
         // What was left for it is where it was, and nothing of it came to anybody.
         comes_to_wait(&region.destination, WAITS).await;
         let shown = ask(&region.origin, Call::CaseShow { case: case.clone() }).await;

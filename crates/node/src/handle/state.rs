@@ -325,7 +325,8 @@ mod tests {
 
     #[test]
     fn a_live_network_without_directory_logs_is_told_so_and_a_training_one_is_not() {
-        let code = |kind| age_finding(&Region::of_kind(1, 2, kind).directory, 0, NOW).map(|found| found["code"].clone());
+        let code =
+            |kind| age_finding(&Region::of_kind(1, 2, kind).directory, 0, NOW).map(|found| found["code"].clone());
         assert_eq!(code(NetworkKind::Training), None);
         assert_eq!(code(NetworkKind::Live), Some(json!("CH-D0207")));
     }
