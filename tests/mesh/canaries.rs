@@ -67,7 +67,7 @@ fn profile() -> ProfileForm {
     }
 }
 
-fn consent(purpose: &str, classes: &[&str]) -> ConsentForm {
+pub(super) fn consent(purpose: &str, classes: &[&str]) -> ConsentForm {
     ConsentForm {
         purpose: text(purpose),
         data_classes: classes.iter().map(|c| text(c)).collect(),
@@ -81,7 +81,7 @@ fn consent(purpose: &str, classes: &[&str]) -> ConsentForm {
     }
 }
 
-fn notice() -> NoticeForm {
+pub(super) fn notice() -> NoticeForm {
     let now = SystemClock.now();
     NoticeForm {
         age_band: text("39--47"),

@@ -63,7 +63,7 @@ fn stranger(region: &Region, label: &str) -> wire::RecordBundle {
     wire::RecordBundle { records, ..wire::RecordBundle::default() }
 }
 
-async fn state(member: &Member, label: &str) -> String {
+pub(super) async fn state(member: &Member, label: &str) -> String {
     let listed = member.ask(Call::DirectoryList).await.unwrap_or(Value::Null);
     let all = listed["organisations"].as_array().cloned().unwrap_or_default();
     let found = all.iter().find(|org| org["label"] == label);

@@ -24,8 +24,10 @@ mod notice;
 mod old_image;
 mod powercut;
 mod relay;
+mod revoked;
 mod schedule;
 mod sync;
+mod twin;
 mod witness;
 mod witness_beats;
 

@@ -39,17 +39,17 @@ const AT_ONCE: usize = 8;
 /// Deposits of one round: with the same once more below the door's rate for one node.
 const ROUND: usize = 24;
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is said of a message that lies at the keeper.
-const WAITS: &str = "at Regional coordinator, waiting for Casa Nova to fetch it";
+pub(super) const WAITS: &str = "at Regional coordinator, waiting for Casa Nova to fetch it";
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// Changes lines of a node's configuration: those that begin with a key of `with` are replaced or added.
-fn reconfigure(folder: &Path, with: &[(&str, Option<String>)]) {
+pub(super) fn reconfigure(folder: &Path, with: &[(&str, Option<String>)]) {
     let path = folder.join(files::CONFIG);
     let text = std::fs::read_to_string(&path).unwrap();
     let kept = text.lines().filter(|line| !with.iter().any(|(key, _)| line.starts_with(&format!("{key} = "))));
@@ -92,7 +92,7 @@ pub(super) async fn start(region: &mut Region) -> wire::RecordBundle {
 }
 
 /// Whether a member's directory has an entry of another that lists this mailbox.
-async fn holds(member: &Member, of: &Member, mailbox: MailboxId) -> bool {
+pub(super) async fn holds(member: &Member, of: &Member, mailbox: MailboxId) -> bool {
     use base64::Engine as _;
     let exported = ask(member, Call::DirectoryExport { org: Some(of.made.org.to_string()) }).await;
     let bytes = base64::engine::general_purpose::STANDARD.decode(exported["bundle"].as_str().unwrap()).unwrap();
@@ -173,7 +173,7 @@ fn an_office_without_a_port_receives_through_its_keeper_and_answers() {
 }
 
 /// Sends word of a departure that changes nothing but has to arrive.
-async fn depart(region: &Region, case: &str) {
+pub(super) async fn depart(region: &Region, case: &str) {
     let form = clearhouse_casework::forms::DepartureForm {
         outcome: "Left".to_owned(),
         at: None,
@@ -182,7 +182,7 @@ async fn depart(region: &Region, case: &str) {
     ask(&region.destination, Call::Depart { case: case.to_owned(), form }).await;
 }
 
-async fn comes_to_wait(member: &Member, words: &str) {
+pub(super) async fn comes_to_wait(member: &Member, words: &str) {
     let began = Instant::now();
     while !outbox(member).await.iter().any(|state| state == words) {
         assert!(began.elapsed() < PATIENCE, "{:?}", outbox(member).await);

@@ -220,7 +220,7 @@ impl World {
             return Ok(());
         }
         let directory = std::sync::Arc::clone(&up.directory);
-        for digest in up.office.mail().unopened().into_iter().take(LETTERS_AT_ONCE) {
+        for digest in up.office.mail().to_open().take(LETTERS_AT_ONCE).collect::<Vec<_>>() {
             let bytes = up.ledger.read(Table::Envelope, digest.as_bytes());
             let Ok(Some(bytes)) = bytes else {
                 return Err(Violation::new(format!("P1: the letter {digest} at site {site} cannot be read back")));

@@ -152,7 +152,7 @@ impl World {
                 || mail.next_due().is_some_and(|due| due <= now)
                     && (mail.due(now).iter().any(free) || mail.to_ask(now).iter().any(free))
         });
-        let opener = up.is_some_and(|up| up.open && !up.office.mail().unopened().is_empty());
+        let opener = up.is_some_and(|up| up.open && up.office.mail().to_open().next().is_some());
         let all = [(owner, Turn::Owner(site)), (courier, Turn::Courier(site)), (opener, Turn::Opener(site))];
         all.into_iter().filter(|(has, _)| *has).map(|(_, turn)| turn)
     }

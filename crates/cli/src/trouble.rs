@@ -93,6 +93,8 @@ pub(crate) enum Code {
     NoStore,
     /// A file that makes a folder a node is gone or is not what it was.
     NodeFile,
+    /// A second process with the same node's keys.
+    Twin,
     /// A node that runs already.
     AlreadyRuns,
     /// A file that cannot be read or written.
@@ -131,6 +133,7 @@ impl Code {
             Self::Record => "CH-I0901",
             Self::NoStore => "CH-I0902",
             Self::NodeFile => "CH-I0903",
+            Self::Twin => "CH-I0904",
             Self::AlreadyRuns => "CH-R0903",
             Self::File => "CH-S0901",
             Self::Exists => "CH-R0902",
@@ -282,6 +285,7 @@ impl From<ServeError> for Trouble {
             ServeError::AlreadyRuns(_) => Self::new(Code::AlreadyRuns, text, "clearhouse status --node DIR"),
             ServeError::NoStore(_) => Self::new(Code::NoStore, text, "Put the folder back from your backup"),
             ServeError::File { .. } => Self::new(Code::NodeFile, text, "Put the file back, then clearhouse serve"),
+            ServeError::Twin(_) => Self::new(Code::Twin, text, "Stop the other copy, or leave this one stopped"),
             ServeError::Store(_) | ServeError::Fatal(_) => Self::new(Code::Record, text, check),
             ServeError::Listen(ListenError::Bind { .. }) => Self::new(Code::Port, text, check),
             ServeError::Tls(_) | ServeError::Listen(_) => Self::new(Code::Stopped, text, check),

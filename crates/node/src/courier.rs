@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::clock::Clock;
 use crate::owner::Owner;
 use crate::rpc::client::{Address, Pool};
-use crate::rpc::status::PeerError;
+use crate::rpc::status::{PeerError, TlsFault};
 
 /// Messages carried side by side.
 const AT_ONCE: usize = 16;
@@ -48,6 +48,8 @@ pub mod fault {
     pub const STORE: u32 = 8;
     /// Nobody fetched it from the mailbox it was left in.
     pub const NOT_FETCHED: u32 = 10;
+    /// They do not know this node's key, or know that it has ended.
+    pub const NOT_KNOWN_THERE: u32 = 11;
     /// Their log showed two histories.
     pub use clearhouse_casework::office::witness::FAULT_SUSPENDED as SUSPENDED;
 
@@ -68,6 +70,10 @@ pub mod fault {
             REFUSED => "their mailbox refuses it; phone them, and check that their directory entry is current",
             BAD_RECEIPT => "their mailbox answered without a valid signature; it counts as not delivered",
             STORE => "the sealed message could not be read back from this node's store; run doctor",
+            NOT_KNOWN_THERE => {
+                "their node does not accept this node's key: its entry may be new to them, or it was revoked; phone your \
+                 coordinator, the message is safe here"
+            }
             NOT_FETCHED => "their node did not fetch it in its time; phone them",
             SUSPENDED => {
                 "their log was shown with two histories and nothing new about a person goes there; phone them and ask \
@@ -330,6 +336,7 @@ fn failed(error: &PeerError) -> Attempt {
         PeerError::Refused(refused) if refused.passes() => Attempt::Failed { fault: fault::REFUSED_FOR_NOW },
         PeerError::Refused(_) => Attempt::Failed { fault: fault::REFUSED },
         PeerError::Name | PeerError::Unreachable => Attempt::Failed { fault: fault::UNREACHABLE },
+        PeerError::Tls(TlsFault::NotKnownThere) => Attempt::Failed { fault: fault::NOT_KNOWN_THERE },
         PeerError::Tls(_) => Attempt::Failed { fault: fault::NOT_THAT_NODE },
         PeerError::Deadline(_) | PeerError::Protocol => Attempt::Unclear { fault: fault::BROKE_OFF },
     }

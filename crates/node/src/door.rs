@@ -157,8 +157,10 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         self.still_accredited(from)?;
         let no = |fault: WitnessFault, held: Option<SignedCheckpoint>| {
             let size = if let WitnessFault::Conflict(size) = fault { size } else { 0 };
-            // Its own signature shows a log that was put back from an old image that it has signed more.
-            let note = held.filter(|_| size > 0).map(|held| held.note().to_string().into_bytes()).unwrap_or_default();
+            // Its own signature shows a log that was put back from an old image that it has signed more, and one of two
+            // processes with the same keys that there is another.
+            let shown = held.filter(|_| size > 0 || fault.is_proof());
+            let note = shown.map(|held| held.note().to_string().into_bytes()).unwrap_or_default();
             wire::AddCheckpointReply { status: fault.status().into(), note, size }
         };
         let request = match Request::parse(&asked.request) {

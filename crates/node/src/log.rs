@@ -5,6 +5,7 @@
 //! it is signed. Signing is deterministic, so a crash between the two signs the same text again. Refuses to start on a
 //! store that is older than what was signed, and to go on after the file of heads failed.
 
+pub mod alone;
 pub mod bundle;
 pub mod directory;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use clearhouse_store::{Store, StoreError};
 use tokio::sync::watch;
 
 use crate::owner::{NotTaken, Owner};
+use alone::Alone;
 use witnesses::Memory;
 
 /// Events read from the store in one look.
@@ -79,6 +81,21 @@ pub enum LogError {
         /// Entries under the newest head that it knows.
         here: u64,
     },
+    /// Another process signs with this node's keys.
+    #[error(
+        "another process uses this node's keys: it signed a head of {signed} entries that is not of the log here ({here} \
+         entries). This process stopped, so that the two do not contradict each other. Let one folder run alone, and keep \
+         both: what each took in since the copy was made is only there"
+    )]
+    Twin {
+        /// The size of the head that was shown.
+        signed: u64,
+        /// Entries under the newest head of this process.
+        here: u64,
+    },
+    /// The keeping itself broke.
+    #[error("the log ended by an error of this program")]
+    Broken,
     /// What is missing of the log came back from a mirror and cannot be written.
     #[error("what is missing of the log cannot be taken back: {0}")]
     NotTakenBack(String),
@@ -99,6 +116,8 @@ impl LogError {
             | Self::Store(_)
             | Self::Changed { .. }
             | Self::Older { .. }
+            | Self::Twin { .. }
+            | Self::Broken
             | Self::NotTakenBack(_)
             | Self::Head(_) => false,
         }
@@ -170,6 +189,16 @@ impl Keeper {
         self.told.subscribe()
     }
 
+    /// The newest head, or before there is one that of a log without entries: every log begins with it.
+    ///
+    /// # Errors
+    /// [`LogError::Head`], when the log's name is no name.
+    pub fn head(&self) -> Result<Head, LogError> {
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.edge.size(), root: self.edge.root() };
+        let note = checkpoint.sign(&self.key)?;
+        Ok(Head { checkpoint, note: Arc::new(note) })
+    }
+
     /// Signs a head over everything so far and these commitments, which are durable in the store at `generation`.
     /// Returns without a word when there is nothing new.
     ///
@@ -208,13 +237,12 @@ impl Keeper {
 
     /// Signs what the heads file holds, and tells everybody.
     fn tell(&self) -> Result<(), LogError> {
-        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.edge.size(), root: self.edge.root() };
-        let note = checkpoint.sign(&self.key)?;
+        let head = self.head()?;
         // For tools that look at the folder; the head itself is durable already.
-        if let Err(error) = self.files.write_bytes(CHECKPOINT, note.to_string().as_bytes()) {
+        if let Err(error) = self.files.write_bytes(CHECKPOINT, head.note.to_string().as_bytes()) {
             tracing::warn!(%error, "the newest checkpoint is not beside the tiles");
         }
-        self.told.send_replace(Some(Head { checkpoint, note: Arc::new(note) }));
+        self.told.send_replace(Some(head));
         Ok(())
     }
 }
@@ -251,21 +279,25 @@ fn derive(files: &TileFiles, size: u64, root: Hash, store: &impl Store) -> Resul
 }
 
 /// Keeps the log until the node stops. Returns why when it cannot be kept. Signs nothing until witnesses have said that
-/// this node remembers all it signed.
+/// this node remembers all it signed, and nothing when they know of a process that signs beside this one.
 pub async fn keep<S: Store + 'static>(
     owner: Owner<S>,
     mut keeper: Keeper,
     tick_secs: u32,
-    memory: watch::Receiver<Memory>,
-) -> String {
+    mut memory: watch::Receiver<Memory>,
+    mut alone: Alone,
+) -> LogError {
     let tick = if tick_secs == 0 { TICK_DEFAULT } else { Duration::from_secs(tick_secs.into()) };
     let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            fatal = fatal(&mut memory) => return stopped(fatal, keeper.size()),
+        }
         let told = *memory.borrow();
-        if let Memory::Older { signed } = told {
-            return LogError::Older { signed, here: keeper.size() }.to_string();
+        if told.is_fatal() {
+            return stopped(told, keeper.size());
         }
         let (commitments, generation) = match unsigned(&owner, keeper.size()).await {
             Ok(Ok(found)) => found,
@@ -276,8 +308,19 @@ pub async fn keep<S: Store + 'static>(
             }
             Err(_) => return std::future::pending().await,
         };
+        if told == Memory::Whole && alone.is_due(!commitments.is_empty()) {
+            let directory = owner.signals.directory.borrow().clone();
+            let found = match keeper.head() {
+                Ok(head) => alone.look(&directory, &head).await,
+                Err(error) => return error,
+            };
+            if let Some(fatal) = found {
+                return stopped(fatal, keeper.size());
+            }
+        }
+        let may_sign = told == Memory::Whole && alone.may_sign();
         let advanced = tokio::task::spawn_blocking(move || {
-            let done = if told == Memory::Whole {
+            let done = if may_sign {
                 keeper.advance(&commitments, generation)
             } else {
                 keeper.remember(keeper.size() + commitments.len() as u64, generation)
@@ -290,9 +333,27 @@ pub async fn keep<S: Store + 'static>(
                 tracing::error!(%error, "the log waits for room on the disk");
                 keeper = back;
             }
-            Ok((_, Err(error))) => return error.to_string(),
-            Err(_) => return "the log ended by an error of this program".to_owned(),
+            Ok((_, Err(error))) => return error,
+            Err(_) => return LogError::Broken,
         }
+    }
+}
+
+/// Waits until the witnesses' round finds a reason to stop.
+async fn fatal(memory: &mut watch::Receiver<Memory>) -> Memory {
+    let found = memory.wait_for(|memory| memory.is_fatal()).await.map(|found| *found);
+    match found {
+        Ok(found) => found,
+        // The round ended with the node.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn stopped(why: Memory, here: u64) -> LogError {
+    match why {
+        Memory::Older { signed } => LogError::Older { signed, here },
+        Memory::Twin { signed } => LogError::Twin { signed, here },
+        Memory::Unasked | Memory::Whole => LogError::Broken,
     }
 }
 

@@ -79,8 +79,7 @@ impl<S: Store + 'static> Opener<S> {
         let letters = self
             .owner
             .look(|world| {
-                let waiting = world.office.mail().unopened();
-                let first = waiting.into_iter().take(AT_ONCE);
+                let first = world.office.mail().to_open().take(AT_ONCE);
                 first.map(|d| (d, world.ledger.read(Table::Envelope, d.as_bytes()))).collect::<Vec<_>>()
             })
             .await

@@ -36,6 +36,7 @@ use crate::fetcher::Fetcher;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
 use crate::listener::{ListenError, Listener};
+use crate::log::alone::Alone;
 use crate::log::directory::Follower;
 use crate::log::herald::Herald;
 use crate::log::prover::Prover;
@@ -43,7 +44,7 @@ use crate::log::resume::resume;
 use crate::log::teller::Teller;
 use crate::log::view::View;
 use crate::log::witnesses::{Line, Round};
-use crate::log::{self, Keeper};
+use crate::log::{self, Keeper, LogError};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
 use crate::relay::Keeping;
@@ -100,9 +101,18 @@ pub enum ServeError {
     /// The local door.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Another process uses this node's keys.
+    #[error("{0}")]
+    Twin(LogError),
     /// The store can no longer be trusted.
     #[error("{0}")]
     Fatal(String),
+}
+
+impl From<LogError> for ServeError {
+    fn from(error: LogError) -> Self {
+        if matches!(error, LogError::Twin { .. }) { Self::Twin(error) } else { Self::Store(error.to_string()) }
+    }
 }
 
 impl ServeError {
@@ -115,7 +125,7 @@ impl ServeError {
     /// Whether something stored is not what was stored.
     #[must_use]
     pub fn is_about_integrity(&self) -> bool {
-        matches!(self, Self::NoStore(_) | Self::Store(_) | Self::Fatal(_))
+        matches!(self, Self::NoStore(_) | Self::Store(_) | Self::Twin(_) | Self::Fatal(_))
     }
 }
 
@@ -191,9 +201,9 @@ pub async fn run(
     let log_dir = config.data.join(files::LOG);
     let pool = Arc::new(Pool::new(tls.clone(), config.limits.clone()));
     let line = Line { pool: Arc::clone(&pool), me: me.node, files: TileFiles::new(&log_dir) };
-    let newest = keeper.watch().borrow().clone();
-    let resumed = resume(&line, &mut world, newest, &sign, clock.now()).await;
-    let resumed = resumed.map_err(|error| ServeError::Store(error.to_string()))?;
+    let (newest, begun) = (keeper.watch().borrow().clone(), keeper.size() > 0);
+    let resumed = resume(&line, &mut world, newest, &sign, clock.now()).await?;
+    let alone = Alone::new(line.clone(), Arc::clone(&clock), resumed.heard.clone(), begun);
     if resumed.taken_back > 0 {
         told.push(format!(
             "this folder was an old copy: {} entries of its log came back from a coordinator without what they say, and \
@@ -271,7 +281,7 @@ pub async fn run(
         owner: owner.clone(),
         clock: Arc::clone(&clock),
         line,
-        resumed: resumed.up_to,
+        heard: resumed.heard,
         heads: keeper.watch(),
         cosigned,
         witnessed,
@@ -309,7 +319,7 @@ pub async fn run(
     let porch = Arc::clone(&handle);
     let control = socket.serve(counters, move |request| answer(Arc::clone(&porch), request), stopped());
     let control = tokio::spawn(control);
-    let mut log = tokio::spawn(log::keep(owner.clone(), keeper, tick_secs, remembers));
+    let mut log = tokio::spawn(log::keep(owner.clone(), keeper, tick_secs, remembers, alone));
     let closed = stopped();
     let public = tokio::spawn(async move {
         match listener {
@@ -325,8 +335,8 @@ pub async fn run(
     up(&Up { listen, socket: config.control_socket.clone(), open, findings: told });
     let fatal = tokio::select! {
         () = stop => None,
-        why = ended => why.ok().flatten(),
-        why = &mut log => Some(why.unwrap_or_else(|_| "the log ended by an error of this program".to_owned())),
+        why = ended => why.ok().flatten().map(ServeError::Fatal),
+        why = &mut log => Some(why.unwrap_or(LogError::Broken).into()),
     };
     log.abort();
     health.set(false).await;
@@ -337,7 +347,7 @@ pub async fn run(
     tasks.shutdown().await;
     drop((handle, owner));
     match (fatal, served) {
-        (Some(why), _) => Err(ServeError::Fatal(why)),
+        (Some(why), _) => Err(why),
         (None, Ok(served)) => Ok(served?),
         (None, Err(_)) => Err(ServeError::Fatal("the public door ended by an error of this program".into())),
     }

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
-use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
+use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, OrgId};
 use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault, is_unanswered};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
@@ -106,9 +107,35 @@ impl Office {
             Ok(Opening::Rejected(opened, Rejected::Extension)) if stands(&opened) => {
                 self.answer(&opened, Stage::Refused, RefusalCode::Extension, Step::default(), now)
             }
+            Ok(Opening::Whole(opened)) if stands(&opened) && self.must_wait(opened.sender.0, now.time) => {
+                Step { rows: self.mail.lay_aside(digest, true).into_iter().collect(), ..Step::default() }
+            }
             Ok(Opening::Whole(opened)) if stands(&opened) => self.understand(&opened, now),
             Ok(_) | Err(_) => self.unopenable(digest, now),
         })
+    }
+
+    /// Whether what an organisation wrote must wait until the directory is up to date: no coordinator was heard for 14
+    /// days, so that it may have been put out since, and nothing passed between it and this office before (protocol
+    /// section 7.4). Coordinators are known by the policy. The letter stays sealed; its sender sees it stored.
+    fn must_wait(&self, org: OrgId, now: u64) -> bool {
+        matches!(self.directory.freshness(now), Freshness::Old(_)) && !self.directory.is_coordinator(org) && {
+            let had_cases = || self.cases.as_ref().is_some_and(|cases| cases.iter().any(|case| case.peer_org() == org));
+            let wrote = || self.directory.nodes_of(org).any(|node| self.mail.has_written_with(node));
+            !wrote() && !had_cases()
+        }
+    }
+
+    /// Takes up what was laid aside as soon as coordinators are heard again.
+    pub(super) fn open_aside(&self, step: &mut Step, now: u64) {
+        if matches!(self.directory.freshness(now), Freshness::Old(_)) {
+            return;
+        }
+        let rows: Vec<_> = self.mail.aside().filter_map(|digest| self.mail.lay_aside(digest, false)).collect();
+        if !rows.is_empty() {
+            step.effects.push(Effect::OpenLetters);
+        }
+        step.rows.extend(rows);
     }
 
     /// Whether a letter is somebody's message about a person and its sender was put out: then nobody is answered and
@@ -417,3 +444,6 @@ fn receipt_row(msg_id: MsgId, stage: i32, body: &[u8]) -> clearhouse_protocol::r
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod unseen;

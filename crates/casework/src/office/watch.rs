@@ -50,6 +50,7 @@ impl Office {
         step.rows.extend(self.forget_alarms(now.time));
         self.forget_histories(&mut step, now);
         self.end_relayed(&mut step, now);
+        self.open_aside(&mut step, now.time);
         if let Some(cases) = &self.cases {
             for case in cases.iter().filter(|case| !self.is_hidden(case.id())) {
                 self.watch_case(case, &mut step, now);

@@ -101,7 +101,7 @@ impl<S: Store + 'static> Handle<S> {
                 let next = "After 90 days nobody sends it a new case. Look at it and say: clearhouse directory attest";
                 seen.push(finding_of("CH-D0205", text, next, true));
             }
-            seen.extend(age_finding(office.directory(), now));
+            seen.extend(age_finding(office.directory(), office.mail().aside().count(), now));
             seen.extend(unlogged(office.directory(), now));
             seen.extend(office.directory().waiting_keys(now).take(UNLOGGED_MAX).map(|asked| root_key(&asked, me.org)));
             for two in office.directory().contested() {
@@ -243,7 +243,7 @@ fn heard(freshness: Freshness) -> String {
     }
 }
 
-fn age_finding(directory: &Directory, now: u64) -> Option<Value> {
+fn age_finding(directory: &Directory, aside: usize, now: u64) -> Option<Value> {
     let text = format!("The directory: {}.", heard(directory.freshness(now)));
     let next = "Check the line to the coordinators: clearhouse directory refresh";
     match directory.freshness(now) {
@@ -254,7 +254,14 @@ fn age_finding(directory: &Directory, now: u64) -> Option<Value> {
             Some(finding_of("CH-D0207", text, next, false))
         }
         Freshness::Aged(_) => Some(finding_of("CH-D0206", format!("{text} No profile leaves."), next, true)),
-        Freshness::Old(_) => Some(finding_of("CH-D0206", format!("{text} Nobody new is written to."), next, true)),
+        Freshness::Old(_) => {
+            let waiting = match aside {
+                0 => String::new(),
+                1 => " 1 letter of an organisation that never wrote here waits.".to_owned(),
+                count => format!(" {count} letters of organisations that never wrote here wait."),
+            };
+            Some(finding_of("CH-D0206", format!("{text} Nobody new is written to.{waiting}"), next, true))
+        }
     }
 }
 
@@ -329,7 +336,7 @@ mod tests {
         let mut region = Region::with_logs(1, 4);
         assert_eq!(heard(region.directory.freshness(NOW)), "no coordinator heard yet");
         region.publish_all(NOW);
-        let found = |secs| age_finding(&region.directory, NOW + secs);
+        let found = |secs| age_finding(&region.directory, 0, NOW + secs);
         assert_eq!(found(DIRECTORY_AGED_SECS - 1), None);
         let aged = found(DIRECTORY_AGED_SECS).unwrap();
         assert!(aged["code"] == "CH-D0206" && aged["text"].as_str().unwrap().ends_with("No profile leaves."), "{aged}");
@@ -358,7 +365,8 @@ mod tests {
 
     #[test]
     fn a_live_network_without_directory_logs_is_told_so_and_a_training_one_is_not() {
-        let code = |kind| age_finding(&Region::of_kind(1, 2, kind).directory, NOW).map(|found| found["code"].clone());
+        let code =
+            |kind| age_finding(&Region::of_kind(1, 2, kind).directory, 0, NOW).map(|found| found["code"].clone());
         assert_eq!(code(NetworkKind::Training), None);
         assert_eq!(code(NetworkKind::Live), Some(json!("CH-D0207")));
     }

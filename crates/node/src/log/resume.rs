@@ -18,6 +18,7 @@ use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_store::{Changes, EventLeaf, Store, StoreError};
 use tokio::time::Instant;
 
+use super::alone::Heard;
 use super::witnesses::{Line, Memory, Tail, WITNESSES_MAX, Word};
 use super::{Head, LogError};
 use crate::clock::chance;
@@ -33,20 +34,20 @@ const BATCH: usize = 1000;
 const ANSWERS_MAX: usize = 1 << 20;
 
 /// What asking before the doors open came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Resumed {
     /// What is known of this node's memory now.
     pub memory: Memory,
     /// Entries that were taken back from a mirror; 0 when none were missing.
     pub taken_back: u64,
-    /// The log goes on from what witnesses hold up to here, though the last head signed here is smaller; 0 when it is not.
-    pub up_to: u64,
+    /// What the witnesses said.
+    pub heard: Heard,
 }
 
 /// Asks the witnesses, and takes back what is missing.
 ///
 /// # Errors
-/// [`LogError::Older`] when something is missing and does not come back; [`LogError::Store`]. The node must not start.
+/// [`LogError::Older`] when something is missing and does not come back; [`LogError::Twin`] when the log here is not the
+/// one that was signed elsewhere; [`LogError::Store`]. The node must not start.
 pub async fn resume<S: Store>(
     line: &Line,
     world: &mut World<S>,
@@ -54,12 +55,19 @@ pub async fn resume<S: Store>(
     key: &SigningKey,
     now: u64,
 ) -> Result<Resumed, LogError> {
-    let Some(head) = head else { return Ok(Resumed { memory: Memory::Whole, taken_back: 0, up_to: 0 }) };
+    let Some(head) = head else {
+        return Ok(Resumed { memory: Memory::Whole, taken_back: 0, heard: Heard::default() });
+    };
     let directory = world.office.directory().clone();
-    let asked = ask_all(line, &directory, &head, now).await;
-    let Some(signed) = asked.more else {
-        let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
-        return Ok(Resumed { memory: if whole { Memory::Whole } else { Memory::Unasked }, taken_back: 0, up_to: 0 });
+    let mut asked = ask_all(line, &directory, &head, now).await;
+    let signed = match asked.fatal {
+        Some(Memory::Older { signed }) => signed,
+        Some(Memory::Twin { signed }) => return Err(LogError::Twin { signed, here: head.checkpoint.size }),
+        Some(Memory::Unasked | Memory::Whole) | None => {
+            let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
+            let memory = if whole { Memory::Whole } else { Memory::Unasked };
+            return Ok(Resumed { memory, taken_back: 0, heard: asked.heard });
+        }
     };
     tracing::error!(
         signed,
@@ -74,7 +82,8 @@ pub async fn resume<S: Store>(
     for (_, node) in directory.coordinators(line.me, now) {
         let Some(mirror) = mirror(line, &directory, node, signed).await else { continue };
         if let Some(taken_back) = adopt(world, &mirror, key, now)? {
-            return Ok(Resumed { memory: Memory::Whole, taken_back, up_to: mirror.len() as u64 });
+            asked.heard.is_taken_back(mirror.len() as u64);
+            return Ok(Resumed { memory: Memory::Whole, taken_back, heard: asked.heard });
         }
     }
     Err(older)
@@ -86,7 +95,8 @@ struct Asked {
     all: usize,
     answered: usize,
     nothing_more: usize,
-    more: Option<u64>,
+    fatal: Option<Memory>,
+    heard: Heard,
 }
 
 async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> Asked {
@@ -97,14 +107,26 @@ async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> A
             break;
         }
         let word = tokio::time::timeout(ASK_ONE, line.ask(directory, (node, &key), head, 0, &Tail::default())).await;
-        match word.ok().flatten().unwrap_or(Word::Silent) {
-            Word::Signed(_) | Word::NothingMore => asked.nothing_more += 1,
-            Word::More(signed) => asked.more = asked.more.max(Some(signed)),
-            Word::Silent => continue,
+        let word = word.ok().flatten().unwrap_or(Word::Silent);
+        if matches!(word, Word::Silent) {
+            continue;
         }
         asked.answered += 1;
+        match asked.heard.take(node, &word) {
+            Some(fatal) => asked.fatal = Some(worse(asked.fatal, fatal)),
+            None => asked.nothing_more += 1,
+        }
     }
     asked
+}
+
+/// Of two reasons to stop: another history before an older one, and the larger head.
+fn worse(one: Option<Memory>, other: Memory) -> Memory {
+    match (one, other) {
+        (Some(Memory::Twin { signed }), _) => Memory::Twin { signed },
+        (Some(Memory::Older { signed: a }), Memory::Older { signed: b }) => Memory::Older { signed: a.max(b) },
+        (_, other) => other,
+    }
 }
 
 /// The commitments that a coordinator's node mirrors, if they make up a head of this node's own that covers `signed`.

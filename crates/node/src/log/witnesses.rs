@@ -4,7 +4,7 @@
 //! A head without them is good evidence against this node and none for it: only somebody else's memory keeps a log from
 //! being rewritten unseen. After a start it also tells whether this node is the one that signed last: until enough of
 //! them have said that they know of nothing more, nothing new is signed. Refuses to stop the node for what one witness
-//! says; its own signature under a larger head stops it, whoever shows it.
+//! says; its own signature under a head that is not of the log here stops it, whoever shows it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +20,13 @@ use clearhouse_protocol::log::quorum::tolerated;
 use clearhouse_protocol::log::tiles::Tiled;
 use clearhouse_protocol::log::tree::consistency;
 use clearhouse_protocol::log::witness::Request;
+use clearhouse_protocol::merkle;
 use clearhouse_store::Store;
 use clearhouse_store::tile_files::TileFiles;
 use tokio::sync::watch;
 
 use super::Head;
+use super::alone::Heard;
 use crate::clock::Clock;
 use crate::owner::Owner;
 use crate::rpc::client::{Address, Pool};
@@ -50,6 +52,21 @@ pub enum Memory {
         /// How many it signed.
         signed: u64,
     },
+    /// Another process signs with this node's keys: a head was shown that did not come from here.
+    Twin {
+        /// The size of that head.
+        signed: u64,
+    },
+}
+
+impl Memory {
+    /// Whether the node must stop.
+    pub(super) fn is_fatal(self) -> bool {
+        match self {
+            Self::Older { .. } | Self::Twin { .. } => true,
+            Self::Unasked | Self::Whole => false,
+        }
+    }
 }
 
 /// What a witness answered.
@@ -60,8 +77,18 @@ pub(super) enum Word {
     NothingMore,
     /// This node's own signature under a larger head.
     More(u64),
+    /// This node's own signature under a head of this size that is not of the log here.
+    Other(u64),
     /// No answer, or one that tells nothing.
     Silent,
+}
+
+/// One answer to one request.
+enum Answer {
+    /// What it came to.
+    Said(Word),
+    /// The witness holds a head of this size, which this log continues as far as it shows.
+    Holds(u64),
 }
 
 /// The first entry that a coordinator's node was not told of, and commitments from there to the end of a head.
@@ -86,9 +113,8 @@ pub struct Round<S> {
     pub clock: Arc<dyn Clock>,
     /// The way to witnesses.
     pub line: Line,
-    /// The log goes on from a head of this size that witnesses hold, though no head of that size is signed here yet: it
-    /// was taken back from a mirror. 0 when it was not.
-    pub resumed: u64,
+    /// What the witnesses have said so far.
+    pub heard: Heard,
     /// Heads as they are signed.
     pub heads: watch::Receiver<Option<Head>>,
     /// Where cosigned ones are told.
@@ -112,6 +138,9 @@ impl<S: Store + 'static> Round<S> {
                     true
                 }
             };
+            if self.memory.borrow().is_fatal() {
+                return;
+            }
             let pause = if *self.memory.borrow() == Memory::Unasked { soon } else { AGAIN };
             soon = (soon * 2).min(AGAIN);
             let changed = self.heads.changed();
@@ -127,34 +156,34 @@ impl<S: Store + 'static> Round<S> {
     }
 
     /// Takes one head to every witness; `true` when all of them signed it.
-    async fn go(&self, head: Head, known: &mut BTreeMap<NodeId, u64>) -> bool {
+    async fn go(&mut self, head: Head, known: &mut BTreeMap<NodeId, u64>) -> bool {
         let directory = self.owner.signals.directory.borrow().clone();
         let mut note = (*head.note).clone();
-        let (mut whole, mut nothing_more, mut more) = (true, 0, None);
+        let (mut whole, mut nothing_more) = (true, 0);
         let witnesses = directory.witnesses(self.line.me, self.clock.now());
         let all = witnesses.len();
         for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
             let old = known.get(&node).copied().unwrap_or(0).min(head.checkpoint.size);
             let tail = self.tail(&directory, node, head.checkpoint.size).await;
             let word = self.line.ask(&directory, (node, &key), &head, old, &tail).await.unwrap_or(Word::Silent);
+            // A newer head of this very process went there meanwhile; it comes round next.
+            let newest = self.heads.borrow().as_ref().map_or(0, |newest| newest.checkpoint.size);
+            let word = if matches!(word, Word::More(size) if size <= newest) { Word::Silent } else { word };
             whole &= matches!(word, Word::Signed(_));
-            match word {
-                Word::Signed(signed) => {
-                    nothing_more += 1;
-                    known.insert(node, head.checkpoint.size);
-                    // Its own line alone: a false one under another's name would spoil the head for everybody.
-                    note.gather(&signed.only(&key));
-                }
-                Word::NothingMore => nothing_more += 1,
-                Word::More(signed) if signed <= self.resumed => nothing_more += 1,
-                Word::More(signed) => more = more.max(Some(signed)),
-                Word::Silent => {}
+            // Nobody else is shown this head: another witness would have to keep it as a proof against this node.
+            if let Some(fatal) = self.heard.take(node, &word) {
+                self.memory.send_replace(fatal);
+                return false;
+            }
+            nothing_more += usize::from(!matches!(word, Word::Silent));
+            if let Word::Signed(signed) = word {
+                known.insert(node, head.checkpoint.size);
+                // Its own line alone: a false one under another's name would spoil the head for everybody.
+                note.gather(&signed.only(&key));
             }
         }
-        match more {
-            Some(signed) => drop(self.memory.send_replace(Memory::Older { signed })),
-            None if all == 0 || nothing_more > tolerated(all) => drop(self.memory.send_replace(Memory::Whole)),
-            None => {}
+        if all == 0 || nothing_more > tolerated(all) {
+            self.memory.send_replace(Memory::Whole);
         }
         if note != *head.note {
             let head = Head { checkpoint: head.checkpoint, note: Arc::new(note) };
@@ -202,45 +231,83 @@ impl Line {
     pub(super) async fn ask(
         &self,
         directory: &Directory,
-        (node, key): (NodeId, &NoteKey),
+        witness: (NodeId, &NoteKey),
         head: &Head,
         mut old: u64,
         tail: &Tail,
     ) -> Option<Word> {
-        let client = self.pool.client(&Address::of(directory, node)?).await.ok()?;
         for _ in 0..TRIES {
-            let request = self.request(head, old).await?;
-            let reply = client.add_checkpoint(request.to_string().into_bytes(), tail.clone()).await.ok()?;
-            match reply.status {
-                200 => return signature(&reply.note, key, &head.checkpoint).map(Word::Signed),
-                409 if reply.size > head.checkpoint.size => {
-                    let own = directory.log_key(self.me).and_then(|key| SignedCheckpoint::open(&reply.note, &key).ok());
-                    let signed = own.map(|own| own.checkpoint().size).filter(|size| *size > head.checkpoint.size);
-                    if signed.is_none() {
-                        tracing::error!(
-                            witness = %node, theirs = reply.size, ours = head.checkpoint.size,
-                            "a witness says that it has seen more of this node's log than is here, and does not show it. \
-                             Tell a coordinator"
-                        );
-                    }
-                    return signed.map(Word::More);
-                }
-                // It does not know this node yet, so it cannot have seen more.
-                403 => return Some(Word::NothingMore),
-                409 if reply.size != old => old = reply.size,
-                status => {
-                    tracing::warn!(witness = %node, status, "a witness does not cosign");
-                    return None;
-                }
+            match self.once(directory, witness, head, old, tail).await? {
+                Answer::Said(word) => return Some(word),
+                Answer::Holds(size) if size != old => old = size,
+                Answer::Holds(_) => return None,
             }
         }
         None
     }
 
-    async fn request(&self, head: &Head, old: u64) -> Option<Request> {
-        let (files, size) = (self.files.clone(), head.checkpoint.size);
+    /// What a witness says to a head that it may have: whether it holds anything that is not of the log here. It is asked
+    /// for no new signature.
+    pub(super) async fn probe(&self, directory: &Directory, witness: (NodeId, &NoteKey), head: &Head) -> Option<Word> {
+        let answer = self.once(directory, witness, head, head.checkpoint.size, &Tail::default()).await?;
+        Some(match answer {
+            Answer::Said(word) => word,
+            Answer::Holds(_) => Word::NothingMore,
+        })
+    }
+
+    async fn once(
+        &self,
+        directory: &Directory,
+        (node, key): (NodeId, &NoteKey),
+        head: &Head,
+        old: u64,
+        tail: &Tail,
+    ) -> Option<Answer> {
+        let client = self.pool.client(&Address::of(directory, node)?).await.ok()?;
+        let request = self.request(head, old).await?;
+        let reply = client.add_checkpoint(request.to_string().into_bytes(), tail.clone()).await.ok()?;
+        let own = directory.log_key(self.me);
+        let shown = own.and_then(|key| SignedCheckpoint::open(&reply.note, &key).ok());
+        match (reply.status, shown.as_ref().map(SignedCheckpoint::checkpoint)) {
+            (200, _) => signature(&reply.note, key, &head.checkpoint).map(|note| Answer::Said(Word::Signed(note))),
+            // It does not know this node yet, so it cannot have seen more.
+            (403, _) => Some(Answer::Said(Word::NothingMore)),
+            (409 | 422, Some(shown)) if shown.size > head.checkpoint.size => Some(Answer::Said(Word::More(shown.size))),
+            // Said before the way from there is shown: with it, the witness would have a proof.
+            (409 | 422, Some(shown)) if !self.continues(shown, &head.checkpoint).await? => {
+                Some(Answer::Said(Word::Other(shown.size)))
+            }
+            (409, _) if reply.size > head.checkpoint.size => {
+                tracing::error!(
+                    witness = %node, theirs = reply.size, ours = head.checkpoint.size,
+                    "a witness says that it has seen more of this node's log than is here, and does not show it. \
+                     Tell a coordinator"
+                );
+                None
+            }
+            (409, _) if reply.size != old => Some(Answer::Holds(reply.size)),
+            (status, _) => {
+                tracing::warn!(witness = %node, status, "a witness does not cosign");
+                None
+            }
+        }
+    }
+
+    /// Whether the log here, up to `head`, begins with another head.
+    async fn continues(&self, older: &Checkpoint, head: &Checkpoint) -> Option<bool> {
+        let path = self.path(older.size, head.size).await?;
+        Some(merkle::extends((older.size, &older.root), (head.size, &head.root), &path))
+    }
+
+    async fn path(&self, old: u64, size: u64) -> Option<Vec<Hash>> {
+        let files = self.files.clone();
         let path = tokio::task::spawn_blocking(move || consistency(&Tiled::new(&files, size), old, size));
-        Some(Request { old, path: path.await.ok()?.ok()?, note: (*head.note).clone() })
+        path.await.ok()?.ok()
+    }
+
+    async fn request(&self, head: &Head, old: u64) -> Option<Request> {
+        Some(Request { old, path: self.path(old, head.checkpoint.size).await?, note: (*head.note).clone() })
     }
 }
 

@@ -99,6 +99,7 @@ impl Mailroom {
             proved_at: 0,
             quarantine: None,
             released: false,
+            aside: false,
         };
         let mut row = service_row(Table::Mailbox, outside.digest.as_bytes(), Some(&letter));
         row.must_be_new = true;
@@ -116,6 +117,23 @@ impl Mailroom {
     #[must_use]
     pub fn unopened(&self) -> Vec<Digest> {
         self.waiting.values().copied().collect()
+    }
+
+    /// The letters to open now, in the order they came: those that wait and are not laid aside.
+    pub fn to_open(&self) -> impl Iterator<Item = Digest> {
+        self.waiting.values().copied().filter(|digest| !self.letters.get(digest).is_some_and(|letter| letter.aside))
+    }
+
+    /// The letters that are laid aside, in the order they came. They wait sealed, and count against the mailbox.
+    pub fn aside(&self) -> impl Iterator<Item = Digest> {
+        self.waiting.values().copied().filter(|digest| self.letters.get(digest).is_some_and(|letter| letter.aside))
+    }
+
+    /// The row that lays a letter aside, or takes it up again; `None` for one that is not waiting.
+    #[must_use]
+    pub fn lay_aside(&self, digest: Digest, aside: bool) -> Option<Row> {
+        let letter = self.letters.get(&digest).filter(|letter| letter.state == LetterState::Stored as u32)?;
+        Some(service_row(Table::Mailbox, digest.as_bytes(), Some(&Letter { aside, ..letter.clone() })))
     }
 
     /// Whether this names an envelope that came here, or one that went from here.

@@ -36,6 +36,10 @@ pub struct Letter {
     /// A person let it out of quarantine: it is opened although its sender is revoked.
     #[prost(bool, tag = "11")]
     pub released: bool,
+    /// It is not opened for now: nothing of its sender's organisation came here before, and the directory is too old to
+    /// tell whether it may still speak.
+    #[prost(bool, tag = "12")]
+    pub aside: bool,
 }
 
 /// What is shown of a letter in quarantine. Its sender's key signed all of it; who held the key then is the question.

@@ -39,6 +39,12 @@ impl Mailroom {
         self.threads.get(&(conversation, peer)).map_or(0, |t| t.received)
     }
 
+    /// Whether any message was taken from a node, or queued for it.
+    #[must_use]
+    pub fn has_written_with(&self, peer: NodeId) -> bool {
+        self.threads.keys().any(|(_, node)| *node == peer)
+    }
+
     /// The key under which the order of a conversation with a node is kept.
     #[must_use]
     pub fn thread_key(conversation: ConversationId, peer: NodeId) -> Vec<u8> {

@@ -1,0 +1,147 @@
+//! Letters of organisations that never wrote here, while the directory is too old to tell whether they still may.
+
+use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
+use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::limits::{DAY, DIRECTORY_OLD_SECS};
+use clearhouse_protocol::rows::Table;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+
+use super::super::Me;
+use super::*;
+
+const COORDINATOR: usize = 0;
+const SENDER: usize = 3;
+const RECEIVER: usize = 4;
+
+/// An office whose coordinators were heard `ago` seconds ago, in a region that they can be heard in again.
+struct Stage {
+    region: Region,
+    office: Office,
+    logs: Vec<Vec<Vec<u8>>>,
+    rng: ChaCha20Rng,
+}
+
+impl Stage {
+    fn heard(ago: u64) -> Self {
+        let mut region = Region::with_logs(7, 5);
+        let log = |of: usize| region.directory.to_enter(region.members[of].node);
+        let logs = (0..3).map(|of| log(of).into_iter().map(prost::Message::encode_to_vec).collect()).collect();
+        region.publish_all(NOW - ago);
+        let m = &region.members[RECEIVER];
+        let (mailboxes, zone) = (vec![m.mailbox], crate::deadlines::Zone::utc());
+        let me = Me { net: region.net, org: m.org, node: m.node, mailboxes, generation: 1, zone };
+        let mut office = Office::new(me, region.directory.clone());
+        office.unlock();
+        Self { region, office, logs, rng: ChaCha20Rng::seed_from_u64(1) }
+    }
+
+    /// The coordinators cosign the same logs anew, and this office follows.
+    fn hears_again(&mut self) {
+        for of in 0..3 {
+            let others: Vec<usize> = (0..3).filter(|n| *n != of).collect();
+            let all = &self.logs[of];
+            let page = self.region.log_page(of, all, (0, all.len()), (&others, NOW));
+            let page = wire::DirectoryLogReply { entries: vec![], ..page };
+            let directory = std::sync::Arc::make_mut(&mut self.office.directory);
+            let page = directory.check_page(self.region.members[of].node, &page, NOW).unwrap();
+            directory.follow(&page);
+        }
+    }
+
+    /// Deposits a notice of a member, its `nth`.
+    fn stored(&mut self, from: usize, nth: u8) -> (Digest, Vec<u8>) {
+        let (a, b) = (&self.region.members[from], &self.region.members[RECEIVER]);
+        let to = self.region.directory.recipient(b.org, b.node, NOW).unwrap();
+        let letter = Letter {
+            net: self.region.net,
+            msg_type: MessageType::ReturnNotice as u32,
+            body_version: 1,
+            msg_id: MsgId([nth; 16]),
+            sender: (a.org, a.node),
+            conversation: ConversationId([6; 32]),
+            seq: u64::from(nth),
+            prev_digest: (nth > 1).then_some([1; 32]),
+            created: NOW,
+            expires: NOW + DAY,
+            actor: None,
+            body: b"a notice",
+            attachments: &[],
+        };
+        let bytes = seal(&letter, &to, 0, &a.sign, &mut self.rng).unwrap().bytes;
+        let outside = Outside::parse(&bytes).unwrap();
+        let digest = outside.digest;
+        let mut now = Now { time: NOW, rng: &mut self.rng, key: &b.sign };
+        let (step, replies) = self.office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+        assert!(replies[0].is_ok(), "its sender sees it stored");
+        self.office.take(&step);
+        (digest, bytes)
+    }
+
+    fn opened(&mut self, digest: Digest, bytes: &[u8]) -> Step {
+        let m = &self.region.members[RECEIVER];
+        let reader = Reader { org: m.org, node: m.node, directory: self.office.directory(), now: NOW };
+        let opening = open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader);
+        let mut now = Now { time: NOW, rng: &mut self.rng, key: &m.sign };
+        let step = self.office.opened(digest, opening, &mut now).unwrap();
+        self.office.take(&step);
+        step
+    }
+
+    fn tick(&mut self) -> Step {
+        let m = &self.region.members[RECEIVER];
+        let step = self.office.tick(&mut Now { time: NOW, rng: &mut self.rng, key: &m.sign });
+        self.office.take(&step);
+        step
+    }
+
+    fn to_open(&self) -> Vec<Digest> {
+        self.office.mail().to_open().collect()
+    }
+}
+
+fn is_taken(step: &Step) -> bool {
+    step.rows.iter().any(|row| row.table == Table::Taken)
+}
+
+#[test]
+fn a_stranger_waits_sealed_while_no_coordinator_is_heard_and_is_taken_up_by_itself() {
+    let mut stage = Stage::heard(DIRECTORY_OLD_SECS);
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    let step = stage.opened(digest, &bytes);
+    assert!(step.events.is_empty() && step.effects.is_empty(), "nobody is answered");
+    assert!(step.rows.iter().all(|row| row.table == Table::Mailbox), "nothing of it is kept but that it waits");
+    let mail = stage.office.mail();
+    assert_eq!((mail.aside().collect::<Vec<_>>(), mail.unopened()), (vec![digest], vec![digest]), "it is there");
+    assert!(stage.to_open().is_empty(), "and is not opened again and again");
+    assert!(!stage.tick().rows.iter().any(|row| row.table == Table::Mailbox), "time alone changes nothing");
+
+    stage.hears_again();
+    let step = stage.tick();
+    assert!(step.effects.contains(&Effect::OpenLetters));
+    assert_eq!(stage.to_open(), [digest]);
+    let step = stage.opened(digest, &bytes);
+    assert!(is_taken(&step) && stage.office.mail().unopened().is_empty());
+    assert!(stage.tick().rows.is_empty(), "once");
+}
+
+#[test]
+fn whoever_wrote_here_before_and_the_coordinators_are_taken_all_the_same() {
+    let mut stage = Stage::heard(0);
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    assert!(is_taken(&stage.opened(digest, &bytes)), "while coordinators are heard, anybody");
+    let fresh = stage.office;
+    let mut stage = Stage::heard(DIRECTORY_OLD_SECS);
+    stage.office.mail = fresh.mail;
+    let (digest, bytes) = stage.stored(SENDER, 2);
+    assert!(is_taken(&stage.opened(digest, &bytes)), "it is known here");
+    let (digest, bytes) = stage.stored(COORDINATOR, 1);
+    assert!(is_taken(&stage.opened(digest, &bytes)), "the policy knows it");
+}
+
+#[test]
+fn a_day_less_than_too_old_is_not_too_old() {
+    let mut stage = Stage::heard(DIRECTORY_OLD_SECS - DAY);
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    assert!(is_taken(&stage.opened(digest, &bytes)));
+}
