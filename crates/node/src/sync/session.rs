@@ -63,17 +63,19 @@ impl<S: Store + 'static> Puller<S> {
         let own = own_digest(&directory, self.me, to);
         let own_digest = own.map(|own| own.to_vec()).unwrap_or_default();
         let state = told.buckets.state().to_vec();
-        let digests = client.digests(wire::DigestsRequest { state, own_digest, ..Default::default() }).await?;
+        let mut digests = client.digests(wire::DigestsRequest { state, own_digest, ..Default::default() }).await?;
         basket.count(&digests)?;
         let now = self.clock.now();
         // Half of the time in between belongs to the answer.
         lock(&self.memory).clocks.hear(node, digests.now, asked + now.saturating_sub(asked) / 2);
+        if digests.unheard && self.is_to_be_told(node, own.unwrap_or_default(), now) {
+            // What it is told changes its own directory: only its answer to that is over the lists that it gives now.
+            let state = told.buckets.state().to_vec();
+            digests = client.digests(wire::DigestsRequest { state, ..introduction(&directory, self.me, to) }).await?;
+            basket.count(&digests)?;
+        }
         let (differing, news) = told.buckets.compare(&digests)?;
         let differs = !differing.is_empty() || news;
-        if digests.unheard && self.is_to_be_told(node, own.unwrap_or_default(), now) {
-            let state = told.buckets.state().to_vec();
-            client.digests(wire::DigestsRequest { state, ..introduction(&directory, self.me, to) }).await?;
-        }
 
         self.hear_heads(&directory, node, &client, &digests.heads).await?;
         // Where there are logs, what is in none counts nowhere, and what is in one came with them.

@@ -46,6 +46,8 @@ impl Clock for At {
 enum Lie {
     /// None.
     No,
+    /// None; it has not heard of the caller, and what it is told changes its own lists.
+    Hears,
     /// Digests of another length.
     ShortDigests,
     /// A bucket without end, in full pages.
@@ -91,11 +93,14 @@ impl Peer {
 
 #[tonic::async_trait]
 impl Sync_ for Peer {
-    async fn digests(&self, _: Request<wire::DigestsRequest>) -> Result<Response<wire::DigestsReply>, Status> {
+    async fn digests(&self, request: Request<wire::DigestsRequest>) -> Result<Response<wire::DigestsReply>, Status> {
+        let unheard = self.lie == Lie::Hears && request.get_ref().own.is_none();
         let mut digests = self.buckets.digests().to_vec();
         let at = usize::from(bucket_of(self.subject)) * 32;
         match self.lie {
             Lie::No => {}
+            Lie::Hears if !unheard => {}
+            Lie::Hears => digests[at] ^= 1,
             Lie::ShortDigests => digests.truncate(8000),
             Lie::Endless | Lie::Dripping => digests[at] ^= 1,
             Lie::OtherLists => digests.iter_mut().for_each(|byte| *byte ^= 1),
@@ -106,7 +111,7 @@ impl Sync_ for Peer {
             Lie::Silent => std::future::pending().await,
         }
         let common = self.buckets.common().to_vec();
-        Ok(Response::new(wire::DigestsReply { digests, heads: vec![], now: NOW + 3 * DAY, common, unheard: false }))
+        Ok(Response::new(wire::DigestsReply { digests, heads: vec![], now: NOW + 3 * DAY, common, unheard }))
     }
 
     async fn bucket(&self, request: Request<wire::BucketRequest>) -> Result<Response<wire::BucketReply>, Status> {
@@ -128,7 +133,7 @@ impl Sync_ for Peer {
             Lie::Hollow | Lie::Forged if bucket == bucket_of(self.subject) => {
                 wire::BucketReply { items: vec![shown(&self.newer())], next: vec![] }
             }
-            Lie::No | Lie::ShortDigests | Lie::OtherLists | Lie::Hollow | Lie::Forged | Lie::Silent => {
+            Lie::No | Lie::Hears | Lie::ShortDigests | Lie::OtherLists | Lie::Hollow | Lie::Forged | Lie::Silent => {
                 self.buckets.page(bucket, asked.after.as_slice().try_into().ok())
             }
         };
@@ -145,7 +150,7 @@ impl Sync_ for Peer {
             Lie::Forged => {
                 wire::RecordBundle { records: vec![self.forged.clone()], prekeys: vec![], published: vec![] }
             }
-            Lie::No | Lie::ShortDigests | Lie::Endless | Lie::Dripping | Lie::OtherLists | Lie::Silent => {
+            Lie::No | Lie::Hears | Lie::ShortDigests | Lie::Endless | Lie::Dripping | Lie::OtherLists | Lie::Silent => {
                 Buckets::descriptors(&self.directory, &nodes)
             }
         }))
@@ -263,7 +268,7 @@ async fn told_of(lie: Lie) -> Brought {
     assert_eq!(scene.serial(), 1, "{lie:?}: the news of the honest node");
     let liar = scene.region.members[LIAR].node;
     assert!(brought.faults.iter().all(|(node, _)| *node == liar), "{lie:?}");
-    assert!(lie == Lie::No || scene.has_passed_over_the_liar(), "{lie:?}");
+    assert!(matches!(lie, Lie::No | Lie::Hears) || scene.has_passed_over_the_liar(), "{lie:?}");
     let again = scene.puller.round(Reach::WIDE).await.unwrap();
     assert_eq!((again.intake.new, scene.serial()), (0, 1));
     brought
@@ -276,6 +281,7 @@ async fn fault_of(lie: Lie) -> Option<SyncFault> {
 #[tokio::test]
 async fn attack_42_each_lie_is_bounded_and_named_and_the_others_news_comes() {
     assert_eq!(fault_of(Lie::No).await, None);
+    assert_eq!(fault_of(Lie::Hears).await, None, "its first lists are over what it did not know yet");
     assert_eq!(fault_of(Lie::ShortDigests).await, Some(SyncFault::Digests));
     assert_eq!(fault_of(Lie::Endless).await, Some(SyncFault::TooManyItems));
     assert_eq!(fault_of(Lie::Dripping).await, Some(SyncFault::TooManyPages));

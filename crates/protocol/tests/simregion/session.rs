@@ -49,14 +49,15 @@ impl Replica {
         let told = self.told();
         let (peer, state) = (line.peer.org, told.state().to_vec());
         let own_digest = own_digest(&self.directory, self.node, peer).map(|own| own.to_vec()).unwrap_or_default();
-        let digests =
+        let mut digests =
             line.digests(wire::DigestsRequest { state: state.clone(), own_digest, ..wire::DigestsRequest::default() });
         basket.count(&digests)?;
         let now = line.common.now;
-        let (differing, other) = told.compare(&digests)?;
         if digests.unheard && self.is_to_be_told(line) {
-            line.digests(wire::DigestsRequest { state, ..introduction(&self.directory, self.node, peer) });
+            digests = line.digests(wire::DigestsRequest { state, ..introduction(&self.directory, self.node, peer) });
+            basket.count(&digests)?;
         }
+        let (differing, other) = told.compare(&digests)?;
         self.hear_heads(line, &digests.heads);
         if other {
             self.fetch_records(line, None, basket)?;
