@@ -72,6 +72,15 @@ fn an_application_says_in_codes_how_it_comes_in_and_is_read_out_before_a_key_is_
     }
     assert!(signed.err.contains(&format!("the coordinator of RO ({})", ids[0])), "{}", signed.err);
     assert!(signed.err.contains(&format!("{STRANGER}: unknown here")), "{}", signed.err);
+    // With the records of who vouches, by name.
+    let nova = desk.path("nova");
+    let org = desk.init(&nova, "Nova", "MD", "Origin", "127.0.0.1:17049").exits(0).json()["org"].clone();
+    let (org, known) = (org.as_str().unwrap(), desk.accredit(&nova));
+    said(&["--sponsor", &ids[2], "--sponsor", org], 2).exits(0);
+    let (by_it, named) = (desk.path("node-2/application.record"), desk.path("named"));
+    let more = ["--records", text(&known), "--key", text(&first), "--out", text(&named)];
+    let told = directory(&desk, "accredit", &by_it, &more).exits(0);
+    assert!(told.err.contains(&format!("Nova of MD ({org})")), "{}", told.err);
     // A key that cannot be read comes after the words.
     let none = desk.path("no.key");
     let ran = directory(&desk, "accredit", &application, &["--key", text(&none), "--out", text(&desk.path("two"))]);
@@ -84,6 +93,29 @@ fn an_application_says_in_codes_how_it_comes_in_and_is_read_out_before_a_key_is_
         (&membership["sponsors"][0]["coordinator"], &membership["sponsors"][1]["known"]),
         (&json!(true), &json!(false))
     );
+}
+
+#[test]
+fn what_ends_an_organisation_and_what_a_policy_changes_is_read_out_before_a_key_is_touched() {
+    let desk = Desk::new();
+    coordinators(&desk);
+    let (none, out) = (desk.path("no.key"), desk.path("out"));
+    let genesis = desk.path("ceremony/genesis.record");
+    let args = ["directory", "revoke", "--genesis", text(&genesis), "--org", STRANGER, "--reason", "Closed"];
+    let ran = clearhouse(args.into_iter().chain(["--key", text(&none), "--out", text(&out)]));
+    assert!(ran.code != Some(0) && ran.err.contains(&format!("{STRANGER} ENDS in the network Region")), "{}", ran.err);
+    assert!(ran.err.contains("reason Closed") && !out.exists(), "{}", ran.err);
+
+    let (rules, proposal) = (desk.path("rules.toml"), desk.path("two"));
+    let rule = "[[rule]]\nname = \"south\"\nkinds = [\"RETURN_NOTICE\"]\nagreement = \"south-2026\"\n";
+    fs::write(&rules, rule).unwrap();
+    let args = ["directory", "propose", "--genesis", text(&genesis), "--corridors", text(&rules)];
+    clearhouse(args.into_iter().chain(["--out", text(&proposal)])).exits(0);
+    let ran = directory(&desk, "sign", &proposal, &["--key", text(&none), "--out", text(&out)]);
+    let said = "the rule `south`: return_notice may go from anybody in any country to anybody in any country, \
+                where both have the agreement `south-2026` and it has not ended";
+    assert!(ran.code != Some(0) && ran.err.contains(said) && ran.err.contains("Its words: "), "{}", ran.err);
+    assert!(!out.exists());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::Args;
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
-use clearhouse_protocol::directory::{Directory, RecordFault};
+use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
 use clearhouse_protocol::ids::hex;
 use clearhouse_protocol::labels::media;
 use clearhouse_wire::v1::{OrgRecord, RecordBundle, Revocation, RootPolicy, Signed, SubjectKind};
@@ -129,6 +129,8 @@ fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Res
     let mut rows = Vec::new();
     for record in &bundle.records {
         let checked = match directory.check(record, SystemClock.now()) {
+            // Handed in, it would undo the one that is held: not by a command that finishes ceremonies.
+            Ok(Some(Checked::Rival(_))) => return Err(does_not_hold(path, RecordFault::Equivocation)),
             Ok(checked) => checked,
             Err(RecordFault::Threshold) if is_ceremonys(record) => {
                 rows.push(row(directory, record, &lacking(directory, record))?);
