@@ -6,6 +6,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use clearhouse_protocol::ids::unhex;
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::labels::media;
+use clearhouse_protocol::signed::add_signature;
+use clearhouse_wire::v1::{OrgRecord, RecordBundle};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::{Desk, Ran, Running, clearhouse, free_address};
@@ -201,6 +207,21 @@ impl Office {
     }
 }
 
+/// The same accreditation under another name, signed by the same three.
+fn contradicts(desk: &Desk, whole: &[u8]) -> Vec<u8> {
+    let mut bundle = RecordBundle::decode(whole).unwrap();
+    let record = bundle.records.iter_mut().find(|record| record.payload_type == media::ORG).unwrap();
+    let mut org = OrgRecord::decode(record.payload.as_slice()).unwrap();
+    org.label = "other".to_owned();
+    (record.payload, record.signatures) = (org.encode_to_vec(), vec![]);
+    for name in ["first", "second", "third"] {
+        let seed = fs::read_to_string(desk.path(&format!("ceremony/{name}.key"))).unwrap();
+        let seed: [u8; 32] = unhex(seed.trim_end()).unwrap().try_into().unwrap();
+        add_signature(record, &SigningKey::from_seed(&seed));
+    }
+    bundle.encode_to_vec()
+}
+
 #[test]
 fn what_is_finished_is_handed_to_the_network_and_an_organisation_ends_itself_by_what_it_signed_beforehand() {
     let desk = Desk::new();
@@ -235,6 +256,12 @@ fn what_is_finished_is_handed_to_the_network_and_an_organisation_ends_itself_by_
     assert!(said.err.contains("nova of MD") && said.err.contains("the coordinator of IT"), "{}", said.err);
     let again = office.submit(&whole).exits(0).json();
     assert_eq!((&again["submitted"][0]["known"], &again["import"]["new"]), (&json!(true), &json!(0)));
+
+    // Another first record of the same organisation, signed like the one that is held, would undo it.
+    let rival = desk.path("rival");
+    fs::write(&rival, contradicts(&desk, &fs::read(&whole).unwrap())).unwrap();
+    let ran = office.submit(&rival).exits(8);
+    assert!(ran.err.contains("two different records") && ran.err.contains("Nothing was sent"), "{}", ran.err);
 
     let shown = office.show("nova");
     assert_eq!(shown["nodes"][0]["state"], "usable now");
