@@ -349,8 +349,10 @@ pub struct CorridorRule {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Agreement {
+    /// small letters, digits, hyphens; at most 32
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// unix seconds, never 0
     #[prost(uint64, tag = "2")]
     pub valid_until: u64,
 }
@@ -385,14 +387,19 @@ pub struct OrgRecord {
     pub valid_until: u64,
     #[prost(message, repeated, tag = "12")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+    /// ISO 3166-2, such as RO-IS; empty for the whole country
     #[prost(string, tag = "13")]
     pub area: ::prost::alloc::string::String,
+    /// the version of the region's standards that it signed: a code
     #[prost(string, tag = "14")]
     pub standards: ::prost::alloc::string::String,
+    /// when, unix seconds; 0 without one
     #[prost(uint64, tag = "15")]
     pub standards_signed: u64,
+    /// at most 32
     #[prost(message, repeated, tag = "16")]
     pub agreements: ::prost::alloc::vec::Vec<Agreement>,
+    /// none, or the ids of the two organisations or coordinators that vouch for it
     #[prost(bytes = "vec", repeated, tag = "17")]
     pub sponsors: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
@@ -543,7 +550,7 @@ pub struct Revocation {
     #[prost(message, repeated, tag = "8")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
 }
-/// A coordinator refuses an application.
+/// A coordinator refuses an application. Said to the applicant in a file; no directory holds it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Refusal {
@@ -551,10 +558,13 @@ pub struct Refusal {
     pub net: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     pub org_id: ::prost::alloc::vec::Vec<u8>,
+    /// SHA-256 of the refused OrgRecord payload
     #[prost(bytes = "vec", tag = "3")]
     pub application: ::prost::alloc::vec::Vec<u8>,
+    /// IdentityNotProven, Incomplete, ...: a code
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// id in the policy; its accreditation key signs
     #[prost(bytes = "vec", tag = "5")]
     pub coordinator: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "6")]
