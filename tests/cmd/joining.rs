@@ -6,6 +6,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use clearhouse_protocol::ids::unhex;
+use clearhouse_protocol::keys::SigningKey;
+use clearhouse_protocol::labels::media;
+use clearhouse_protocol::signed::add_signature;
+use clearhouse_wire::v1::{OrgRecord, RecordBundle};
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::{Desk, Ran, Running, clearhouse, free_address};
@@ -72,6 +78,15 @@ fn an_application_says_in_codes_how_it_comes_in_and_is_read_out_before_a_key_is_
     }
     assert!(signed.err.contains(&format!("the coordinator of RO ({})", ids[0])), "{}", signed.err);
     assert!(signed.err.contains(&format!("{STRANGER}: unknown here")), "{}", signed.err);
+    // With the records of who vouches, by name.
+    let nova = desk.path("nova");
+    let org = desk.init(&nova, "Nova", "MD", "Origin", "127.0.0.1:17049").exits(0).json()["org"].clone();
+    let (org, known) = (org.as_str().unwrap(), desk.accredit(&nova));
+    said(&["--sponsor", &ids[2], "--sponsor", org], 2).exits(0);
+    let (by_it, named) = (desk.path("node-2/application.record"), desk.path("named"));
+    let more = ["--records", text(&known), "--key", text(&first), "--out", text(&named)];
+    let told = directory(&desk, "accredit", &by_it, &more).exits(0);
+    assert!(told.err.contains(&format!("Nova of MD ({org})")), "{}", told.err);
     // A key that cannot be read comes after the words.
     let none = desk.path("no.key");
     let ran = directory(&desk, "accredit", &application, &["--key", text(&none), "--out", text(&desk.path("two"))]);
@@ -84,6 +99,29 @@ fn an_application_says_in_codes_how_it_comes_in_and_is_read_out_before_a_key_is_
         (&membership["sponsors"][0]["coordinator"], &membership["sponsors"][1]["known"]),
         (&json!(true), &json!(false))
     );
+}
+
+#[test]
+fn what_ends_an_organisation_and_what_a_policy_changes_is_read_out_before_a_key_is_touched() {
+    let desk = Desk::new();
+    coordinators(&desk);
+    let (none, out) = (desk.path("no.key"), desk.path("out"));
+    let genesis = desk.path("ceremony/genesis.record");
+    let args = ["directory", "revoke", "--genesis", text(&genesis), "--org", STRANGER, "--reason", "Closed"];
+    let ran = clearhouse(args.into_iter().chain(["--key", text(&none), "--out", text(&out)]));
+    assert!(ran.code != Some(0) && ran.err.contains(&format!("{STRANGER} ENDS in the network Region")), "{}", ran.err);
+    assert!(ran.err.contains("reason Closed") && !out.exists(), "{}", ran.err);
+
+    let (rules, proposal) = (desk.path("rules.toml"), desk.path("two"));
+    let rule = "[[rule]]\nname = \"south\"\nkinds = [\"RETURN_NOTICE\"]\nagreement = \"south-2026\"\n";
+    fs::write(&rules, rule).unwrap();
+    let args = ["directory", "propose", "--genesis", text(&genesis), "--corridors", text(&rules)];
+    clearhouse(args.into_iter().chain(["--out", text(&proposal)])).exits(0);
+    let ran = directory(&desk, "sign", &proposal, &["--key", text(&none), "--out", text(&out)]);
+    let said = "the rule `south`: return_notice may go from anybody in any country to anybody in any country, \
+                where both have the agreement `south-2026` and it has not ended";
+    assert!(ran.code != Some(0) && ran.err.contains(said) && ran.err.contains("Its words: "), "{}", ran.err);
+    assert!(!out.exists());
 }
 
 #[test]
@@ -169,6 +207,21 @@ impl Office {
     }
 }
 
+/// The same accreditation under another name, signed by the same three.
+fn contradicts(desk: &Desk, whole: &[u8]) -> Vec<u8> {
+    let mut bundle = RecordBundle::decode(whole).unwrap();
+    let record = bundle.records.iter_mut().find(|record| record.payload_type == media::ORG).unwrap();
+    let mut org = OrgRecord::decode(record.payload.as_slice()).unwrap();
+    org.label = "other".to_owned();
+    (record.payload, record.signatures) = (org.encode_to_vec(), vec![]);
+    for name in ["first", "second", "third"] {
+        let seed = fs::read_to_string(desk.path(&format!("ceremony/{name}.key"))).unwrap();
+        let seed: [u8; 32] = unhex(seed.trim_end()).unwrap().try_into().unwrap();
+        add_signature(record, &SigningKey::from_seed(&seed));
+    }
+    bundle.encode_to_vec()
+}
+
 #[test]
 fn what_is_finished_is_handed_to_the_network_and_an_organisation_ends_itself_by_what_it_signed_beforehand() {
     let desk = Desk::new();
@@ -203,6 +256,12 @@ fn what_is_finished_is_handed_to_the_network_and_an_organisation_ends_itself_by_
     assert!(said.err.contains("nova of MD") && said.err.contains("the coordinator of IT"), "{}", said.err);
     let again = office.submit(&whole).exits(0).json();
     assert_eq!((&again["submitted"][0]["known"], &again["import"]["new"]), (&json!(true), &json!(0)));
+
+    // Another first record of the same organisation, signed like the one that is held, would undo it.
+    let rival = desk.path("rival");
+    fs::write(&rival, contradicts(&desk, &fs::read(&whole).unwrap())).unwrap();
+    let ran = office.submit(&rival).exits(8);
+    assert!(ran.err.contains("two different records") && ran.err.contains("Nothing was sent"), "{}", ran.err);
 
     let shown = office.show("nova");
     assert_eq!(shown["nodes"][0]["state"], "usable now");

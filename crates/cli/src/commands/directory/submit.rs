@@ -135,6 +135,8 @@ fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Res
     let (mut rows, mut left) = (Vec::new(), Vec::new());
     for (position, record) in bundle.records.iter().enumerate() {
         let checked = match directory.check(record, SystemClock.now()) {
+            // Handed in, it would undo the one that is held: not by a command that finishes ceremonies.
+            Ok(Some(Checked::Rival(_))) => return Err(does_not_hold(path, RecordFault::Equivocation)),
             Ok(checked) => checked,
             Err(RecordFault::Threshold) if is_ceremonys(record) => {
                 rows.push(row(directory, record, &lacking(directory, record))?);
