@@ -21,6 +21,7 @@ pub mod log;
 pub mod opener;
 pub mod owner;
 pub mod prekeys;
+pub mod pressing;
 pub mod reconcile;
 pub mod relay;
 pub mod retention;
