@@ -53,6 +53,11 @@ impl Pressing {
         spell.most = Some(held.filter(|(most, _)| *most > spell.refused).unwrap_or((spell.refused, now)));
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(&self, node: NodeId) -> u64 {
+        lock(&self.0).get(&node).map_or(0, |spell| spell.refused)
+    }
+
     /// The organisations that pressed beyond [`PROBING_REFUSALS_PER_HOUR`] within [`PROBING_TOLD`], and how many of their
     /// deposits were refused in the worst hour of each of their nodes.
     #[must_use]
