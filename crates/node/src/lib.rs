@@ -22,6 +22,7 @@ pub mod membership;
 pub mod opener;
 pub mod owner;
 pub mod prekeys;
+pub mod pressing;
 pub mod reconcile;
 pub mod relay;
 pub mod retention;

@@ -280,9 +280,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// What happened at the doors, as bare numbers: no address, no peer, nothing about a message.
+        /// What happened at the doors, as bare numbers: no address, nothing about a message, and no peer but one that
+        /// presses against its limits.
         #[derive(Default)]
         pub struct Counters {
+            /// Who presses against the limits of deposits.
+            pub(crate) pressing: crate::pressing::Pressing,
             $($(#[$doc])* pub(crate) $name: Counter,)+
         }
 

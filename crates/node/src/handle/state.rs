@@ -1,5 +1,8 @@
 //! How the node is: the ten lines of `status` and the findings of `doctor`. Counts and times, nothing of a case.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::directory::Directory;
@@ -17,6 +20,7 @@ use serde_json::{Value, json};
 use super::netcheck::span;
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken};
 use crate::control::ControlFailure;
+use crate::pressing::Pressing;
 
 /// So long before an accreditation ends its people are told to renew it.
 const RENEW_SECS: u64 = 60 * DAY;
@@ -80,7 +84,7 @@ impl<S: Store + 'static> Handle<S> {
         let now = self.clock.now();
         let keep_open = self.keep_open;
         let mut findings = self.damage();
-        let clocks = self.puller.clocks();
+        let (clocks, counted) = (self.puller.clocks(), Arc::clone(&self.counters));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
@@ -104,6 +108,7 @@ impl<S: Store + 'static> Handle<S> {
             seen.extend(age_finding(office.directory(), office.mail().aside().count(), now));
             seen.extend(unlogged(office.directory(), now));
             seen.extend(office.directory().waiting_keys(now).take(UNLOGGED_MAX).map(|asked| root_key(&asked, me.org)));
+            seen.extend(probing(office.directory(), &counted.pressing));
             for two in office.directory().contested() {
                 let what = match two[0].payload_type.as_str() {
                     media::ROOT => "The network's policy",
@@ -263,6 +268,18 @@ fn age_finding(directory: &Directory, aside: usize, now: u64) -> Option<Value> {
             Some(finding_of("CH-D0206", format!("{text} Nobody new is written to.{waiting}"), next, true))
         }
     }
+}
+
+/// Who pressed on against the limits of this node's doors.
+fn probing(directory: &Directory, pressing: &Pressing) -> Vec<Value> {
+    let finding = |(org, refused): (OrgId, u64)| {
+        let who = directory.org(org).map_or("an organisation", |org| org.label.as_str());
+        let text =
+            format!("PROBING: {who} pressed on against this node's limits: {refused} deposits refused in an hour.");
+        let next = "Tell a coordinator. Nobody else's mail was displaced, and what was refused its sender still has.";
+        finding_of("CH-D0211", text, next, true)
+    };
+    pressing.probing(directory, Instant::now()).into_iter().map(finding).collect()
 }
 
 /// Who was put out without everybody seeing it.

@@ -234,7 +234,12 @@ impl<D: Door> Doorman<D> {
         let from = self.admit(&request, &self.deposits)?;
         let mut frames = Frames { stream: request.into_inner(), limits: &self.limits, started: Instant::now() };
         let (first, data) = First::read(frames.next(0).await?.ok_or(Refused::Malformed)?)?;
-        self.door.deposit_allowed(from, first.mailbox, first.total_len as u64)?;
+        self.door.deposit_allowed(from, first.mailbox, first.total_len as u64).inspect_err(|refused| {
+            // Its own share of the hour: that a mailbox is full is nobody's pressing.
+            if *refused == Refused::Full {
+                self.counters.pressing.refused(from, Instant::now());
+            }
+        })?;
         let taken = self.room.take(from, first.total_len).map_err(|full| match full {
             NoRoom::Yours | NoRoom::Everyones => Refused::Busy,
         })?;
@@ -316,7 +321,12 @@ impl<D: Door> Doorman<D> {
 #[tonic::async_trait]
 impl<D: Door> Exchange for Doorman<D> {
     async fn deposit(&self, request: Request<Streaming<DepositFrame>>) -> Result<Response<DepositReply>, Status> {
-        self.answer(self.take_in(request).await)
+        let from = request.extensions().get::<Caller>().map(|caller| caller.node);
+        let taken = self.take_in(request).await;
+        if let (Some(from), Err(Refused::TooFast)) = (from, &taken) {
+            self.counters.pressing.refused(from, Instant::now());
+        }
+        self.answer(taken)
     }
 
     async fn outcome(&self, request: Request<OutcomeRequest>) -> Result<Response<OutcomeReply>, Status> {

@@ -455,6 +455,9 @@ async fn each_node_has_its_own_pace_for_each_kind_of_call() {
     assert!(client.outcome(GOOD).await.is_ok() && client.outcome(GOOD).await.is_ok());
     assert_eq!(client.outcome(GOOD).await.err(), refused);
     assert!(other.deposit(MAILBOX, GOOD, vec![1]).await.is_ok());
+    // Attack 39: what was refused of deposits is counted, for whom it was refused.
+    let pressed = |n| world.counters.pressing.of(NodeId([n; 16]));
+    assert_eq!((pressed(2), pressed(3)), (1, 0));
 }
 
 #[tokio::test]
