@@ -3,12 +3,17 @@
 //!
 //! Refuses to keep anything when the case comes from a workbook: keys are destroyed on every way out.
 
+mod admission;
 mod alarm;
+mod disks;
 mod hidden;
 mod journey;
 mod log;
+mod outsider;
 mod person;
+mod portless;
 mod region;
+mod revoked;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
