@@ -23,7 +23,7 @@ const CONFIG: &str = "keep_content_open = true\nlog_level = \"debug\"\n";
 /// The newcomer's name.
 pub(super) const NEWCOMER: &str = "Strehim";
 /// What the directory says of an organisation that can be written to.
-const REACHABLE: &str = "reachable by record";
+pub(super) const REACHABLE: &str = "reachable by record";
 
 /// The coordinators' second policy: from then on a record counts only when their directory logs show it. The second
 /// coordinator's node, which cosigns the first one's log.

@@ -240,7 +240,7 @@ fn fate_of(shown: &Value, message: &str) -> Option<String> {
 }
 
 /// Waits until one of the five facts is there, and returns the case as shown.
-pub(super) async fn wait(member: &Member, case: &str, fact: &str) -> Result<Value, Failure> {
+async fn wait(member: &Member, case: &str, fact: &str) -> Result<Value, Failure> {
     wait_for(member, case, |shown| !shown["facts"][fact].is_null()).await
 }
 

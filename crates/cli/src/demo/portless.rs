@@ -19,8 +19,8 @@ use clearhouse_store::ledger::Ledger;
 use clearhouse_store::vault::Vault;
 use serde_json::Value;
 
-use super::admission::NEWCOMER;
-use super::journey::{LOOK_EVERY, WAIT_MAX, wait, wait_for};
+use super::admission::{NEWCOMER, REACHABLE, state, until};
+use super::journey::{LOOK_EVERY, WAIT_MAX, wait_for};
 use super::person::Person;
 use super::region::{Member, Region};
 use super::{Failure, Teller, outsider};
@@ -28,12 +28,20 @@ use super::{Failure, Teller, outsider};
 /// Who works at the newcomer's.
 pub(super) const ARTA: &str = "Arta K.";
 
+/// How a case shows that an acknowledgement is there.
+const ACKNOWLEDGED: &str = "\"kind\":\"acknowledgement\"";
+
 /// Starts the newcomer's node and makes sure that nobody is told of a door of its own.
 pub(super) async fn started(region: &mut Region, newcomer: &mut Member, teller: &mut Teller) -> Result<(), Failure> {
     let began = Instant::now();
     newcomer.start().await?;
     newcomer.learn(&region.records).await?;
     newcomer.employ("arta", ARTA, "Manager").await?;
+    // What it was given by hand counts for it, too, only when it has read the logs.
+    until(newcomer, "the directory logs", |list| {
+        [&region.destination, &region.origin].iter().all(|of| state(list, of.name) == REACHABLE)
+    })
+    .await?;
     let status = newcomer.ask(Call::Status).await?;
     let coordinator = region.coordinator.name;
     let config = std::fs::read_to_string(newcomer.folder.join(files::CONFIG)).unwrap_or_default();
@@ -148,7 +156,9 @@ pub(super) async fn fetched(
     let expected_answer = show_day(SystemClock.now() / DAY + 1);
     let form = AcknowledgeForm { contact: contact(ARTA), alternate: contact("Besa M."), expected_answer };
     newcomer.ask(Call::Acknowledge { case: theirs, form }).await?;
-    let shown = wait(&region.destination, case, "read").await?;
+    // What she wrote herself comes after what her node signed.
+    let all = |shown: &Value| !shown["facts"]["read"].is_null() && shown["messages"].to_string().contains(ACKNOWLEDGED);
+    let shown = wait_for(&region.destination, case, all).await?;
     let by = shown["facts"]["read"]["for"].as_str().unwrap_or_default();
     let text = format!("switched on again, {NEWCOMER} asks its keeper, takes the notice and signs: read by {by}");
     teller.step("Fetched", &text, Some(began.elapsed()));
