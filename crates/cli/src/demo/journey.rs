@@ -1,30 +1,18 @@
 //! The journey itself, step by step. Each step does the real thing, looks at the real result, and says one sentence.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clearhouse_casework::forms::{
     AcknowledgeForm, AnswerForm, ArrivalForm, ContactForm, DepartureForm, ProfileForm, ServiceForm, show_day, show_time,
 };
 use clearhouse_node::calls::Call;
-use clearhouse_node::clock::{Clock as _, SystemClock, chance};
-use clearhouse_node::limits::Limits;
-use clearhouse_node::rpc::client::Client;
-use clearhouse_node::tls::Identity;
-use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::envelope::{Letter, seal};
-use clearhouse_protocol::ids::{ConversationId, MsgId};
-use clearhouse_protocol::keys::SigningKey;
+use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::limits::{DAY, HOUR};
-use clearhouse_protocol::{labels, receipt};
-use clearhouse_wire::v1 as wire;
-use prost::Message as _;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::person::Person;
 use super::region::{Member, Region};
-use super::{Failure, Teller};
+use super::{Failure, Teller, admission, portless};
 
 /// How long a step waits for the other side's signed word.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -43,12 +31,24 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     super::alarm::raised(region, &case, teller).await?;
     arrival(region, &case, teller).await?;
     super::alarm::ended(region, &case, teller).await?;
-    tamper(region, teller).await?;
+    super::outsider::tamper(region, teller).await?;
     super::log::proved(region, &case, teller).await?;
     super::log::reconciled(region, teller).await?;
     super::hidden::named(region, teller)?;
-    coordinator(region, person, teller)?;
-    super::log::checked(region, teller).await
+    super::log::checked(region, teller).await?;
+    around(region, person, teller).await
+}
+
+/// What happens around the one return: an organisation comes to belong, is written to, and is put out.
+async fn around(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
+    let second = admission::logs(region, teller).await?;
+    let mut newcomer = admission::admitted(region, teller).await?;
+    portless::started(region, &mut newcomer, teller).await?;
+    let case = portless::waits(region, &mut newcomer, teller).await?;
+    portless::kept(region, &newcomer, teller).await?;
+    portless::fetched(region, &mut newcomer, &case, teller).await?;
+    super::revoked::overtaken(region, &newcomer, &case, teller).await?;
+    super::disks::searched(region, &[&second.folder, &newcomer.folder], person, teller)
 }
 
 async fn directory(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
@@ -72,7 +72,7 @@ async fn directory(region: &mut Region, person: &Person, teller: &mut Teller) ->
     employed.await?;
     let known = region.destination.ask(Call::DirectoryList).await?;
     let organisations = known["organisations"].as_array().map_or(0, Vec::len);
-    let text = format!("{organisations} organisations, each accredited by three coordinators of two countries");
+    let text = format!("{organisations} organisations, each accredited by three coordinators of three countries");
     teller.step("Directory", &text, Some(began.elapsed()));
     Ok(())
 }
@@ -211,11 +211,8 @@ async fn power_cut(region: &mut Region, case: &str, teller: &mut Teller) -> Resu
     );
     teller.step("Power cut", &text, Some(began.elapsed()));
     // The process is new, so is the session of whoever works there.
-    let passphrase = super::region::demo_passphrase("ana").as_str().to_owned();
-    let session = region.origin.ask(Call::SignIn { login: "ana".to_owned(), passphrase }).await?;
-    region.origin.session =
-        session["token"].as_str().map(|t| clearhouse_node::control::SessionToken::new(t.to_owned()));
-    Ok(())
+    region.origin.session = None;
+    Ok(region.origin.sign_in("ana").await?)
 }
 
 async fn arrival(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
@@ -234,114 +231,6 @@ async fn arrival(region: &mut Region, case: &str, teller: &mut Teller) -> Result
     let text = format!("she was met by {WORKER}; the sender holds {lit} of 5 facts, each signed: {}", times.join(", "));
     teller.step("Arrival", &text, Some(began.elapsed()));
     Ok(())
-}
-
-/// Searches every byte the coordinator has, and what the two NGOs have on disk, for the person.
-fn coordinator(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
-    let folders = [&region.coordinator.folder, &region.destination.folder, &region.origin.folder];
-    let mut found = [0usize; 3];
-    let mut bytes = [0u64; 3];
-    for (i, folder) in folders.iter().enumerate() {
-        search(folder, &person.canaries, &mut found[i], &mut bytes[i])
-            .map_err(|e| Failure::new("CH-E0303", format!("A folder could not be searched: {e}.")))?;
-    }
-    if found.iter().any(|n| *n > 0) {
-        return Err(Failure::new("CH-E0304", "A name was found on a disk in clear."));
-    }
-    let text = format!(
-        "its disk ({} KiB) was searched for {} names and dates of the case: {} found; the same on both NGOs' disks: {}",
-        bytes[0] / 1024,
-        person.canaries.len(),
-        found[0],
-        found[1] + found[2]
-    );
-    teller.step("Coordinator", &text, None);
-    Ok(())
-}
-
-fn search(folder: &Path, canaries: &[String], found: &mut usize, bytes: &mut u64) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            search(&entry.path(), canaries, found, bytes)?;
-        } else if kind.is_file() {
-            // A file of the index may go away while it is looked at; its content is in the others.
-            let Ok(content) = std::fs::read(entry.path()) else { continue };
-            *bytes += content.len() as u64;
-            *found += canaries.iter().filter(|c| memchr::memmem::find(&content, c.as_bytes()).is_some()).count();
-        }
-    }
-    Ok(())
-}
-
-/// Deposits a sealed message with one byte changed, as an accredited member could, and looks at what becomes of it.
-async fn tamper(region: &mut Region, teller: &mut Teller) -> Result<(), Failure> {
-    let began = Instant::now();
-    let failed = |what: &str| Failure::new("CH-E0305", format!("The tampered message could not be tried: {what}."));
-    let now = SystemClock.now();
-    let genesis = std::fs::read(region.coordinator.folder.join(clearhouse_node::setup::files::GENESIS))
-        .ok()
-        .and_then(|b| wire::Signed::decode(b.as_slice()).ok())
-        .ok_or_else(|| failed("genesis"))?;
-    let mut known = Directory::found(&genesis, Some(region.net)).map_err(|e| failed(&e.to_string()))?;
-    for record in &region.records.records {
-        if let Ok(Some(checked)) = known.check(record, now) {
-            known.insert(checked);
-        }
-    }
-    for prekey in &region.records.prekeys {
-        if let Ok(Some(checked)) = known.check_prekey(prekey.week, &prekey.pk) {
-            known.insert(checked);
-        }
-    }
-    let (to, from) = (&region.origin.made, &region.coordinator.made);
-    let recipient = known.recipient(to.org, to.node, now).map_err(|e| failed(&e.to_string()))?;
-    let letter = Letter {
-        net: region.net,
-        msg_type: wire::MessageType::ReturnNotice as u32,
-        body_version: 1,
-        msg_id: MsgId([9; 16]),
-        sender: (from.org, from.node),
-        conversation: ConversationId([9; 32]),
-        seq: 1,
-        prev_digest: None,
-        created: now,
-        expires: now + DAY,
-        actor: None,
-        body: b"tampered on the way",
-        attachments: &[],
-    };
-    let sign = SigningKey::from_seed(from.keys.service().node_seed.expose());
-    let sealed = seal(&letter, &recipient, 0, &sign, &mut chance()).map_err(|e| failed(&e.to_string()))?;
-    let mut envelope = wire::Envelope::decode(sealed.bytes.as_slice()).map_err(|e| failed(&e.to_string()))?;
-    if let Some(byte) = envelope.content.get_mut(1000) {
-        *byte ^= 1;
-    }
-    let bytes = envelope.encode_to_vec();
-    let outside = clearhouse_protocol::envelope::Outside::parse(&bytes).map_err(|e| failed(&e.to_string()))?;
-    let tls = Identity::from_seed(&Zeroizing::new(*from.keys.service().tls_seed.expose()))
-        .map_err(|e| failed(&e.to_string()))?;
-    let descriptor = known.descriptor(to.node).ok_or_else(|| failed("descriptor"))?;
-    let pins: Vec<[u8; 32]> = descriptor.tls_pks.iter().filter_map(|k| k.as_slice().try_into().ok()).collect();
-    let endpoint = &descriptor.mailboxes.first().ok_or_else(|| failed("mailbox"))?.endpoint;
-    let client = Client::connect(endpoint, &pins, &tls, &Limits::HARD).await.map_err(|e| failed(&e.to_string()))?;
-    client.deposit(outside.mailbox, outside.digest, bytes).await.map_err(|e| failed(&e.to_string()))?;
-    let key = known.signing_key(to.org, to.node, now).map_err(|e| failed(&e.to_string()))?;
-    let deadline = Instant::now() + WAIT_MAX;
-    while Instant::now() < deadline {
-        let outcome = client.outcome(outside.digest).await.map_err(|e| failed(&e.to_string()))?;
-        if let (wire::MailboxState::Unopenable, Some(statement)) = (outcome.state(), &outcome.not_opened) {
-            receipt::check_not_opened(statement, region.net, to.node, outside.digest, &key)
-                .map_err(|e| failed(&e.to_string()))?;
-            debug_assert_eq!(statement.payload_type, labels::media::NOT_OPENED);
-            let text = "one byte of a sealed message changed on the way: not opened, and Casa Nova's node signed that";
-            teller.step("Tamper", text, Some(began.elapsed()));
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Err(Failure::new("CH-E0306", "A changed message was not refused."))
 }
 
 fn fate_of(shown: &Value, message: &str) -> Option<String> {

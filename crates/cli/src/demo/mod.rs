@@ -1,14 +1,20 @@
 //! `clearhouse demo`: one return, from a destination NGO to an origin NGO, with a coordinator looking on, told in
-//! sentences a caseworker understands. Three real processes, real TLS, real files; every figure is from this run.
+//! sentences a caseworker understands; then an organisation that joins, is written to behind its router, and is put out.
+//! Real processes, real TLS, real files; every figure is from this run.
 //!
 //! Refuses to keep anything when the case comes from a workbook: keys are destroyed on every way out.
 
+mod admission;
 mod alarm;
+mod disks;
 mod hidden;
 mod journey;
 mod log;
+mod outsider;
 mod person;
+mod portless;
 mod region;
+mod revoked;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -28,8 +34,9 @@ fn tell(text: &str) {
 
 /// Carry one return through three real nodes on this computer
 ///
-/// A training network in a temporary folder, on loopback, about ten seconds; nothing
-/// is kept. With --json the steps are JSON objects, one a line.
+/// A training network in a temporary folder, on loopback, about twenty seconds; nothing
+/// is kept. At the end an organisation joins, is written to although it has no port, and
+/// is revoked while its answer is under way. With --json the steps are JSON objects, one a line.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

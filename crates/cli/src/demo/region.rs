@@ -1,5 +1,5 @@
-//! The demo's region: a training network founded by three coordinators of two countries, and three real nodes of it
-//! as processes of this very program, on loopback, in one private folder that is gone afterwards.
+//! The demo's region: a training network founded by three coordinators of three countries, and three real nodes of
+//! it as processes of this very program, on loopback, in one private folder that is gone afterwards. Others may apply.
 
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -51,18 +51,21 @@ pub(super) struct Region {
     pub(super) coordinator: Member,
     pub(super) records: wire::RecordBundle,
     /// The three coordinators' accreditation keys.
-    #[allow(dead_code, reason = "tests revoke with them")]
     pub(super) coordinators: Vec<SigningKey>,
     keep: bool,
 }
 
-struct Role {
-    key: &'static str,
-    name: &'static str,
-    country: &'static str,
-    roles: &'static [&'static str],
-    competences: &'static [&'static str],
-    language: &'static str,
+/// Who an organisation of the demo is.
+pub(super) struct Role {
+    /// Its folder.
+    pub(super) key: &'static str,
+    pub(super) name: &'static str,
+    pub(super) country: &'static str,
+    pub(super) roles: &'static [&'static str],
+    pub(super) competences: &'static [&'static str],
+    pub(super) language: &'static str,
+    /// The node that keeps its mailbox, when it lets nobody in.
+    pub(super) keeper: Option<NodeId>,
 }
 
 const ROLES: [Role; 3] = [
@@ -73,6 +76,7 @@ const ROLES: [Role; 3] = [
         roles: &["Destination"],
         competences: &["Shelter", "LegalAid"],
         language: "ita",
+        keeper: None,
     },
     Role {
         key: "origin",
@@ -81,6 +85,7 @@ const ROLES: [Role; 3] = [
         roles: &["Origin"],
         competences: &["Shelter", "ChildProtection"],
         language: "ron",
+        keeper: None,
     },
     Role {
         key: "coordinator",
@@ -89,6 +94,7 @@ const ROLES: [Role; 3] = [
         roles: &["Coordinator"],
         competences: &[],
         language: "ron",
+        keeper: None,
     },
 ];
 
@@ -97,7 +103,10 @@ impl Region {
     pub(super) fn found(keep: bool, now: u64) -> Result<Self, Failure> {
         let program = std::env::current_exe()
             .map_err(|e| Failure::new("CH-E0203", format!("This program does not find itself: {e}.")))?;
-        Self::found_with(&program, "keep_content_open = true\nlog_level = \"debug\"\n", keep, now)
+        let region = Self::found_with(&program, "keep_content_open = true\nlog_level = \"debug\"\n", keep, now)?;
+        // The coordinator keeps mailboxes for others.
+        region.coordinator.configure("relay = true")?;
+        Ok(region)
     }
 
     /// [`Region::found`] with another program to run as nodes, and other lines for their configuration.
@@ -113,7 +122,7 @@ impl Region {
         let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
         let founders: Vec<Founder<'_>> = keys
             .iter()
-            .zip(["RO", "RO", "IT"])
+            .zip(["RO", "IT", "MD"])
             .zip(1u8..)
             .map(|((key, country), n)| Founder { id: [n; 16], country, key, node: NodeId([0; 16]) })
             .collect();
@@ -124,9 +133,7 @@ impl Region {
         let mut members = Vec::new();
         for role in &ROLES {
             let (member, mut bundle) = make(&folder, role, (program, config), &genesis, net, now, &mut rng)?;
-            if let Some(application) = bundle.records.first_mut() {
-                keys.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
-            }
+            sign_first(&mut bundle, &keys);
             records.records.append(&mut bundle.records);
             records.prekeys.append(&mut bundle.prekeys);
             members.push(member);
@@ -151,7 +158,7 @@ impl Region {
     }
 
     /// [`Region::join`] of one with other roles.
-    #[allow(dead_code, reason = "tests need a second coordinator")]
+    #[allow(dead_code, reason = "tests need more than three")]
     pub(super) fn join_as(
         &self,
         (key, name): (&'static str, &'static str),
@@ -159,16 +166,22 @@ impl Region {
         config: &str,
         now: u64,
     ) -> Result<(Member, wire::RecordBundle), Failure> {
-        let role = Role { key, name, country: "AL", roles, competences: &["Shelter"], language: "sqi" };
-        let genesis = std::fs::read(self.coordinator.folder.join(files::GENESIS)).unwrap_or_default();
-        let genesis = wire::Signed::decode(genesis.as_slice()).map_err(|_| Failure::bug("a genesis"))?;
-        let program = self.coordinator.program.clone();
-        let (member, mut bundle) =
-            make(&self.folder, &role, (&program, config), &genesis, self.net, now, &mut chance())?;
-        if let Some(application) = bundle.records.first_mut() {
-            self.coordinators.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
-        }
+        let role = Role { key, name, country: "AL", roles, competences: &["Shelter"], language: "sqi", keeper: None };
+        let (member, mut bundle) = self.apply(&role, config, now)?;
+        sign_first(&mut bundle, &self.coordinators);
         Ok((member, bundle))
+    }
+
+    /// A further node with its application, which nobody has signed. Nothing runs yet.
+    pub(super) fn apply(&self, role: &Role, config: &str, now: u64) -> Result<(Member, wire::RecordBundle), Failure> {
+        let program = self.coordinator.program.clone();
+        make(&self.folder, role, (&program, config), &self.genesis()?, self.net, now, &mut chance())
+    }
+
+    /// The first policy of the network.
+    pub(super) fn genesis(&self) -> Result<wire::Signed, Failure> {
+        let genesis = std::fs::read(self.coordinator.folder.join(files::GENESIS)).unwrap_or_default();
+        wire::Signed::decode(genesis.as_slice()).map_err(|_| Failure::bug("a genesis"))
     }
 
     /// All three, in order.
@@ -185,6 +198,13 @@ impl Drop for Region {
         if !self.keep {
             sweep(&self.folder);
         }
+    }
+}
+
+/// Coordinators sign an application, the first record of its bundle.
+pub(super) fn sign_first(bundle: &mut wire::RecordBundle, keys: &[SigningKey]) {
+    if let Some(application) = bundle.records.first_mut() {
+        keys.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
     }
 }
 
@@ -209,8 +229,7 @@ impl Drop for Sweep {
 
 /// Destroys the keys first: what stays on the disk after that opens for nobody.
 fn sweep(folder: &Path) {
-    for role in &ROLES {
-        let member = folder.join(role.key);
+    for member in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let _ = KeyFile::destroy(&member.join(files::KEYS));
         let _ = DeviceSecret::destroy(&member.join(files::DEVICE));
         let _ = std::fs::remove_file(member.join("credential"));
@@ -232,7 +251,8 @@ fn make(
     std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| failed(&e))?;
     let credential = Credential::create(&folder.join("credential"), rng).map_err(|e| failed(&e))?;
     // A port that was free a moment ago: the demo's own nodes are the only ones that take it.
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| failed(&e))?;
+    let free = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+    let port = if role.keeper.is_some() { None } else { Some(free().map_err(|e| failed(&e))?) };
     let plan = Plan {
         folder: &folder,
         genesis,
@@ -243,9 +263,9 @@ fn make(
         competences: role.competences,
         membership: &Membership::default(),
         languages: &[role.language.to_owned()],
-        listen: Some(port),
-        endpoint: &port.to_string(),
-        relays: &[],
+        listen: port,
+        endpoint: &port.map_or_else(String::new, |port| port.to_string()),
+        relays: role.keeper.as_slice(),
         config_lines: &format!("credential_file = \"credential\"\n{config}"),
     };
     let slots = [NewSlot::Credential { secret: &credential, opens: Opens::Both }];
@@ -265,6 +285,13 @@ pub(super) fn demo_passphrase(login: &str) -> Zeroizing<String> {
 }
 
 impl Member {
+    /// Adds a line to the configuration, for the next start.
+    pub(super) fn configure(&self, line: &str) -> Result<(), Failure> {
+        let file = std::fs::OpenOptions::new().append(true).open(self.folder.join(files::CONFIG));
+        let added = file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()));
+        added.map_err(|e| Failure::new("CH-E0202", format!("{} could not be made: {e}.", self.name)))
+    }
+
     /// Starts the node as a process of its own and waits until it answers.
     pub(super) async fn start(&mut self) -> Result<Duration, Failure> {
         let began = Instant::now();
@@ -344,14 +371,24 @@ impl Member {
 
     /// Signs the administrator in and takes records.
     pub(super) async fn learn(&mut self, records: &wire::RecordBundle) -> Result<u64, ControlFailure> {
-        use base64::Engine as _;
         if self.session.is_none() {
             let passphrase = demo_passphrase("admin").as_str().to_owned();
             self.session = token(&self.try_ask(None, Call::SignIn { login: "admin".to_owned(), passphrase }).await?);
         }
+        Ok(self.import(records).await?["new"].as_u64().unwrap_or(0))
+    }
+
+    /// Takes records as the person signed in there; the whole answer.
+    pub(super) async fn import(&self, records: &wire::RecordBundle) -> Result<Value, ControlFailure> {
+        use base64::Engine as _;
         let bundle = base64::engine::general_purpose::STANDARD.encode(records.encode_to_vec());
-        let taken = self.ask(Call::DirectoryImport { bundle }).await?;
-        Ok(taken["new"].as_u64().unwrap_or(0))
+        self.ask(Call::DirectoryImport { bundle }).await
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
