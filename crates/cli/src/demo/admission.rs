@@ -112,7 +112,7 @@ async fn too_few(region: &Region, application: &wire::RecordBundle, teller: &mut
     let taken = region.coordinator.import(application).await?;
     let why = taken["refused"][0]["why"].as_str().unwrap_or_default().to_owned();
     let list = region.coordinator.ask(Call::DirectoryList).await?;
-    if taken["new"] != 0 || !why.contains("not enough coordinators") || state(&list, NEWCOMER) != "" {
+    if taken["new"] != 0 || !why.contains("not enough coordinators") || !state(&list, NEWCOMER).is_empty() {
         return Err(Failure::new("CH-E0314", "An application with two signatures was not refused for that."));
     }
     let text = format!("{NEWCOMER} (Albania) applies; with the signatures of two coordinators it is refused: {why}");
