@@ -17,6 +17,7 @@ mod people;
 mod quarantine;
 mod records;
 mod show;
+mod standing;
 mod state;
 
 use std::collections::BTreeMap;

@@ -98,14 +98,13 @@ impl Directory {
 
     /// Every new root key that waits.
     pub fn waiting_keys(&self, now: u64) -> impl Iterator<Item = Waiting<'_>> {
-        let waits = self.orgs.iter().filter_map(move |(org, held)| {
+        self.orgs.iter().filter_map(move |(org, held)| {
             let newest = held.newest();
             let wait = self.waits.get(&newest.hash).filter(|wait| **wait != Wait::Over)?;
             let key = key_id(newest.value().org_root_pk.as_slice().try_into().ok()?);
             let since = if let Wait::Begun(since) = wait { Some(*since) } else { None };
             Some(Waiting { org: *org, record: newest.value(), since, objected: self.is_revoked(&key.0, now) })
-        });
-        waits
+        })
     }
 
     /// The waits that begin or end at `now`: whose, and how far they are then. One that is objected to never ends.

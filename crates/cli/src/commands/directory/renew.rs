@@ -4,7 +4,7 @@
 //! Reads what is in force from the node and writes a file for the coordinators; nothing changes here before it comes back
 //! signed. Refuses a root key that is not the one in force, and to object with any other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clearhouse_casework::forms::show_time;
@@ -94,7 +94,7 @@ impl Own {
     }
 
     /// A key file that has to hold the root key in force.
-    fn root_key(&self, file: &PathBuf) -> Result<SigningKey, Trouble> {
+    fn root_key(&self, file: &Path) -> Result<SigningKey, Trouble> {
         let key = secrets::signing_key(file)?;
         let held = self.directory.org(self.org).map(|org| org.org_root_pk.clone());
         if held.is_some_and(|held| held == key.public()) {
@@ -109,7 +109,7 @@ impl Renew {
     pub(super) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         let own = Own::ask(&Node::find(&app.global)?).await?;
         let (held, _) = own.newest()?;
-        let old = self.key.as_ref().map(|file| own.root_key(file)).transpose()?;
+        let old = self.key.as_deref().map(|file| own.root_key(file)).transpose()?;
         let new = self.new_key.as_ref().map(|_| SigningKey::generate(&mut chance()));
         // One of the two is there: the command line asks for it.
         let root = new.as_ref().map(|(key, _)| key).or(old.as_ref()).ok_or_else(no_record)?;
