@@ -1,5 +1,4 @@
-//! An accreditation is renewed before it ends, a root key is changed, a lost one is replaced where all can see it, and whoever
-//! still has it objects.
+//! An accreditation is renewed before it ends, and a root key is changed with the old one's word.
 
 use std::path::{Path, PathBuf};
 
@@ -60,11 +59,6 @@ impl Office {
     fn state(&self) -> Value {
         self.node.run(["directory", "show", "nova", "--json"]).exits(0).json()["nodes"][0]["state"].clone()
     }
-
-    fn finding(&self) -> Option<Value> {
-        let told = self.node.run(["doctor", "--json"]).json();
-        told["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "CH-D0209").cloned()
-    }
 }
 
 fn text(path: &Path) -> &str {
@@ -83,15 +77,15 @@ fn an_accreditation_is_renewed_and_its_root_key_changed_with_the_old_ones_word()
 
     let own = office.own_key();
     let (told, next) = office.renew(&["--key", text(&own)], "renewal.record");
-    assert_eq!((&told["version"], &told["lost"], &told["new_key"]), (&json!(2), &json!(false), &Value::Null));
+    assert_eq!((&told["version"], &told["new_key"]), (&json!(2), &Value::Null));
     let sent = office.submit(&office.sign(&next)).exits(0).json();
-    assert_eq!((&sent["sent"], &sent["submitted"][0]["waits"]), (&json!(true), &json!(false)));
+    assert_eq!(sent["sent"], json!(true));
     assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
 
     let (key, end) = (office.desk.path("new-root.key"), office.desk.path("end.record"));
     let more = ["--key", text(&own), "--new-key", text(&key), "--self-revocation", text(&end)];
     let (told, next) = office.renew(&more, "changed.record");
-    assert_eq!((&told["version"], &told["lost"]), (&json!(3), &json!(false)));
+    assert_eq!(told["version"], json!(3));
     office.submit(&office.sign(&next)).exits(0);
     assert_eq!((office.words(), office.state()), (told["fingerprint"].clone(), json!("usable now")));
     assert_ne!(office.words(), before);
@@ -100,37 +94,4 @@ fn an_accreditation_is_renewed_and_its_root_key_changed_with_the_old_ones_word()
     assert_eq!(office.state(), json!("usable now"));
     office.submit(&end).exits(0);
     assert_eq!(office.state(), json!("revoked"));
-}
-
-#[test]
-fn a_lost_root_key_is_replaced_where_all_can_see_it_and_who_has_it_objects() {
-    let office = Office::open();
-    let before = office.words();
-    assert_eq!(office.finding(), None);
-    let key = office.desk.path("new-root.key");
-    let (told, next) = office.renew(&["--new-key", text(&key)], "lost.record");
-    assert_eq!((&told["lost"], &told["new_key"]), (&json!(true), &json!(text(&key))));
-    let sent = office.submit(&office.sign(&next)).exits(0).json();
-    assert_eq!((&sent["sent"], &sent["submitted"][0]["waits"]), (&json!(true), &json!(true)));
-    // Everything goes on as before, and it is said.
-    assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
-    let finding = office.finding().unwrap();
-    assert!(finding["problem"] == true && finding["text"].as_str().unwrap().contains("this organisation"), "{finding}");
-
-    let (objection, own) = (office.desk.path("objection.record"), office.own_key());
-    let object = |key: &Path| office.node.run(["directory", "object", "--key", text(key), "--out", text(&objection)]);
-    object(&key).exits(5);
-    object(&own).exits(0);
-    let sent = office.submit(&objection).exits(0).json();
-    assert_eq!((&sent["sent"], &sent["submitted"][0]["by_itself"]), (&json!(true), &json!(true)));
-    let finding = office.finding().unwrap();
-    assert!(finding["text"].as_str().unwrap().contains("objected to"), "{finding}");
-    assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
-
-    // And the year goes on with the old one.
-    let (told, next) = office.renew(&["--key", text(&own)], "renewal.record");
-    assert_eq!(told["version"], json!(3));
-    office.submit(&office.sign(&next)).exits(0);
-    assert_eq!((office.finding(), office.words(), office.state()), (None, before, json!("usable now")));
-    office.node.run(["directory", "object", "--key", text(&own), "--out", text(&office.desk.path("no"))]).exits(8);
 }

@@ -291,13 +291,23 @@ pub async fn keep<S: Store + 'static>(
     let mut ticks = tokio::time::interval(tick);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
+        let is_tick = tokio::select! {
+            _ = ticks.tick() => true,
+            // A network that signs every few hours is not to wait for days until an office that starts each morning may.
+            () = tokio::time::sleep(TICK_DEFAULT), if tick > TICK_DEFAULT && !alone.may_sign() => false,
             fatal = fatal(&mut memory) => return stopped(fatal, keeper.size()),
-        }
+        };
         let told = *memory.borrow();
         if told.is_fatal() {
             return stopped(told, keeper.size());
+        }
+        if !is_tick {
+            if told == Memory::Whole
+                && let Some(stop) = look(&owner, &keeper, &mut alone).await
+            {
+                return stop;
+            }
+            continue;
         }
         let (commitments, generation) = match unsigned(&owner, keeper.size()).await {
             Ok(Ok(found)) => found,
@@ -308,15 +318,11 @@ pub async fn keep<S: Store + 'static>(
             }
             Err(_) => return std::future::pending().await,
         };
-        if told == Memory::Whole && alone.is_due(!commitments.is_empty()) {
-            let directory = owner.signals.directory.borrow().clone();
-            let found = match keeper.head() {
-                Ok(head) => alone.look(&directory, &head).await,
-                Err(error) => return error,
-            };
-            if let Some(fatal) = found {
-                return stopped(fatal, keeper.size());
-            }
+        if told == Memory::Whole
+            && alone.is_due(!commitments.is_empty())
+            && let Some(stop) = look(&owner, &keeper, &mut alone).await
+        {
+            return stop;
         }
         let may_sign = told == Memory::Whole && alone.may_sign();
         let advanced = tokio::task::spawn_blocking(move || {
@@ -336,6 +342,15 @@ pub async fn keep<S: Store + 'static>(
             Ok((_, Err(error))) => return error,
             Err(_) => return LogError::Broken,
         }
+    }
+}
+
+/// Asks the witnesses whether somebody else signs with this node's keys; why to stop, if so.
+async fn look<S: Store + 'static>(owner: &Owner<S>, keeper: &Keeper, alone: &mut Alone) -> Option<LogError> {
+    let directory = owner.signals.directory.borrow().clone();
+    match keeper.head() {
+        Ok(head) => alone.look(&directory, &head).await.map(|fatal| stopped(fatal, keeper.size())),
+        Err(error) => Some(error),
     }
 }
 

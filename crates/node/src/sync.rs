@@ -235,7 +235,8 @@ impl<S: Store + 'static> Puller<S> {
             Err(Broken::Fault(fault)) => {
                 tracing::warn!(%node, %fault, "what this node says of its directory is not followed");
                 brought.faults.push((node, fault));
-                Ending::Lied
+                // Its directory may have changed between digest and list: then it is as if it had not answered.
+                if fault == SyncFault::OtherList { Ending::Away } else { Ending::Lied }
             }
             Err(Broken::Here(error)) => return Err(error),
         };

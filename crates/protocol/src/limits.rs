@@ -98,8 +98,6 @@ pub const FILE_PAGE_LEN: usize = 80 << 10;
 pub const FILE_PAGES_MAX: usize = 4096;
 /// After so long without a person's word that it is so, an entry of the directory is not used for anybody new.
 pub const ATTESTED_SECS: u64 = 90 * DAY;
-/// A root key that the one before did not agree to stands in the coordinators' logs so long before it counts.
-pub const LOST_KEY_WAIT_SECS: u64 = 3 * DAY;
 /// A revocation counts at once, and stands in a directory log within this, or it is said that it does not.
 pub const REVOCATION_LOGGED_SECS: u64 = DAY;
 /// Prekeys with which a node introduces itself: those of the weeks it publishes, and one more while they turn.

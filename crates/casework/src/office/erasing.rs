@@ -230,7 +230,8 @@ impl Office {
 
     /// Letters that this node has not opened may be of any case; receipts are mail of this one.
     fn guard_mail(&self, case: &Case) -> Result<(), Stop> {
-        if !self.mail.unopened().is_empty() {
+        // What is laid aside is of somebody with whom there is no case here.
+        if self.mail.to_open().next().is_some() {
             return Err(Refusal::ErasureLettersWait.into());
         }
         let mut out = self.mail.in_conversation(case.conversation(), case.peer_org());

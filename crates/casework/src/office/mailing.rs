@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, OrgId};
+use clearhouse_protocol::limits::HOUR;
 use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault, is_unanswered};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
@@ -18,6 +20,9 @@ use rand_core::CryptoRng;
 use super::witness::FAULT_SUSPENDED;
 use super::{Effect, Now, Office, Step};
 use crate::roles::Actor;
+
+/// Hours for which a letter waits for its sender to be shown in the logs that this node reads each minute.
+const UNPUBLISHED_HOURS: u64 = 2;
 
 /// A deposit to decide on: its outside, read and sound, and its bytes.
 pub struct Deposit {
@@ -104,15 +109,28 @@ impl Office {
             Ok(Opening::Ended(opened) | Opening::Whole(opened)) if self.is_for_a_person(&opened, now.time) => {
                 self.quarantine(&opened, now)
             }
+            Ok(Opening::Whole(opened) | Opening::Rejected(opened, Rejected::Extension))
+                if stands(&opened) && self.must_wait(opened.sender.0, now.time) =>
+            {
+                Step { rows: self.mail.lay_aside(digest, true).into_iter().collect(), ..Step::default() }
+            }
             Ok(Opening::Rejected(opened, Rejected::Extension)) if stands(&opened) => {
                 self.answer(&opened, Stage::Refused, RefusalCode::Extension, Step::default(), now)
             }
-            Ok(Opening::Whole(opened)) if stands(&opened) && self.must_wait(opened.sender.0, now.time) => {
+            // Who was just let in is in the logs, and this node may not have read them yet.
+            Err(Unopenable::Sender(RouteFault::Unpublished)) if self.may_be_behind(digest, now.time) => {
                 Step { rows: self.mail.lay_aside(digest, true).into_iter().collect(), ..Step::default() }
             }
             Ok(Opening::Whole(opened)) if stands(&opened) => self.understand(&opened, now),
             Ok(_) | Err(_) => self.unopenable(digest, now),
         })
+    }
+
+    /// Whether a log may show soon what it does not show here: no coordinator was heard for long, or the letter just came.
+    fn may_be_behind(&self, digest: Digest, now: u64) -> bool {
+        let fresh = matches!(self.directory.freshness(now), Freshness::Fresh(_));
+        let came = self.mail.letter(digest).map_or(0, |letter| letter.stored_hour);
+        !fresh || now / HOUR < came.saturating_add(UNPUBLISHED_HOURS)
     }
 
     /// Whether what an organisation wrote must wait until the directory is up to date: no coordinator was heard for 14

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::ceremony::{Attested, attest};
 use clearhouse_protocol::directory::beforehand::{InParts, in_one};
-use clearhouse_protocol::directory::lost_key::Wait;
 use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
 use clearhouse_protocol::ids::Digest;
 use clearhouse_protocol::limits::BUNDLE_MAX;
@@ -103,22 +102,6 @@ impl Office {
         (step, intake)
     }
 
-    /// Begins and ends the waits of root keys that the one before did not agree to. `None` when there is nothing to do.
-    pub fn mind_root_keys<R: CryptoRng>(&self, now: &mut Now<'_, R>) -> Option<Step> {
-        let mut step = Step::default();
-        for (org, wait) in self.directory.waits_due(now.time) {
-            let key = self.directory.wait_key(org)?;
-            let value = Some(wait.to_bytes());
-            step.rows.push(Row { table: Table::Directory, key, value, under: Under::Service, must_be_new: false });
-        }
-        if step.rows.is_empty() {
-            return None;
-        }
-        self.record(&mut step, &Happening::of(AuditEvent::DirectoryChanged), now);
-        step.effects.push(Effect::DirectoryChanged);
-        Some(step)
-    }
-
     /// Says that this organisation's entry is right: publishes a descriptor of this node with what a person attests.
     ///
     /// # Errors
@@ -155,17 +138,10 @@ impl Office {
     pub(super) fn apply_record(&mut self, row: &Row, verdicts: &Verdicts) {
         let Some(value) = row.value.as_deref() else { return };
         let directory = Arc::make_mut(&mut self.directory);
-        if let Some(org) = Directory::wait_in(&row.key) {
-            if let Some(wait) = Wait::of_bytes(value) {
-                directory.set_wait(org, wait);
-            }
-            return;
-        }
         let checked = if row.key.first() == Some(&PREKEY) {
             wire::Prekey::decode(value).ok().and_then(|p| directory.check_kept_prekey(p.week, &p.pk).ok().flatten())
         } else {
-            // A kept serial was not from the future when it was taken; the clock is not asked twice.
-            wire::Signed::decode(value).ok().and_then(|s| directory.check_beside(&s, u64::MAX, verdicts).ok().flatten())
+            wire::Signed::decode(value).ok().and_then(|s| directory.check_kept(&s, verdicts).ok().flatten())
         };
         if let Some(checked) = checked {
             let policy = matches!(checked, Checked::Policy(..));

@@ -113,9 +113,6 @@ fn standing(row: &Value) -> String {
         format!("  NOT SENT: {have} signatures, but not of two countries. Another coordinator must sign.\n")
     } else if flag(row, "by_itself") {
         "  Complete: its own key is enough.\n".to_owned()
-    } else if flag(row, "waits") {
-        "  Complete. Its NEW ROOT KEY is not signed by the old one: it counts three days after everybody was shown it.\n"
-            .to_owned()
     } else {
         format!("  Complete with {have} of {needed} signatures.\n")
     }
@@ -173,19 +170,8 @@ pub(super) fn renewal(v: &Value) -> String {
         lines.extend([("new root key", new.clone()), ("fingerprint", text(v, "fingerprint"))]);
     }
     out += &pairs(2, &lines);
-    if flag(v, "lost") {
-        out += "The old root key did not sign it: once signed by the coordinators, the new one counts three days after their\n\
-                logs show it. Submit the file then, and once more after the three days.\n";
-    }
     if !new.is_empty() {
         out += "Take the new root key offline. What the old one signed to end the organisation counts no more.\n";
     }
-    out + &pairs(0, &[("written", text(v, "file"))])
-}
-
-pub(super) fn objection(v: &Value) -> String {
-    let mut out = format!("{} says that a new root key is not its own:\n", text(v, "label"));
-    out += &pairs(2, &[("id", text(v, "org")), ("the new key", text(v, "fingerprint"))]);
-    out += "Hand it to all at once: `clearhouse directory submit` on any node. Then phone the coordinators.\n";
     out + &pairs(0, &[("written", text(v, "file"))])
 }

@@ -1,9 +1,7 @@
-//! What `doctor` says of members' standing: an accreditation that ends, a root key that somebody asks for, an end that no log
-//! shows. Names organisations as the directory does, and nothing of a case.
+//! What `doctor` says of members' standing: an accreditation that ends, an end that no log shows. Names organisations as the directory does, and nothing of a case.
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::directory::lost_key::Waiting;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::DAY;
 use clearhouse_wire::v1::{Revocation, SubjectKind};
@@ -13,13 +11,12 @@ use super::state::finding_of;
 
 /// So long before an accreditation ends its people are told to renew it.
 const RENEW_SECS: u64 = 60 * DAY;
-/// Findings about revocations that no log shows, and about new root keys, at most of each.
+/// Findings about revocations that no log shows, at most.
 const TOLD_MAX: usize = 8;
 
 /// All of it, for a node of an organisation.
 pub(super) fn findings(directory: &Directory, (org, node): (OrgId, NodeId), now: u64) -> Vec<Value> {
-    let keys = directory.waiting_keys(now).take(TOLD_MAX).map(|asked| root_key(&asked, org));
-    ends_soon(directory, org, node, now).into_iter().chain(unlogged(directory, now)).chain(keys).collect()
+    ends_soon(directory, org, node, now).into_iter().chain(unlogged(directory, now)).collect()
 }
 
 /// Who was put out without everybody seeing it.
@@ -52,35 +49,10 @@ fn ends_soon(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Optio
     })
 }
 
-/// A new root key that the old one did not sign: everybody is told, because only who has the old one can tell whether it is
-/// theirs.
-fn root_key(asked: &Waiting<'_>, me: OrgId) -> Value {
-    let whom = if asked.org == me { "this organisation" } else { asked.record.label.as_str() };
-    let text = match (asked.objected, asked.until()) {
-        (true, _) => {
-            format!("A new root key for {whom}, which the old one did not sign, was objected to: it never counts.")
-        }
-        (false, Some(until)) => {
-            format!(
-                "A new root key for {whom} was entered without the old one's signature. It counts from {}.",
-                show_time(until)
-            )
-        }
-        (false, None) => format!("A new root key for {whom} is signed, not by the old one, and stands in no log yet."),
-    };
-    let next = if asked.org == me {
-        "Is it yours? If not, object now with the old key: clearhouse directory object. And phone the coordinators."
-    } else {
-        "Phone them at the number you know: is it theirs? If not, they have until then to object."
-    };
-    finding_of("CH-D0209", text, next, !asked.objected)
-}
-
 #[cfg(test)]
 mod tests {
     use clearhouse_protocol::fixture::{NOW, Region};
-    use clearhouse_protocol::limits::{DIRECTORY_AGED_SECS, LOST_KEY_WAIT_SECS};
-    use clearhouse_wire::v1::OrgRecord;
+    use clearhouse_protocol::limits::DIRECTORY_AGED_SECS;
 
     use super::*;
 
@@ -112,18 +84,5 @@ mod tests {
         let told = |now| ends_soon(directory, m.org, m.node, now).is_some();
         let seen = [NOW, until - RENEW_SECS, until - RENEW_SECS + 1, until - 1, until].map(told);
         assert_eq!(seen, [false, false, true, true, false]);
-    }
-
-    #[test]
-    fn a_new_root_key_without_the_old_one_is_told_to_everybody_and_loudest_to_whose_it_would_be() {
-        let record = OrgRecord { label: "Casa Nova".into(), ..OrgRecord::default() };
-        let (org, other) = (OrgId([1; 16]), OrgId([2; 16]));
-        let told = |since, objected, me| root_key(&Waiting { org, record: &record, since, objected }, me);
-        let (own, others) = (told(Some(NOW), false, org), told(Some(NOW), false, other));
-        let until = show_time(NOW + LOST_KEY_WAIT_SECS);
-        assert!(own["text"].as_str().unwrap().contains(&until) && own["next"].as_str().unwrap().contains("object"));
-        assert!(others["text"].as_str().unwrap().contains("Casa Nova") && others["problem"] == true, "{others}");
-        assert!(told(None, false, other)["text"].as_str().unwrap().contains("no log yet"));
-        assert!(told(Some(NOW), true, other)["problem"] == false);
     }
 }

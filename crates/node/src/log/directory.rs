@@ -80,11 +80,6 @@ impl<S: Store + 'static> Follower<S> {
                     Err(error) => tracing::warn!(%error, "what a directory log says was not taken"),
                 }
             }
-            if let Err(error) =
-                self.owner.decide(|world, now| (world.office.mind_root_keys(now).unwrap_or_default(), ())).await
-            {
-                tracing::warn!(%error, "how long a new root key waits was not kept");
-            }
             if own_heard && logs.contains(&self.me.1) {
                 match self.keep().await {
                     Ok(()) => {}

@@ -72,6 +72,7 @@ impl<S: Store + 'static> Puller<S> {
             // What it is told changes its own directory: only its answer to that is over the lists that it gives now.
             let state = told.buckets.state().to_vec();
             digests = client.digests(wire::DigestsRequest { state, ..introduction(&directory, self.me, to) }).await?;
+            lock(&self.memory).told.insert(node, (own.unwrap_or_default(), now));
             basket.count(&digests)?;
         }
         let (differing, news) = told.buckets.compare(&digests)?;
@@ -114,12 +115,7 @@ impl<S: Store + 'static> Puller<S> {
     /// Whether a peer that has not heard this of this node is to be told it now.
     fn is_to_be_told(&self, node: NodeId, own: [u8; 32], now: u64) -> bool {
         let heard = |(told, at): &([u8; 32], u64)| *told == own && at.abs_diff(now) < RECORDS_EVERY_SECS;
-        let mut memory = lock(&self.memory);
-        let due = !memory.told.get(&node).is_some_and(heard);
-        if due {
-            memory.told.insert(node, (own, now));
-        }
-        due
+        !lock(&self.memory).told.get(&node).is_some_and(heard)
     }
 
     fn is_due_for_records(&self, node: NodeId, now: u64) -> bool {

@@ -80,8 +80,6 @@ pub enum Checked {
     Policy(Verified<RootPolicy>, Vec<VerifyKey>),
     /// An accreditation.
     Org(OrgId, Verified<OrgRecord>),
-    /// An accreditation with a root key that the one before did not agree to: it waits ([`lost_key`](super::lost_key)).
-    Rekeyed(OrgId, Verified<OrgRecord>),
     /// A node of an accredited organisation.
     Cert(NodeId, Verified<NodeCert>),
     /// How to reach a node.
@@ -155,7 +153,7 @@ impl Directory {
             revocations: Default::default(),
             tls: Default::default(),
             suspended: Default::default(),
-            waits: Default::default(),
+            roots: Default::default(),
             logs: Default::default(),
             entries: Default::default(),
             published: Default::default(),
@@ -178,10 +176,24 @@ impl Directory {
         match signed.payload_type.as_str() {
             media::ROOT => self.check_next_policy(signed),
             media::ORG => self.check_org(signed, verdicts),
-            media::NODECERT => self.check_cert(signed, verdicts),
+            media::NODECERT => self.check_cert(signed, verdicts, false),
             media::DESCRIPTOR => self.check_descriptor(signed, now, verdicts),
             media::REVOCATION => self.check_revocation(signed, verdicts),
             _ => Err(RecordFault::UnknownType),
+        }
+    }
+
+    /// Checks a record that this node took when it came, read back from its own store. Its clock is not asked twice; a
+    /// certificate may be by any root key that was held, as it was when it came; and an end is an end: by whose key it was
+    /// signed, and whose that is today, is not asked again, or a new root key or policy would lift it at the next start.
+    ///
+    /// # Errors
+    /// As [`Directory::check`].
+    pub fn check_kept(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
+        match signed.payload_type.as_str() {
+            media::NODECERT => self.check_cert(signed, verdicts, true),
+            media::REVOCATION => self.check_end(signed).map(|claim| self.place_end(claim, signed)),
+            _ => self.check_beside(signed, u64::MAX, verdicts),
         }
     }
 
@@ -282,19 +294,17 @@ impl Directory {
         verdicts.admit(&org.org_root_pk)?;
         self.enough_coordinators(&signers, &org.country)?;
         let Some(held) = self.orgs.get(&id) else { return Ok(Some(Checked::Org(id, record))) };
-        match held.place(org, &signed.payload, self.counts(&held.newest().hash))? {
+        match held.place(org, &signed.payload, self.is_published(&held.newest().hash))? {
             Place::Same => return Ok(None),
             Place::Rival => return Ok(Some(Checked::Rival(Rival::Org(id, record)))),
             Place::Next => {}
         }
-        // A new root key needs the old one's consent, or waits where everybody can see it.
-        let before = self.root_keys(held, org);
-        if before.contains(&org.org_root_pk.as_slice()) {
-            return Ok(Some(Checked::Org(id, record)));
-        }
-        let old = before.into_iter().map(|key| verdicts.held(key)).collect::<Result<Vec<_>, _>>()?;
-        if signed::count_beside(media::ORG, signed, &old, verdicts)?.is_empty() {
-            return Ok(Some(Checked::Rekeyed(id, record)));
+        // A new root key needs the word of the one that counts. Of two that contradict each other neither does: what follows
+        // one of them asks the one before, or coordinators could name a key and have it hand itself on.
+        let before = held.shown().value();
+        if before.org_root_pk != org.org_root_pk {
+            let old = verdicts.held(&before.org_root_pk)?;
+            signed::count_beside(media::ORG, signed, &[old], verdicts)?.first().ok_or(RecordFault::Signer)?;
         }
         Ok(Some(Checked::Org(id, record)))
     }
@@ -323,7 +333,7 @@ impl Directory {
         Ok(())
     }
 
-    fn check_cert(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
+    fn check_cert(&self, signed: &Signed, verdicts: &Verdicts, kept: bool) -> Result<Option<Checked>, RecordFault> {
         let claim: Verified<NodeCert> = checked_parse(media::NODECERT, signed)?;
         let cert = claim.value();
         self.same_net(&cert.net)?;
@@ -333,7 +343,10 @@ impl Directory {
         verdicts.admit(&cert.sign_pk)?;
         self.check_note_keys(cert, org, node, verdicts)?;
         let root = &self.org(org).ok_or(RecordFault::Signer)?.org_root_pk;
-        if signed::count_beside(media::NODECERT, signed, &[verdicts.held(root)?], verdicts)?.is_empty() {
+        let before = self.roots.get(&org).into_iter().flatten().filter(|_| kept).map(<[u8; 32]>::as_slice);
+        let roots = std::iter::once(root.as_slice()).chain(before).map(|key| verdicts.held(key));
+        let roots = roots.collect::<Result<Vec<_>, _>>()?;
+        if signed::count_beside(media::NODECERT, signed, &roots, verdicts)?.is_empty() {
             return Err(RecordFault::Signer);
         }
         let Some(held) = self.certs.get(&node) else { return Ok(Some(Checked::Cert(node, claim))) };
@@ -410,26 +423,37 @@ impl Directory {
     }
 
     fn check_revocation(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
-        let claim: Verified<Revocation> = checked_parse(media::REVOCATION, signed)?;
+        let claim = self.check_end(signed)?;
         let revocation = claim.value();
-        self.same_net(&revocation.net)?;
-        no_critical(&revocation.extensions)?;
         let subject: [u8; 16] = revocation.subject.as_slice().try_into().map_err(|_| RecordFault::Field)?;
-        if !is_code(&revocation.reason) {
-            return Err(RecordFault::Field);
-        }
         let coordinators = signed::count_beside(media::REVOCATION, signed, &self.coordinators, verdicts)?.len();
         let own = self.own_keys(revocation.subject_kind(), subject)?;
         let by_itself = !signed::count_beside(media::REVOCATION, signed, &own, verdicts)?.is_empty();
         if coordinators < as_usize(self.policy().k_revoke) && !by_itself {
             return Err(RecordFault::Threshold);
         }
-        // Nothing lifts a revocation and a later date cannot replace it. Of two of one date the smaller hash stays, so that
-        // everybody ends with the same one, in whatever order they came.
+        Ok(self.place_end(claim, signed))
+    }
+
+    /// Whether it says whose end it is; who signed it is not asked here.
+    fn check_end(&self, signed: &Signed) -> Result<Verified<Revocation>, RecordFault> {
+        let claim: Verified<Revocation> = checked_parse(media::REVOCATION, signed)?;
+        let revocation = claim.value();
+        self.same_net(&revocation.net)?;
+        no_critical(&revocation.extensions)?;
+        let sound = revocation.subject.len() == 16 && revocation.subject_kind() != SubjectKind::Unspecified;
+        if sound && is_code(&revocation.reason) { Ok(claim) } else { Err(RecordFault::Field) }
+    }
+
+    /// Nothing lifts a revocation and a later date cannot replace it. Of two of one date the smaller hash stays, so that
+    /// everybody ends with the same one, in whatever order they came.
+    fn place_end(&self, claim: Verified<Revocation>, signed: &Signed) -> Option<Checked> {
+        let revocation = claim.value();
+        let subject: [u8; 16] = revocation.subject.as_slice().try_into().ok()?;
         let order = (revocation.effective, sha256(&signed.payload));
         match self.revocations.get(&(subject, revocation.subject_kind)) {
-            Some(held) if (held.value().effective, held.hash) <= order => Ok(None),
-            Some(_) | None => Ok(Some(Checked::Revocation(claim))),
+            Some(held) if (held.value().effective, held.hash) <= order => None,
+            Some(_) | None => Some(Checked::Revocation(claim)),
         }
     }
 
@@ -446,13 +470,6 @@ impl Directory {
                 }
             }
             SubjectKind::Key => {
-                // A root key that was not agreed to is ended by the one that it would replace.
-                for held in self.orgs.values() {
-                    let named = &held.newest().value().org_root_pk;
-                    if VerifyKey::held(named).is_ok_and(|key| key.id() == KeyId(subject)) {
-                        keys.extend([named.clone(), self.shown_org(held).value().org_root_pk.clone()]);
-                    }
-                }
                 let with_id = |cert: &&NodeCert| VerifyKey::held(&cert.sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
                 if let Some(cert) = self.certs.values().map(|held| held.shown().value()).find(with_id) {
                     keys.push(cert.sign_pk.clone());

@@ -14,7 +14,6 @@ mod held;
 pub mod introduction;
 pub mod logs;
 mod lookup;
-pub mod lost_key;
 pub mod pages;
 mod witnesses;
 
@@ -80,8 +79,9 @@ pub struct Directory {
     revocations: BTreeMap<([u8; 16], i32), Entry<Revocation>>,
     tls: BTreeMap<[u8; 32], NodeId>,
     suspended: BTreeSet<NodeId>,
-    /// Accreditations with a root key that the one before did not agree to, by the hash of their payload.
-    waits: BTreeMap<[u8; 32], lost_key::Wait>,
+    /// Every root key that an accreditation held here ever named: what one of them signed before it was replaced, and was
+    /// taken then, is taken again at a start.
+    roots: BTreeMap<OrgId, BTreeSet<[u8; 32]>>,
     logs: BTreeMap<NodeId, Arc<logs::Followed>>,
     /// The record in each entry of any log, by the hash of its leaf: what one log showed need not be shown by the next.
     entries: Arc<BTreeMap<[u8; 32], [u8; 32]>>,
@@ -117,12 +117,12 @@ impl Directory {
     /// An organisation's record, valid or not, contested or not: for its name, never for its rights.
     #[must_use]
     pub fn org(&self, org: OrgId) -> Option<&OrgRecord> {
-        self.orgs.get(&org).map(|held| self.shown_org(held).value())
+        self.orgs.get(&org).map(|held| held.shown().value())
     }
 
     /// Every organisation, by id, as [`Directory::org`] shows it.
     pub fn orgs(&self) -> impl Iterator<Item = (OrgId, &OrgRecord)> {
-        self.orgs.iter().map(|(id, held)| (*id, self.shown_org(held).value()))
+        self.orgs.iter().map(|(id, held)| (*id, held.shown().value()))
     }
 
     /// What coordinators accredit an organisation for, contested records apart; whether that is valid now is not asked.
@@ -137,7 +137,7 @@ impl Directory {
         let named = || self.policy().coordinators.iter().any(|c| c.id == org.0);
         let counts =
             |entry: &Entry<OrgRecord>| self.is_published(&entry.hash) || (entry.value().version == 1 && named());
-        self.orgs.get(&org)?.in_force(|entry| counts(entry) && self.has_waited(&entry.hash))
+        self.orgs.get(&org)?.in_force(counts)
     }
 
     /// The newest certificate of a node that counts; by the policy when that names the node with this witness key.
@@ -249,13 +249,8 @@ impl Directory {
             .chain(self.revocations.values().map(|e| e.record.raw()))
     }
 
-    /// Whether a record counts that is not contested: everybody was shown it, and it waits for nothing.
-    fn counts(&self, record: &[u8; 32]) -> bool {
-        self.is_published(record) && self.has_waited(record)
-    }
-
     fn leading<'d, T: Chained>(&self, held: &'d Held<T>) -> impl Iterator<Item = &'d Signed> + use<'d, T> {
-        held.records(self.counts(&held.newest().hash))
+        held.records(self.is_published(&held.newest().hash))
     }
 
     /// The records that vouch for a node of an organisation, in the order a stranger must read them.
@@ -290,11 +285,9 @@ impl Directory {
                 self.follow_policy(Entry::new(record));
                 self.coordinators = coordinators;
             }
-            Checked::Org(id, record) => advance(&mut self.orgs, id, Entry::new(record)),
-            Checked::Rekeyed(id, record) => {
-                let entry = Entry::new(record);
-                self.waits.insert(entry.hash, lost_key::Wait::Announced);
-                advance(&mut self.orgs, id, entry);
+            Checked::Org(id, record) => {
+                self.roots.entry(id).or_default().extend(<[u8; 32]>::try_from(record.value().org_root_pk.as_slice()));
+                advance(&mut self.orgs, id, Entry::new(record));
             }
             Checked::Cert(id, record) => advance(&mut self.certs, id, Entry::new(record)),
             Checked::Rival(rival) => match rival {
@@ -372,7 +365,7 @@ impl Directory {
     pub fn row_key(checked: &Checked) -> Vec<u8> {
         match checked {
             Checked::Policy(record, _) => chained(b"P", &[], record.value()),
-            Checked::Org(id, record) | Checked::Rekeyed(id, record) => chained(b"O", id.as_bytes(), record.value()),
+            Checked::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
             Checked::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
             Checked::Rival(rival) => {
                 let mut key = match rival {

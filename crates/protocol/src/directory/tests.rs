@@ -389,3 +389,27 @@ fn of_two_revocations_of_one_date_everybody_keeps_the_same() {
         assert_eq!(held(order), kept, "{order:?}");
     }
 }
+
+// Two records of one version, of which one names a root key that the holder never agreed to; then one that follows that.
+#[test]
+fn attack_20_a_rival_does_not_hand_its_root_key_on() {
+    let mut region = Region::new(1, 2);
+    let thief = SigningKey::from_seed(&[7; 32]);
+    let m = &region.members[0];
+    let rekeyed = next_org(&region, m, |record| record.org_root_pk = thief.public().to_vec(), &coordinators(&region));
+    assert_eq!(fault(&region, &rekeyed), Some(RecordFault::Signer));
+    let agreed = next_org(&region, m, |_| {}, &coordinators(&region));
+    for record in [&agreed, &rekeyed] {
+        let checked = region.directory.check(record, NOW).unwrap().unwrap();
+        region.directory.insert(checked);
+    }
+    let mut onward = OrgRecord::decode(rekeyed.payload.as_slice()).unwrap();
+    onward.version += 1;
+    onward.prev_hash = sha256(&rekeyed.payload).to_vec();
+    let payload = onward.encode_to_vec();
+    let mut signed = Signed { payload_type: media::ORG.into(), payload, signatures: vec![] };
+    region.coordinators.iter().chain([&thief]).for_each(|key| add_signature(&mut signed, key));
+    assert_eq!(fault(&region, &signed), Some(RecordFault::Signer));
+    add_signature(&mut signed, &region.members[0].root);
+    assert_eq!(fault(&region, &signed), None, "the holder may");
+}

@@ -1,8 +1,9 @@
 //! Letters of organisations that never wrote here, while the directory is too old to tell whether they still may.
 
+use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::limits::{DAY, DIRECTORY_OLD_SECS};
+use clearhouse_protocol::limits::{DAY, DIRECTORY_OLD_SECS, HOUR};
 use clearhouse_protocol::rows::Table;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -20,6 +21,7 @@ struct Stage {
     office: Office,
     logs: Vec<Vec<Vec<u8>>>,
     rng: ChaCha20Rng,
+    now: u64,
 }
 
 impl Stage {
@@ -33,16 +35,37 @@ impl Stage {
         let me = Me { net: region.net, org: m.org, node: m.node, mailboxes, generation: 1, zone };
         let mut office = Office::new(me, region.directory.clone());
         office.unlock();
-        Self { region, office, logs, rng: ChaCha20Rng::seed_from_u64(1) }
+        Self { region, office, logs, rng: ChaCha20Rng::seed_from_u64(1), now: NOW }
+    }
+
+    /// One whose directory has nothing of any log yet.
+    fn new_here() -> Self {
+        let mut stage = Self::heard(0);
+        let mut directory = Directory::found(&stage.region.genesis, None).unwrap();
+        let policies = [stage.region.directory.newest_policy().clone()];
+        for record in policies.iter().chain(&stage.region.records) {
+            if let Ok(Some(checked)) = directory.check(record, NOW) {
+                directory.insert(checked);
+            }
+        }
+        stage.office.directory = std::sync::Arc::new(directory);
+        stage
     }
 
     /// The coordinators cosign the same logs anew, and this office follows.
     fn hears_again(&mut self) {
+        self.hears(|_| true);
+    }
+
+    /// It follows logs with those entries alone.
+    fn hears(&mut self, has: impl Fn(&[u8]) -> bool) {
         for of in 0..3 {
             let others: Vec<usize> = (0..3).filter(|n| *n != of).collect();
-            let all = &self.logs[of];
-            let page = self.region.log_page(of, all, (0, all.len()), (&others, NOW));
-            let page = wire::DirectoryLogReply { entries: vec![], ..page };
+            let all: Vec<Vec<u8>> = self.logs[of].iter().filter(|entry| has(entry)).cloned().collect();
+            let held = self.office.directory.followed(self.region.members[of].node) > 0;
+            let page = self.region.log_page(of, &all, (0, all.len()), (&others, NOW));
+            let entries = if held { vec![] } else { page.entries.clone() };
+            let page = wire::DirectoryLogReply { entries, ..page };
             let directory = std::sync::Arc::make_mut(&mut self.office.directory);
             let page = directory.check_page(self.region.members[of].node, &page, NOW).unwrap();
             directory.follow(&page);
@@ -80,9 +103,9 @@ impl Stage {
 
     fn opened(&mut self, digest: Digest, bytes: &[u8]) -> Step {
         let m = &self.region.members[RECEIVER];
-        let reader = Reader { org: m.org, node: m.node, directory: self.office.directory(), now: NOW };
+        let reader = Reader { org: m.org, node: m.node, directory: self.office.directory(), now: self.now };
         let opening = open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader);
-        let mut now = Now { time: NOW, rng: &mut self.rng, key: &m.sign };
+        let mut now = Now { time: self.now, rng: &mut self.rng, key: &m.sign };
         let step = self.office.opened(digest, opening, &mut now).unwrap();
         self.office.take(&step);
         step
@@ -90,7 +113,7 @@ impl Stage {
 
     fn tick(&mut self) -> Step {
         let m = &self.region.members[RECEIVER];
-        let step = self.office.tick(&mut Now { time: NOW, rng: &mut self.rng, key: &m.sign });
+        let step = self.office.tick(&mut Now { time: self.now, rng: &mut self.rng, key: &m.sign });
         self.office.take(&step);
         step
     }
@@ -144,4 +167,27 @@ fn a_day_less_than_too_old_is_not_too_old() {
     let mut stage = Stage::heard(DIRECTORY_OLD_SECS - DAY);
     let (digest, bytes) = stage.stored(SENDER, 1);
     assert!(is_taken(&stage.opened(digest, &bytes)));
+}
+
+#[test]
+fn who_was_just_let_in_waits_until_the_logs_are_read_and_not_for_long_after() {
+    let mut stage = Stage::new_here();
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    assert!(stage.opened(digest, &bytes).events.is_empty(), "nobody is answered");
+    assert_eq!(stage.office.mail().aside().collect::<Vec<_>>(), [digest]);
+    stage.hears_again();
+    assert!(stage.tick().effects.contains(&Effect::OpenLetters));
+    assert!(is_taken(&stage.opened(digest, &bytes)));
+
+    // The logs are read, and the sender is in none: for a while that may be because they are read no faster.
+    let mut stage = Stage::new_here();
+    let sender = stage.region.members[SENDER].org;
+    stage.hears(|entry| !entry.windows(16).any(|id| id == sender.0));
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    assert!(stage.opened(digest, &bytes).events.is_empty());
+    stage.tick();
+    stage.now += UNPUBLISHED_HOURS * HOUR;
+    assert_eq!(stage.to_open(), [digest]);
+    let step = stage.opened(digest, &bytes);
+    assert!(!is_taken(&step) && stage.office.mail().unopened().is_empty(), "it ends, and its sender is told");
 }

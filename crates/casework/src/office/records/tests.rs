@@ -3,7 +3,7 @@
 use clearhouse_protocol::audit::unpad;
 use clearhouse_protocol::ceremony::{self, Application, accredit};
 use clearhouse_protocol::directory::RouteFault;
-use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::fixture::{Member, NOW, Region};
 use clearhouse_protocol::ids::{ConversationId, StaffId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::labels;
@@ -133,42 +133,41 @@ fn an_entry_is_confirmed_by_a_person_and_nobody_new_goes_to_one_that_is_not() {
 }
 
 #[test]
-fn a_root_key_waits_over_a_restart_and_counts_after_three_days() {
-    let region = Region::new(1, 2);
+fn what_an_old_root_key_signed_outlives_it_and_the_restart() {
+    let region = Region::new(1, 3);
     let founded = Directory::found(&region.genesis, None).unwrap();
     let mut office = office(&region, founded.clone());
     let mut rng = ChaCha20Rng::seed_from_u64(3);
-    let sign = &region.members[0].sign;
+    let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[0].sign };
     let mut rows = Vec::new();
-    let mut records = region.records.clone();
-    let org = region.members[1].org;
-    let held = records.iter().find(|record| {
-        let read = wire::OrgRecord::decode(record.payload.as_slice());
-        record.payload_type == labels::media::ORG && read.is_ok_and(|read| read.org_id == org.0)
-    });
-    let key = SigningKey::from_seed(&[9; 32]);
-    let mut next = ceremony::next_org(held.unwrap(), NOW, |record| record.org_root_pk = key.public().to_vec()).unwrap();
-    region.coordinators.iter().for_each(|coordinator| add_signature(&mut next, coordinator));
-    records.push(next);
-    let bundle = wire::RecordBundle { records, prekeys: Vec::new(), published: vec![] };
-    let (step, intake) = office.admit(&bundle, &mut Now { time: NOW, rng: &mut rng, key: sign });
-    assert!(intake.refused.is_empty());
-    office.take(&step);
-    rows.extend(step.rows);
+    let mut admit = |office: &mut Office, records: Vec<wire::Signed>| {
+        let bundle = wire::RecordBundle { records, prekeys: Vec::new(), published: vec![] };
+        let (step, intake) = office.admit(&bundle, &mut now);
+        assert!(intake.refused.is_empty(), "{:?}", intake.refused);
+        office.take(&step);
+        rows.extend(step.rows);
+    };
+    admit(&mut office, region.records.clone());
+    // One organisation ends itself, one does not; both had changed, or change, their root key with the old one's word.
+    let (ended, goes_on) = (&region.members[1], &region.members[2]);
+    let changed = |m: &Member, n: u8| {
+        let is_its = |record: &&wire::Signed| {
+            let read = wire::OrgRecord::decode(record.payload.as_slice());
+            record.payload_type == labels::media::ORG && read.is_ok_and(|read| read.org_id == m.org.0)
+        };
+        let held = region.records.iter().find(is_its).unwrap();
+        let key = SigningKey::from_seed(&[n; 32]);
+        let mut next = ceremony::next_org(held, NOW, |record| record.org_root_pk = key.public().to_vec()).unwrap();
+        region.coordinators.iter().chain([&m.root]).for_each(|key| add_signature(&mut next, key));
+        next
+    };
+    admit(&mut office, vec![ceremony::end_itself(region.net, ended.org, &ended.root, NOW)]);
+    admit(&mut office, vec![changed(ended, 8), changed(goes_on, 9)]);
 
-    let root = |office: &Office| office.directory().org(org).unwrap().org_root_pk == key.public();
-    for (days, counts) in [(0, false), (1, false), (2, false), (3, true)] {
-        let mut now = Now { time: NOW + days * DAY, rng: &mut rng, key: sign };
-        if let Some(step) = office.mind_root_keys(&mut now) {
-            office.take(&step);
-            rows.extend(step.rows);
-        }
-        // Each day the node is started again, from what it kept.
-        let mut again = self::office(&region, founded.clone());
-        reading_order(&mut rows);
-        again.apply(&rows);
-        office = again;
-        assert_eq!(root(&office), counts, "after {days} days");
-    }
-    assert!(office.mind_root_keys(&mut Now { time: NOW + 9 * DAY, rng: &mut rng, key: sign }).is_none());
+    let standing = |office: &Office| [ended, goes_on].map(|m| office.directory().signing_key(m.org, m.node, NOW).err());
+    assert_eq!(standing(&office), [Some(RouteFault::Revoked), None]);
+    let mut again = self::office(&region, founded);
+    reading_order(&mut rows);
+    again.apply(&rows);
+    assert_eq!(standing(&again), [Some(RouteFault::Revoked), None], "nothing lifts it, and no certificate is lost");
 }

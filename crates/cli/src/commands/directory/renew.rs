@@ -1,8 +1,8 @@
-//! `directory renew` and `directory object`: an accreditation and its certificates before they end, with the same root key,
-//! another that the old one signs, or another because the old one is lost; and the holder's word against that.
+//! `directory renew`: an accreditation and its certificates before they end, with the same root key or another that the old
+//! one signs.
 //!
 //! Reads what is in force from the node and writes a file for the coordinators; nothing changes here before it comes back
-//! signed. Refuses a root key that is not the one in force, and to object with any other.
+//! signed. Refuses a root key that is not the one in force.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use clap::Args;
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
-use clearhouse_protocol::ceremony::{end_itself, next_cert, next_org, revoke};
+use clearhouse_protocol::ceremony::{end_itself, next_cert, next_org};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{OrgId, hex};
-use clearhouse_protocol::keys::{SigningKey, VerifyKey};
+use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::signed::add_signature;
-use clearhouse_wire::v1::{OrgRecord, RecordBundle, Signed, SubjectKind};
+use clearhouse_wire::v1::{OrgRecord, RecordBundle, Signed};
 use prost::Message as _;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -30,29 +30,17 @@ use crate::{files, secrets};
 
 /// Arguments of `directory renew`.
 #[derive(Args)]
-#[group(id = "with", required = true, multiple = true)]
 pub(crate) struct Renew {
-    /// The organisation's root key; without it the key counts as lost
-    #[arg(long, value_name = "FILE", group = "with")]
-    key: Option<PathBuf>,
+    /// The organisation's root key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
     /// Make another root key, and write it here
-    #[arg(long, value_name = "FILE", group = "with")]
+    #[arg(long, value_name = "FILE")]
     new_key: Option<PathBuf>,
     /// Write what ends the organisation by a phone call here, signed with the new key
     #[arg(long, value_name = "FILE", requires = "new_key")]
     self_revocation: Option<PathBuf>,
     /// The application to make, for the coordinators
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-}
-
-/// Arguments of `directory object`.
-#[derive(Args)]
-pub(crate) struct Object {
-    /// The organisation's root key, the one that is in force
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -80,7 +68,7 @@ impl Own {
         Ok(Self { directory, bundle, org })
     }
 
-    /// The newest record of it; what is renewed follows it, whether it counts or waits.
+    /// The newest record of it: what is renewed follows it, whether it counts yet or not.
     fn newest(&self) -> Result<(&Signed, OrgRecord), Trouble> {
         let own = |record: &&Signed| record.payload_type == media::ORG;
         let all = self.bundle.records.iter().filter(own).filter_map(|signed| {
@@ -109,15 +97,14 @@ impl Renew {
     pub(super) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         let own = Own::ask(&Node::find(&app.global)?).await?;
         let (held, _) = own.newest()?;
-        let old = self.key.as_deref().map(|file| own.root_key(file)).transpose()?;
+        let old = own.root_key(&self.key)?;
         let new = self.new_key.as_ref().map(|_| SigningKey::generate(&mut chance()));
-        // One of the two is there: the command line asks for it.
-        let root = new.as_ref().map(|(key, _)| key).or(old.as_ref()).ok_or_else(no_record)?;
+        let root = new.as_ref().map_or(&old, |(key, _)| key);
         let now = SystemClock.now();
         let public = root.public();
         let mut next = next_org(held, now, |record| record.org_root_pk = public.to_vec()).ok_or_else(no_record)?;
-        if let (Some(old), Some(_)) = (&old, &new) {
-            add_signature(&mut next, old);
+        if new.is_some() {
+            add_signature(&mut next, &old);
         }
         let record = OrgRecord::decode(next.payload.as_slice()).map_err(|_| no_record())?;
         let bundle = self.application(&own, next, root, now)?;
@@ -135,7 +122,7 @@ impl Renew {
             "schema": "ch.renewal/1", "label": record.label, "org": own.org.to_string(), "version": record.version,
             "until": show_time(record.valid_until), "fingerprint": records::fingerprint(&record.org_root_pk),
             "new_key": self.new_key.as_ref().map(|file| file.display().to_string()),
-            "lost": old.is_none(), "file": self.out.display().to_string(),
+            "file": self.out.display().to_string(),
         }))?;
         Ok(Exit::Done)
     }
@@ -152,27 +139,5 @@ impl Renew {
         }
         records.extend(of(media::DESCRIPTOR).cloned());
         Ok(RecordBundle { records, prekeys: own.bundle.prekeys.clone(), published: vec![] })
-    }
-}
-
-impl Object {
-    pub(super) async fn run(self, app: &App) -> Result<Exit, Trouble> {
-        let own = Own::ask(&Node::find(&app.global)?).await?;
-        let now = SystemClock.now();
-        let waiting = own.directory.waiting_keys(now).find(|waiting| waiting.org == own.org);
-        let waiting = waiting.ok_or_else(|| {
-            let text = "No new root key of this organisation waits. Nothing was made.";
-            Trouble::new(Code::Record, text, "clearhouse doctor")
-        })?;
-        let key = own.root_key(&self.key)?;
-        let subject = VerifyKey::admit(&waiting.record.org_root_pk).map_err(|_| no_record())?.id().0;
-        let objection = revoke(own.directory.net(), SubjectKind::Key, subject, "NotOurs", now, &[&key]);
-        let bundle = RecordBundle { records: vec![objection], prekeys: vec![], published: vec![] };
-        files::write_new(&self.out, &bundle.encode_to_vec())?;
-        app.out.reply(&json!({
-            "schema": "ch.objection/1", "label": waiting.record.label, "org": own.org.to_string(),
-            "fingerprint": records::fingerprint(&waiting.record.org_root_pk), "file": self.out.display().to_string(),
-        }))?;
-        Ok(Exit::Done)
     }
 }

@@ -39,8 +39,6 @@ enum Verdict {
     Known,
     /// Everything is there.
     Complete,
-    /// Everything but the old root key's word: it waits where all can see it.
-    Waits,
     /// Signatures are missing.
     Lacks,
     /// Signed by itself, and this node does not know who that is.
@@ -149,11 +147,7 @@ fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Res
             }
             Err(fault) => return Err(does_not_hold(path, fault)),
         };
-        let verdict = match &checked {
-            None => Verdict::Known,
-            Some(Checked::Rekeyed(..)) => Verdict::Waits,
-            Some(_) => Verdict::Complete,
-        };
+        let verdict = if checked.is_some() { Verdict::Complete } else { Verdict::Known };
         if is_ceremonys(record) {
             rows.push(row(directory, record, &verdict)?);
         }
@@ -204,7 +198,7 @@ fn row(directory: &Directory, record: &Signed, verdict: &Verdict) -> Result<Valu
     let by_itself = matches!(verdict, Verdict::Complete | Verdict::Known) && kind == "revocation" && signers.is_empty();
     Ok(json!({
         "kind": kind, "what": what, "signatures": signers.len(), "needed": needed, "signers": signers,
-        "by_itself": by_itself, "waits": matches!(verdict, Verdict::Waits), "known": matches!(verdict, Verdict::Known), "unknown_here": matches!(verdict, Verdict::Stranger),
+        "by_itself": by_itself, "known": matches!(verdict, Verdict::Known), "unknown_here": matches!(verdict, Verdict::Stranger),
         "lacks": matches!(verdict, Verdict::Lacks | Verdict::Stranger),
     }))
 }
