@@ -18,15 +18,16 @@ use clearhouse_casework::office::mailing::Deposit;
 use super::Violation;
 use super::model::site_of;
 use super::net::{Call, Packet, Said, Site};
-use super::node::{Ask, Errand, Ground};
+use super::node::{Ask, BEHIND, Errand, Ground, KEEPER};
+use super::relay::{self, mailbox_there};
 use super::world::World;
 
 /// How long a call waits for its answer, seconds.
-const CALL_SECS: u64 = 30;
+pub(super) const CALL_SECS: u64 = 30;
 /// Letters opened side by side.
 const LETTERS_AT_ONCE: usize = 8;
 /// Asks a node lets wait before its door says "later".
-const INBOX_MAX: usize = 64;
+pub(super) const INBOX_MAX: usize = 64;
 
 /// Stable numbers of failures, as the product's courier has them.
 const NO_ROUTE: u32 = 1;
@@ -36,6 +37,7 @@ const REFUSED_FOR_NOW: u32 = 5;
 const REFUSED: u32 = 6;
 const BAD_RECEIPT: u32 = 7;
 const STORE: u32 = 8;
+const NOT_FETCHED: u32 = 10;
 
 impl World {
     /// One turn of the courier of a site: gives up calls, asks leave for what is due, asks after what is stored.
@@ -137,7 +139,9 @@ impl World {
     /// A packet arrives. At a node that is down it is lost.
     pub(super) fn arrive(&mut self, packet: Packet) -> Result<(), Violation> {
         match packet.said {
-            Said::Deposit { .. } | Said::Ask { .. } => self.door(packet),
+            Said::Deposit { .. } | Said::Ask { .. } | Said::Fetch | Said::Ack(_) => self.door(packet),
+            Said::Slots(_) if packet.to == BEHIND => self.take_in(&packet),
+            Said::Slots(_) => Ok(()),
             Said::Stored(_) | Said::Became(_) | Said::Refused { .. } => self.answered(packet),
         }
     }
@@ -154,6 +158,13 @@ impl World {
             return self.turn_away(site, from, call, false);
         }
         match packet.said {
+            Said::Deposit { mailbox, digest, ref bytes } if site == KEEPER && mailbox == mailbox_there() => {
+                // What its header names is for its reader to judge.
+                match Outside::parse(bytes).ok().filter(|outside| outside.digest == digest) {
+                    Some(outside) => self.left_here(&packet, outside, bytes),
+                    None => self.turn_away(site, from, call, false),
+                }
+            }
             Said::Deposit { mailbox, digest, bytes } => {
                 let outside = Outside::parse(&bytes).ok().filter(|o| o.digest == digest && o.mailbox == mailbox);
                 let passes = up.inbox.len() >= INBOX_MAX;
@@ -167,10 +178,14 @@ impl World {
                 }
             }
             Said::Ask { digest } => {
-                let reply = outcome(up.office.mail().letter(digest), up.office.is_open());
+                let letter = up.office.mail().letter(digest);
+                let kept = relay::outcome(up.office.depot(), digest).filter(|_| letter.is_none());
+                let reply = kept.unwrap_or_else(|| outcome(letter, up.office.is_open()));
                 self.answer(site, from, call, Said::Became(reply))
             }
-            Said::Stored(_) | Said::Became(_) | Said::Refused { .. } => Ok(()),
+            Said::Fetch => self.hand_out(&packet),
+            Said::Ack(digests) if (from, site) == (BEHIND, KEEPER) => self.ask(site, Ask::Acked(digests)),
+            Said::Ack(_) | Said::Slots(_) | Said::Stored(_) | Said::Became(_) | Said::Refused { .. } => Ok(()),
         }
     }
 
@@ -204,9 +219,13 @@ impl World {
                 }
                 Attempt::Failed { fault: if passes { REFUSED_FOR_NOW } else { REFUSED } }
             }
-            Said::Stored(_) | Said::Became(_) | Said::Deposit { .. } | Said::Ask { .. } => {
-                Attempt::Unclear { fault: BAD_RECEIPT }
-            }
+            Said::Stored(_)
+            | Said::Became(_)
+            | Said::Deposit { .. }
+            | Said::Ask { .. }
+            | Said::Fetch
+            | Said::Ack(_)
+            | Said::Slots(_) => Attempt::Unclear { fault: BAD_RECEIPT },
         };
         self.report(site, msg_id, attempt)
     }
@@ -296,8 +315,16 @@ fn became(reply: &wire::OutcomeReply, directory: &Directory, keeper: NodeId, dig
                 });
             if held { Attempt::NotOpened } else { Attempt::Unclear { fault: BAD_RECEIPT } }
         }
-        wire::MailboxState::Fetched | wire::MailboxState::Expired | wire::MailboxState::Unspecified => {
-            Attempt::Unclear { fault: BAD_RECEIPT }
+        wire::MailboxState::Fetched => Attempt::Fetched,
+        wire::MailboxState::Expired => {
+            let key = keeper_key(directory, keeper, now);
+            let held = reply
+                .expired
+                .as_ref()
+                .zip(key)
+                .is_some_and(|(s, key)| receipt::check_expired(s, directory.net(), keeper, digest, &key).is_ok());
+            if held { Attempt::Failed { fault: NOT_FETCHED } } else { Attempt::Unclear { fault: BAD_RECEIPT } }
         }
+        wire::MailboxState::Unspecified => Attempt::Unclear { fault: BAD_RECEIPT },
     }
 }

@@ -31,11 +31,15 @@ pub(super) enum Flaw {
     WithdrawalTakesNothingBack,
     /// A message is carried without writing down first that it may be on its way.
     LeavesUnannounced,
+    /// What was fetched is acknowledged to its keeper before it is on the own disk.
+    FetchedBeforeCommit,
+    /// A keeper takes what it hands out for fetched.
+    ForgottenWhenHandedOut,
 }
 
 impl Flaw {
     /// Every planted bug.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::ReceiptBeforeCommit,
         Self::CarriesUncommitted,
         Self::BatchForgotten,
@@ -50,5 +54,7 @@ impl Flaw {
         Self::LockKeepsCases,
         Self::WithdrawalTakesNothingBack,
         Self::LeavesUnannounced,
+        Self::FetchedBeforeCommit,
+        Self::ForgottenWhenHandedOut,
     ];
 }

@@ -1,5 +1,5 @@
-//! A region in one thread: four offices with a clock each, the real decisions and the real store contract, and a net
-//! and a power supply that fail. Everything is drawn from a seed, so a failing run is one command away.
+//! A region in one thread: four offices with a clock each, one of them behind a router with its mailbox at another, the
+//! real decisions and the real store contract, and a net and a power supply that fail. Everything is drawn from a seed, so a failing run is one command away.
 //!
 //! # What counts as failure
 //! Named after the promises of the product (`deploy/THREATS.md`).
@@ -39,6 +39,7 @@ mod node;
 mod owner;
 mod people;
 mod portrait;
+mod relay;
 mod world;
 
 use std::env;
@@ -84,6 +85,7 @@ struct Tally {
     read: u64,
     arrived: u64,
     withdrawn: u64,
+    fetched: u64,
 }
 
 impl Tally {
@@ -96,6 +98,7 @@ impl Tally {
         self.read += other.read;
         self.arrived += other.arrived;
         self.withdrawn += other.withdrawn;
+        self.fetched += other.fetched;
     }
 }
 
@@ -107,6 +110,7 @@ fn run(seed: u64, flaw: Option<Flaw>) -> Result<Tally, String> {
         world.live(STEPS)?;
         world.calm()?;
         world.both_ends_agree()?;
+        world.nothing_kept_is_lost()?;
         world.months()?;
         world.judge()?;
         Ok::<_, Violation>(world.tally())
@@ -168,7 +172,10 @@ fn five_hundred_seeds() {
     if let Some((seed, what)) = failed.first() {
         panic!("{} seeds failed. Seed {seed}: {what}\n{}", failed.len(), replay(*seed));
     }
-    assert!(sum.effects > 3 * seeds && sum.crashes > seeds, "the runs are too quiet to prove anything: {sum:?}");
+    assert!(
+        sum.effects > 3 * seeds && sum.crashes > seeds && sum.fetched > seeds,
+        "the runs are too quiet to prove anything: {sum:?}"
+    );
 }
 
 #[test]
@@ -212,4 +219,6 @@ planted! {
     a_planted_bug_is_found_lock_keeps_cases: LockKeepsCases;
     a_planted_bug_is_found_withdrawal_takes_nothing_back: WithdrawalTakesNothingBack;
     a_planted_bug_is_found_leaves_unannounced: LeavesUnannounced;
+    a_planted_bug_is_found_fetched_before_commit: FetchedBeforeCommit;
+    a_planted_bug_is_found_forgotten_when_handed_out: ForgottenWhenHandedOut;
 }

@@ -10,6 +10,7 @@ use clearhouse_casework::case::fact::{MessageIn, MessageOut};
 use clearhouse_casework::office::Step;
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
 use clearhouse_protocol::mail::{Letter, Outgoing};
+use clearhouse_protocol::relay::Kept;
 use clearhouse_protocol::rows::{Row, Table};
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::Withdrawal;
@@ -17,7 +18,7 @@ use prost::Message as _;
 
 use super::Violation;
 use super::net::Site;
-use super::node::{SITES, region};
+use super::node::{BEHIND, KEEPER, SITES, region};
 
 /// One thing a step says, read from its rows.
 pub(super) enum Note {
@@ -25,6 +26,8 @@ pub(super) enum Note {
     Outgoing(MsgId, Outgoing),
     /// A letter was stored, or its row changed.
     Letter(Digest),
+    /// An envelope was taken for another office, or its row changed.
+    Kept(Digest),
     /// Her consent was withdrawn here, or the other side says so.
     Withdrawn(CaseId, Withdrawal),
     /// She stays.
@@ -80,6 +83,8 @@ pub(super) struct Model {
     threads: BTreeSet<(ConversationId, NodeId)>,
     /// Letters whose storing was committed.
     stored: BTreeSet<(Site, Digest)>,
+    /// Those that are for another office.
+    kept: BTreeSet<Digest>,
     /// Receipts that left, and when the letter ends.
     receipts: BTreeMap<(Site, Digest), (wire::StorageReceipt, u64)>,
     effects: BTreeMap<(Site, MsgId), u32>,
@@ -129,6 +134,10 @@ fn read_row(row: &Row, notes: &mut Vec<Note>) -> Result<(), Violation> {
         Table::Mailbox => {
             Letter::decode(value).map_err(Violation::because("a mailbox row does not decode"))?;
             notes.push(Note::Letter(Digest::try_from(row.key.as_slice()).map_err(Violation::because("a digest"))?));
+        }
+        Table::Relay => {
+            let kept = Kept::decode(value).map_err(Violation::because("a row kept for another does not decode"))?;
+            notes.push(Note::Kept(Digest::try_from(kept.digest.as_slice()).map_err(Violation::because("a digest"))?));
         }
         Table::Fact => {
             let case = CaseId::try_from(&row.key[..16]).map_err(Violation::because("a case id"))?;
@@ -192,7 +201,7 @@ impl Model {
                 let nodes = region().members.iter().map(|m| m.node);
                 self.threads.extend(conversation.into_iter().flat_map(|c| nodes.clone().map(move |node| (c, node))));
             }
-            Note::Letter(digest) => drop(self.digests.insert(*digest)),
+            Note::Letter(digest) | Note::Kept(digest) => drop(self.digests.insert(*digest)),
             Note::Withdrawn(..)
             | Note::Stayed(_)
             | Note::Effect(_)
@@ -208,6 +217,10 @@ impl Model {
         match note {
             Note::Outgoing(msg_id, out) => self.outgoing(site, *msg_id, out)?,
             Note::Letter(digest) => drop(self.stored.insert((site, *digest))),
+            Note::Kept(digest) => {
+                self.stored.insert((site, *digest));
+                self.kept.insert(*digest);
+            }
             Note::Effect(msg_id) => {
                 let times = self.effects.entry((site, *msg_id)).or_default();
                 *times += 1;
@@ -363,9 +376,16 @@ impl Model {
         self.revoked.contains(&(site, org.to_vec()))
     }
 
-    /// True when any site knows that any of the two is out.
+    /// Whether the keeper took this for the office behind a router.
+    pub(super) fn was_kept(&self, digest: Digest) -> bool {
+        self.kept.contains(&digest)
+    }
+
+    /// True when any site knows that any of the two is out, or the one that keeps a mailbox between them.
     pub(super) fn is_cut(&self, a: Site, b: Site) -> bool {
-        let orgs = [a, b].map(|site| region().members[site].org);
+        let mut orgs = vec![a, b];
+        orgs.extend([a, b].contains(&BEHIND).then_some(KEEPER));
+        let orgs: Vec<OrgId> = orgs.into_iter().map(|site| region().members[site].org).collect();
         (0..SITES).any(|site| orgs.iter().any(|org| self.is_out(site, *org)))
     }
 

@@ -25,6 +25,12 @@ pub(super) enum Said {
     Deposit { mailbox: MailboxId, digest: Digest, bytes: Rc<[u8]> },
     /// What became of a deposit?
     Ask { digest: Digest },
+    /// What is there for me?
+    Fetch,
+    /// These are on my own disk.
+    Ack(Vec<Digest>),
+    /// The answer to a fetch.
+    Slots(Vec<(Digest, Rc<[u8]>)>),
     /// The answer to a deposit.
     Stored(wire::DepositReply),
     /// The answer to a question.
@@ -139,7 +145,8 @@ impl Net {
             }
             Said::Stored(reply) => canary::find(&reply.encode_to_vec()),
             Said::Became(reply) => canary::find(&reply.encode_to_vec()),
-            Said::Ask { .. } | Said::Refused { .. } => None,
+            Said::Slots(slots) => slots.iter().find_map(|(_, bytes)| canary::find(bytes)),
+            Said::Ask { .. } | Said::Fetch | Said::Ack(_) | Said::Refused { .. } => None,
         };
         match seen {
             Some(word) => Err(Violation::new(format!("in clear on the line: {word:?}"))),

@@ -8,20 +8,25 @@ use std::sync::{Arc, OnceLock};
 use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_casework::office::records::reading_order;
+use clearhouse_casework::office::relay::Leave;
 use clearhouse_casework::office::{Me, Now, Office};
 use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Opening, Unopenable};
-use clearhouse_protocol::fixture::{Member, Region};
+use clearhouse_protocol::fixture::{Member, NOW, Region};
 use clearhouse_protocol::ids::{Digest, MsgId, PrekeyId};
 use clearhouse_protocol::keys::PrekeySecret;
+use clearhouse_protocol::labels::media;
 use clearhouse_protocol::mail::Attempt;
+use clearhouse_protocol::relay::rented;
 use clearhouse_protocol::rows::{Row, Table, Under};
+use clearhouse_protocol::signed::sign;
 use clearhouse_store::Store;
 use clearhouse_store::keyfile::{ContentKeys, ServiceKeys};
 use clearhouse_store::ledger::Ledger;
 use clearhouse_store::vault::Vault;
-use clearhouse_wire::v1::{Prekey, RecordBundle};
+use clearhouse_wire::v1::{Descriptor, Mailbox, Prekey, RecordBundle};
+use prost::Message as _;
 
 use super::Violation;
 use super::dice::Dice;
@@ -29,12 +34,24 @@ use super::disk::Disk;
 use super::flaw::Flaw;
 use super::net::{Call, Said, Site};
 use super::people::Wish;
+use super::relay::mailbox_there;
 
 /// Offices of a region: two of destination, two of origin.
 pub(super) const SITES: usize = 4;
+/// The office whose router lets nobody in, and the one that keeps its mailbox.
+pub(super) const BEHIND: Site = 3;
+pub(super) const KEEPER: Site = 2;
 /// Tables a node reads at a start, in order; those of cases only while content is open.
-const SERVICE_TABLES: [Table; 7] =
-    [Table::Directory, Table::Mailbox, Table::Outbox, Table::Taken, Table::Conversation, Table::Staff, Table::Timer];
+const SERVICE_TABLES: [Table; 8] = [
+    Table::Directory,
+    Table::Mailbox,
+    Table::Relay,
+    Table::Outbox,
+    Table::Taken,
+    Table::Conversation,
+    Table::Staff,
+    Table::Timer,
+];
 
 /// What a site was given once: its member's keys, its key file, a store that knows the directory.
 pub(super) struct Ground {
@@ -48,7 +65,27 @@ pub(super) struct Ground {
 /// The region of every run. Made once: runs differ by what happens, not by who is there.
 pub(super) fn region() -> &'static Region {
     static REGION: OnceLock<Region> = OnceLock::new();
-    REGION.get_or_init(|| Region::new(1, SITES))
+    REGION.get_or_init(|| {
+        let mut region = Region::new(1, SITES);
+        rent(&mut region);
+        region
+    })
+}
+
+/// One office has its only mailbox at another.
+fn rent(region: &mut Region) {
+    let (tenant, keeper) = (&region.members[BEHIND], &region.members[KEEPER]);
+    let held = region.directory.descriptor(tenant.node).expect("a member is described");
+    let there = region.directory.descriptor(keeper.node).expect("a member is described").mailboxes[0].clone();
+    let id = rented(region.net, tenant.node, keeper.node).to_vec();
+    let said = Descriptor { serial: held.serial + 1, mailboxes: vec![Mailbox { id, ..there }], ..held.clone() };
+    let signed = sign(media::DESCRIPTOR, said.encode_to_vec(), &tenant.sign);
+    let checked = region.directory.check(&signed, NOW).expect("it is sound").expect("it is new");
+    region.directory.insert(checked);
+    // Of each member three records: what coordinators, the organisation and the node itself signed.
+    let place = &mut region.records[3 * BEHIND + 2];
+    assert_eq!(place.payload_type, media::DESCRIPTOR);
+    *place = signed;
 }
 
 /// The ground under each site.
@@ -76,7 +113,7 @@ fn ground(site: Site) -> Ground {
         prekeys.push(Prekey { week: *week, pk: public.as_bytes().to_vec() });
     }
     let bundle = RecordBundle { records: region().records.clone(), prekeys, published: vec![] };
-    let time = clearhouse_protocol::fixture::NOW;
+    let time = NOW;
     let (step, _) = office.admit(&bundle, &mut Now { time, rng: dice.rng(), key: &member.sign });
     ledger.commit(&step.rows, &step.events, dice.rng()).expect("a fresh store takes the directory");
     office.take(&step);
@@ -85,7 +122,8 @@ fn ground(site: Site) -> Ground {
 }
 
 fn me(member: &Member) -> Me {
-    let mailboxes = vec![member.mailbox];
+    let behind = member.node == region().members[BEHIND].node;
+    let mailboxes = vec![if behind { mailbox_there() } else { member.mailbox }];
     Me { net: region().net, org: member.org, node: member.node, mailboxes, generation: 1, zone: Zone::utc() }
 }
 
@@ -170,6 +208,10 @@ pub(super) fn read<S: Store>(ledger: &Ledger<S>, tables: &[Table]) -> Result<Vec
 pub(super) enum Ask {
     /// A deposit from a peer, whose answer goes back by this call.
     Deposit { call: Call, from: Site, deposit: Deposit },
+    /// A deposit for the office whose mailbox is kept here.
+    LeaveHere { call: Call, from: Site, leave: Leave },
+    /// That office has these on its own disk.
+    Acked(Vec<Digest>),
     /// What opening a letter gave.
     Letter { digest: Digest, result: Result<Opening, Unopenable> },
     /// How an attempt ended.
@@ -217,6 +259,8 @@ pub(super) struct Up {
     pub(super) directory: Arc<Directory>,
     /// The prekeys are at hand.
     pub(super) open: bool,
+    /// The call that waits at the keeper, given up at this time.
+    pub(super) fetching: Option<(Call, u64)>,
 }
 
 /// A node.
@@ -258,7 +302,7 @@ impl Node {
         }
         let directory = Arc::clone(office.directory());
         let (inbox, errands) = (VecDeque::new(), BTreeMap::new());
-        self.up = Some(Up { office, ledger, inbox, errands, directory, open });
+        self.up = Some(Up { office, ledger, inbox, errands, directory, open, fetching: None });
         Ok(())
     }
 

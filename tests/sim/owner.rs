@@ -5,7 +5,7 @@ use clearhouse_casework::case::Fact;
 use clearhouse_casework::office::mailing::{Deposit, Deposited};
 use clearhouse_casework::office::{Effect, Now, Step};
 use clearhouse_protocol::ids::{Digest, MsgId};
-use clearhouse_protocol::mail::{Delivery, Outgoing};
+use clearhouse_protocol::mail::{Delivery, DepositFault, Outgoing};
 use clearhouse_protocol::receipt;
 use clearhouse_protocol::rows::{EventRow, Row, Table};
 use clearhouse_store::Store as _;
@@ -23,6 +23,7 @@ use super::net::{Call, Packet, Said, Site};
 use super::node::Ask;
 use super::people::{self, Told, Wish};
 use super::portrait::{difference, portrait};
+use super::relay::{FETCHED, mailbox_there};
 use super::world::World;
 
 /// Most asks decided in one batch.
@@ -154,6 +155,14 @@ impl World {
         let mut wish = None;
         let step = match ask {
             Ask::Deposit { .. } => Step::default(),
+            Ask::LeaveHere { call, from, leave } => {
+                let (digest, expires) = (leave.outside.digest, leave.outside.expires);
+                let (step, mut results) = up.office.leave(vec![leave], &mut now);
+                let result = results.pop().unwrap_or(Err(DepositFault::Full));
+                staged.replies.push(Reply::Deposit { call, from, digest, expires, result });
+                step
+            }
+            Ask::Acked(digests) => up.office.fetched(mailbox_there(), &digests, time),
             Ask::Letter { digest, result } => up.office.opened(digest, result, &mut now).unwrap_or_default(),
             Ask::Attempt { msg_id, attempt } => {
                 staged.replies.push(Reply::Reported(msg_id));
@@ -255,6 +264,8 @@ impl World {
         }
         for reply in replies {
             match reply {
+                // It stays at its keeper.
+                Reply::Deposit { call: FETCHED, .. } => {}
                 Reply::Deposit { call, from, .. } => self.turn_away(site, from, call, true)?,
                 Reply::Courier { msg_id, .. } | Reply::Reported(msg_id) => self.set_down(site, msg_id),
                 Reply::Person(_) => {}
@@ -265,6 +276,11 @@ impl World {
 
     fn reply(&mut self, site: Site, reply: Reply) -> Result<(), Violation> {
         match reply {
+            Reply::Deposit { call: FETCHED, digest, result: Ok(_), .. } => {
+                self.fetched += 1;
+                self.acknowledge(digest)
+            }
+            Reply::Deposit { call: FETCHED, .. } => Ok(()),
             Reply::Deposit { call, from, digest, expires, result: Ok(receipt) } => {
                 self.model.receipt(site, digest, &receipt, expires)?;
                 let locked = self.nodes[site].up.as_ref().is_some_and(|up| !up.office.is_open());
@@ -306,6 +322,7 @@ impl World {
                 Note::Receipt(msg_id, receipt) => self.check_receipt(site, *msg_id, receipt)?,
                 Note::Outgoing(..)
                 | Note::Letter(_)
+                | Note::Kept(_)
                 | Note::Effect(_)
                 | Note::NotTaken(_)
                 | Note::Read(_)

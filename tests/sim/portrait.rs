@@ -21,6 +21,7 @@ pub(super) fn portrait(office: &Office, model: &Model, now: u64) -> Portrait {
     let mut said = Portrait::new();
     let mail = office.mail();
     said.insert("events".into(), office.event_count().to_string());
+    said.insert("kept for others".into(), format!("{:?}", office.depot().held()));
     said.insert("unopened".into(), format!("{:?}", mail.unopened()));
     said.insert("next due".into(), format!("{:?}", mail.next_due()));
     for (id, out) in mail.all_outgoing() {
@@ -29,6 +30,9 @@ pub(super) fn portrait(office: &Office, model: &Model, now: u64) -> Portrait {
     for digest in model.digests() {
         if let Some(letter) = mail.letter(digest) {
             said.insert(format!("letter {digest}"), hex(&letter.encode_to_vec()));
+        }
+        if let Some(kept) = office.depot().outcome(digest) {
+            said.insert(format!("kept {digest}"), hex(&kept.encode_to_vec()));
         }
     }
     for (node, id) in model.messages() {

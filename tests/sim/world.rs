@@ -23,10 +23,11 @@ use super::dice::Dice;
 use super::flaw::Flaw;
 use super::model::{Model, site_of};
 use super::net::{Call, Net, Packet, Said, Site, Weather};
-use super::node::{Ask, Node, Records, SITES, region, unlock};
+use super::node::{Ask, BEHIND, Node, Records, SITES, region, unlock};
 use super::owner::Meets;
 use super::people::{self, Wish};
 use super::portrait::{difference, fate, portrait};
+use super::relay::mailbox_there;
 
 /// Most that clocks of a region differ from the true time, seconds: below what peers forgive each other.
 pub(super) const SKEW_MAX: u64 = 240;
@@ -39,6 +40,7 @@ enum Turn {
     Owner(Site),
     Courier(Site),
     Opener(Site),
+    Fetcher,
     Net,
 }
 
@@ -56,6 +58,8 @@ pub(super) struct World {
     pub(super) closed: BTreeSet<Call>,
     pub(super) commits: u64,
     pub(super) crashes: u64,
+    /// Envelopes that were fetched and are durable.
+    pub(super) fetched: u64,
     /// How rough this run is: 0 fair, 3 a storm.
     rough: u64,
     /// Cases each office of destination opens: few go far, many meet each other.
@@ -81,8 +85,8 @@ impl World {
         // The clocks of a region start after its records were made.
         let time = NOW + HOUR;
         let model = Model::default();
-        let (calls, commits, crashes, trail, closed) = (0, 0, 0, Vec::new(), BTreeSet::new());
-        Ok(Self { nodes, net, model, dice, time, flaw, calls, closed, commits, crashes, rough, cases, trail })
+        let (calls, commits, crashes, fetched, trail, closed) = (0, 0, 0, 0, Vec::new(), BTreeSet::new());
+        Ok(Self { nodes, net, model, dice, time, flaw, calls, closed, commits, crashes, fetched, rough, cases, trail })
     }
 
     /// Lets `steps` things happen.
@@ -120,6 +124,7 @@ impl World {
         for _ in 0..turns {
             let mut turns: Vec<Turn> = (0..SITES).flat_map(|site| self.turns(site)).collect();
             turns.extend(self.net.next_arrival().filter(|at| *at <= self.time).map(|_| Turn::Net));
+            turns.extend(self.may_fetch().then_some(Turn::Fetcher));
             if turns.is_empty() {
                 return Ok(());
             }
@@ -130,6 +135,7 @@ impl World {
                 }
                 Turn::Courier(site) => self.courier(site)?,
                 Turn::Opener(site) => self.opener(site)?,
+                Turn::Fetcher => self.fetch()?,
                 Turn::Net => {
                     if let Some(packet) = self.net.arrive(self.time, &mut self.dice) {
                         self.arrive(packet)?;
@@ -286,6 +292,7 @@ impl World {
     fn eavesdropper(&mut self) -> Result<(), Violation> {
         let Some((to, mut digest, bytes)) = self.net.recorded(&mut self.dice) else { return Ok(()) };
         let from = (to + 1 + self.dice.index(SITES - 1)) % SITES;
+        let Ok(Outside { mailbox, .. }) = Outside::parse(&bytes) else { return Ok(()) };
         let mut bytes = bytes.to_vec();
         if self.dice.percent(30) {
             let at = self.dice.index(bytes.len());
@@ -294,7 +301,6 @@ impl World {
             digest = outside.digest;
         }
         self.note(format!("site {from} deposits {digest} at {to} again"));
-        let mailbox = region().members[to].mailbox;
         let said = Said::Deposit { mailbox, digest, bytes: bytes.into() };
         self.net.send(Packet { call: 0, from, to, at: self.time, said }, &mut self.dice)
     }
@@ -302,9 +308,10 @@ impl World {
     /// The same message in another envelope, as a sender may seal it (decision 23): another digest, the same effect.
     fn sealed_again(&mut self) -> Result<(), Violation> {
         let Some((to, _, bytes)) = self.net.recorded(&mut self.dice) else { return Ok(()) };
-        let now = self.nodes[to].clock(self.time);
-        let ground = self.nodes[to].ground();
         let Ok(outside) = Outside::parse(&bytes) else { return Ok(()) };
+        let reader = if outside.mailbox == mailbox_there() { BEHIND } else { to };
+        let now = self.nodes[reader].clock(self.time);
+        let ground = self.nodes[reader].ground();
         let Some((_, prekey)) = ground.prekeys.iter().find(|(id, _)| *id == outside.prekey) else { return Ok(()) };
         let directory = &region().directory;
         let reader = Reader { org: ground.member.org, node: ground.member.node, directory, now };
@@ -436,6 +443,7 @@ impl World {
             read: self.model.all_read(),
             arrived: self.count(State::Arrived),
             withdrawn: self.count(State::Withdrawn) + self.count(State::Stayed),
+            fetched: self.fetched,
         }
     }
 
