@@ -2,14 +2,14 @@
 //!
 //! A letter is stored first and understood later; what a message means for a case is asked of [`super::cases`].
 
+mod aside;
+
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::directory::RouteFault;
-use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
-use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, OrgId};
-use clearhouse_protocol::limits::HOUR;
+use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
 use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault, is_unanswered};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
@@ -20,9 +20,6 @@ use rand_core::CryptoRng;
 use super::witness::FAULT_SUSPENDED;
 use super::{Effect, Now, Office, Step};
 use crate::roles::Actor;
-
-/// Hours for which a letter waits for its sender to be shown in the logs that this node reads each minute.
-const UNPUBLISHED_HOURS: u64 = 2;
 
 /// A deposit to decide on: its outside, read and sound, and its bytes.
 pub struct Deposit {
@@ -124,36 +121,6 @@ impl Office {
             Ok(Opening::Whole(opened)) if stands(&opened) => self.understand(&opened, now),
             Ok(_) | Err(_) => self.unopenable(digest, now),
         })
-    }
-
-    /// Whether a log may show soon what it does not show here: no coordinator was heard for long, or the letter just came.
-    fn may_be_behind(&self, digest: Digest, now: u64) -> bool {
-        let fresh = matches!(self.directory.freshness(now), Freshness::Fresh(_));
-        let came = self.mail.letter(digest).map_or(0, |letter| letter.stored_hour);
-        !fresh || now / HOUR < came.saturating_add(UNPUBLISHED_HOURS)
-    }
-
-    /// Whether what an organisation wrote must wait until the directory is up to date: no coordinator was heard for 14
-    /// days, so that it may have been put out since, and nothing passed between it and this office before (protocol
-    /// section 7.4). Coordinators are known by the policy. The letter stays sealed; its sender sees it stored.
-    fn must_wait(&self, org: OrgId, now: u64) -> bool {
-        matches!(self.directory.freshness(now), Freshness::Old(_)) && !self.directory.is_coordinator(org) && {
-            let had_cases = || self.cases.as_ref().is_some_and(|cases| cases.iter().any(|case| case.peer_org() == org));
-            let wrote = || self.directory.nodes_of(org).any(|node| self.mail.has_written_with(node));
-            !wrote() && !had_cases()
-        }
-    }
-
-    /// Takes up what was laid aside as soon as coordinators are heard again.
-    pub(super) fn open_aside(&self, step: &mut Step, now: u64) {
-        if matches!(self.directory.freshness(now), Freshness::Old(_)) {
-            return;
-        }
-        let rows: Vec<_> = self.mail.aside().filter_map(|digest| self.mail.lay_aside(digest, false)).collect();
-        if !rows.is_empty() {
-            step.effects.push(Effect::OpenLetters);
-        }
-        step.rows.extend(rows);
     }
 
     /// Whether a letter is somebody's message about a person and its sender was put out: then nobody is answered and

@@ -3,28 +3,26 @@
 //! Order of every check: type, signatures, canonical payload, this network, admission of keys, version chain,
 //! lifetimes. Time decides nothing here but fast-forward: an expired record is kept and simply not usable.
 
-use clearhouse_wire::v1::{
-    Descriptor, DutyHours, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed, SubjectKind,
-};
+use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
 use prost::Message as _;
 
-use super::corridor::check_rules;
 use super::entry::membership::{is_sound, is_vouched_for};
 use super::entry::{CODES_MAX, Telling, check_name, is_code};
 use super::held::{Held, Place};
-use super::logs::{log_of, witness_of};
 use super::{Directory, Entry};
 use crate::audit;
-use crate::ids::{KeyId, Net, NodeId, OrgId};
+use crate::ids::{Net, NodeId, OrgId};
 use crate::keys::{Prekey, VerifyKey};
 use crate::labels::media;
-use crate::limits::{
-    COORDINATORS_MAX, DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, DUTY_MAX, HOUR, LABEL_MAX, MAILBOXES_MAX,
-    PREKEY_WEEKS, RECORD_LIFE_SECS, TLS_KEYS_MAX,
-};
-use crate::log::policy::Policy;
+use crate::limits::RECORD_LIFE_SECS;
 use crate::pae::sha256;
 use crate::signed::{self, SignedFault, Verdicts, Verified};
+
+mod descriptors;
+mod ends;
+mod policies;
+
+use policies::check_policy;
 
 /// Why a record is refused. The peer was wrong, or we lack the record it stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -243,39 +241,6 @@ impl Directory {
         self.check_listed(week, pk, |_| Prekey::held(pk))
     }
 
-    fn check_next_policy(&self, signed: &Signed) -> Result<Option<Checked>, RecordFault> {
-        let record: Verified<RootPolicy> = checked_parse(media::ROOT, signed)?;
-        let next = record.value();
-        let current = self.policy();
-        if next.version == 1 && sha256(&signed.payload) != self.net.0 {
-            return Err(RecordFault::OtherNetwork);
-        }
-        // A bundle begins with every policy: one that was walked past is held, and no rollback.
-        if std::iter::once(&self.genesis).chain(&self.walk).any(|walked| walked.payload == signed.payload) {
-            return Ok(None);
-        }
-        let place = self.policy.place(next, &signed.payload, true)?;
-        if place == Place::Same {
-            return Ok(None);
-        }
-        if next.kind != current.kind {
-            return Err(RecordFault::OtherNetwork);
-        }
-        let coordinators = check_policy(next)?;
-        check_logs(self.net, next)?;
-        // As in TUF: the old holders let go and the new ones take up, in the same record.
-        let before = self.policy.predecessor(next).ok_or(RecordFault::Broken)?.value();
-        let old = signed::count(media::ROOT, signed, &check_policy(before)?)?.len();
-        let new = signed::count(media::ROOT, signed, &coordinators)?.len();
-        if old < as_usize(before.k_root) || new < as_usize(next.k_root) {
-            return Err(RecordFault::Threshold);
-        }
-        if place == Place::Rival {
-            return Ok(Some(Checked::Rival(Rival::Policy(record))));
-        }
-        Ok(Some(Checked::Policy(record, coordinators)))
-    }
-
     fn check_org(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         let signers = signed::count_beside(media::ORG, signed, &self.coordinators, verdicts)?;
         let record: Verified<OrgRecord> = signed::parse_verified(signed)?;
@@ -383,104 +348,6 @@ impl Directory {
         if keys.len() == count { Ok(()) } else { Err(RecordFault::Field) }
     }
 
-    fn check_descriptor(&self, signed: &Signed, now: u64, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
-        let claim: Verified<Descriptor> = checked_parse(media::DESCRIPTOR, signed)?;
-        let descriptor = claim.value();
-        self.same_net(&descriptor.net)?;
-        let node = node_id(&descriptor.node_id)?;
-        no_critical(&descriptor.extensions)?;
-        let signer = verdicts.held(&self.cert(node).ok_or(RecordFault::Signer)?.sign_pk)?;
-        if signed::count_beside(media::DESCRIPTOR, signed, &[signer], verdicts)?.is_empty() {
-            return Err(RecordFault::Signer);
-        }
-        check_descriptor_fields(descriptor)?;
-        if !crate::relay::are_its_own(descriptor, self.net(), node) {
-            return Err(RecordFault::Field);
-        }
-        let serial_time = descriptor.serial.checked_mul(HOUR).ok_or(RecordFault::Broken)?;
-        if serial_time > now.saturating_add(DESCRIPTOR_AHEAD_SECS) {
-            return Err(RecordFault::Broken);
-        }
-        // What is said tomorrow is said in tomorrow's descriptor.
-        let attested_ahead = descriptor.attested > serial_time.saturating_add(DESCRIPTOR_AHEAD_SECS);
-        if descriptor.expires > serial_time.saturating_add(DESCRIPTOR_LIFE_SECS) || attested_ahead {
-            return Err(RecordFault::Field);
-        }
-        for pk in &descriptor.tls_pks {
-            verdicts.admit(pk)?;
-            let pk: [u8; 32] = pk.as_slice().try_into().map_err(|_| RecordFault::Field)?;
-            // One channel key names one node, or a pinned connection would have two owners.
-            if self.tls.get(&pk).is_some_and(|owner| *owner != node) {
-                return Err(RecordFault::Field);
-            }
-        }
-        match self.descriptors.get(&node) {
-            Some(held) if held.record.raw().payload == signed.payload => Ok(None),
-            Some(held) if held.value().serial == descriptor.serial => Err(RecordFault::Equivocation),
-            Some(held) if held.value().serial > descriptor.serial => Err(RecordFault::Rollback),
-            Some(_) | None => Ok(Some(Checked::Descriptor(node, claim))),
-        }
-    }
-
-    fn check_revocation(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
-        let claim = self.check_end(signed)?;
-        let revocation = claim.value();
-        let subject: [u8; 16] = revocation.subject.as_slice().try_into().map_err(|_| RecordFault::Field)?;
-        let coordinators = signed::count_beside(media::REVOCATION, signed, &self.coordinators, verdicts)?.len();
-        let own = self.own_keys(revocation.subject_kind(), subject)?;
-        let by_itself = !signed::count_beside(media::REVOCATION, signed, &own, verdicts)?.is_empty();
-        if coordinators < as_usize(self.policy().k_revoke) && !by_itself {
-            return Err(RecordFault::Threshold);
-        }
-        Ok(self.place_end(claim, signed))
-    }
-
-    /// Whether it says whose end it is; who signed it is not asked here.
-    fn check_end(&self, signed: &Signed) -> Result<Verified<Revocation>, RecordFault> {
-        let claim: Verified<Revocation> = checked_parse(media::REVOCATION, signed)?;
-        let revocation = claim.value();
-        self.same_net(&revocation.net)?;
-        no_critical(&revocation.extensions)?;
-        let sound = revocation.subject.len() == 16 && revocation.subject_kind() != SubjectKind::Unspecified;
-        if sound && is_code(&revocation.reason) { Ok(claim) } else { Err(RecordFault::Field) }
-    }
-
-    /// Nothing lifts a revocation and a later date cannot replace it. Of two of one date the smaller hash stays, so that
-    /// everybody ends with the same one, in whatever order they came.
-    fn place_end(&self, claim: Verified<Revocation>, signed: &Signed) -> Option<Checked> {
-        let revocation = claim.value();
-        let subject: [u8; 16] = revocation.subject.as_slice().try_into().ok()?;
-        let order = (revocation.effective, sha256(&signed.payload));
-        match self.revocations.get(&(subject, revocation.subject_kind)) {
-            Some(held) if (held.value().effective, held.hash) <= order => None,
-            Some(_) | None => Some(Checked::Revocation(claim)),
-        }
-    }
-
-    /// The keys with which a subject may end itself.
-    fn own_keys(&self, kind: SubjectKind, subject: [u8; 16]) -> Result<Vec<VerifyKey>, RecordFault> {
-        let org_root = |org: OrgId| self.org(org).map(|record| record.org_root_pk.clone());
-        let mut keys = Vec::new();
-        match kind {
-            SubjectKind::Organisation => keys.extend(org_root(OrgId(subject))),
-            SubjectKind::Node => {
-                if let Some(cert) = self.cert(NodeId(subject)) {
-                    keys.push(cert.sign_pk.clone());
-                    keys.extend(org_root(org_id(&cert.org_id)?));
-                }
-            }
-            SubjectKind::Key => {
-                let with_id = |cert: &&NodeCert| VerifyKey::held(&cert.sign_pk).is_ok_and(|k| k.id() == KeyId(subject));
-                if let Some(cert) = self.certs.values().map(|held| held.shown().value()).find(with_id) {
-                    keys.push(cert.sign_pk.clone());
-                    keys.extend(org_root(org_id(&cert.org_id)?));
-                }
-            }
-            SubjectKind::Unspecified => return Err(RecordFault::Field),
-        }
-        keys.iter().map(|k| VerifyKey::held(k).map_err(RecordFault::from)).collect()
-    }
-
     fn same_net(&self, net: &[u8]) -> Result<(), RecordFault> {
         if net == self.net.as_bytes() { Ok(()) } else { Err(RecordFault::OtherNetwork) }
     }
@@ -492,71 +359,6 @@ fn checked_parse<T: prost::Message + Default>(media: &str, signed: &Signed) -> R
     Ok(signed::parse_verified(signed)?)
 }
 
-fn check_policy(policy: &RootPolicy) -> Result<Vec<VerifyKey>, RecordFault> {
-    no_critical(&policy.extensions)?;
-    lifetime(policy.not_before, policy.not_after, RECORD_LIFE_SECS)?;
-    let n = policy.coordinators.len();
-    let thresholds = [policy.k_accredit, policy.k_revoke, policy.k_root];
-    let sound = (1..=COORDINATORS_MAX).contains(&n)
-        && thresholds.iter().all(|k| (1..=n).contains(&as_usize(*k)))
-        && policy.kind() != NetworkKind::Unspecified
-        && policy.allowed_suites.contains(&policy.min_suite)
-        && (policy.witness_policy.is_empty() || Policy::parse(&policy.witness_policy).is_ok())
-        && policy.coordinators.iter().all(|c| is_country(&c.country));
-    if !sound {
-        return Err(RecordFault::Field);
-    }
-    check_name(&policy.label)?;
-    check_rules(policy, is_code, is_country)?;
-    let mut keys = Vec::with_capacity(n);
-    for coordinator in &policy.coordinators {
-        let key = VerifyKey::admit(&coordinator.accreditation_pk)?;
-        // A key listed twice would count twice.
-        if keys.contains(&key) || coordinator.id.len() != 16 {
-            return Err(RecordFault::Field);
-        }
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
-/// A log and a key to cosign the others' with, of the coordinator's own node, or neither; and never a log that nobody else
-/// cosigns.
-fn check_logs(net: Net, policy: &RootPolicy) -> Result<(), RecordFault> {
-    let mut keys = Vec::new();
-    for coordinator in &policy.coordinators {
-        if coordinator.log_vkey.is_empty() && coordinator.witness_vkey.is_empty() {
-            continue;
-        }
-        let (_, log) = log_of(net, coordinator, VerifyKey::admit).ok_or(RecordFault::Field)?;
-        keys.extend([log.public(), witness_of(net, coordinator, VerifyKey::admit).ok_or(RecordFault::Field)?.public()]);
-    }
-    let count = keys.len();
-    keys.sort_unstable();
-    keys.dedup();
-    if keys.len() == count && count != 2 { Ok(()) } else { Err(RecordFault::Field) }
-}
-
-fn check_descriptor_fields(descriptor: &Descriptor) -> Result<(), RecordFault> {
-    let weeks: Vec<u64> = descriptor.prekeys.iter().map(|p| p.week).collect();
-    let mailboxes = &descriptor.mailboxes;
-    let sound = (1..=TLS_KEYS_MAX).contains(&descriptor.tls_pks.len())
-        && (1..=MAILBOXES_MAX).contains(&mailboxes.len())
-        && mailboxes.iter().all(|m| m.id.len() == 16 && m.node_id.len() == 16)
-        && short(mailboxes.iter().map(|m| &m.endpoint))
-        && descriptor.languages.len() <= CODES_MAX
-        && descriptor.languages.iter().all(|language| is_language(language))
-        && (1..=PREKEY_WEEKS as usize + 1).contains(&weeks.len())
-        && weeks.windows(2).all(|w| w[0] < w[1])
-        && descriptor.prekeys.iter().all(|p| p.sha256.len() == 32)
-        && (1..=16).contains(&descriptor.suites.len())
-        && descriptor.reads.len() <= 64
-        && descriptor.duty.len() <= DUTY_MAX
-        && descriptor.duty.iter().all(is_duty)
-        && (descriptor.alternate.is_empty() || is_code(&descriptor.alternate));
-    if sound { Ok(()) } else { Err(RecordFault::Field) }
-}
-
 fn codes(codes: &[String]) -> bool {
     codes.len() <= CODES_MAX && codes.iter().all(|code| is_code(code))
 }
@@ -564,20 +366,6 @@ fn codes(codes: &[String]) -> bool {
 /// ISO 3166-1 alpha-2, or XK.
 fn is_country(country: &str) -> bool {
     country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase())
-}
-
-fn is_duty(hours: &DutyHours) -> bool {
-    hours.day <= 7 && hours.from_minute < hours.until_minute && hours.until_minute <= 24 * 60
-}
-
-/// ISO 639-2.
-fn is_language(language: &str) -> bool {
-    language.len() == 3 && language.bytes().all(|c| c.is_ascii_lowercase())
-}
-
-fn short<'a>(texts: impl IntoIterator<Item = &'a String>) -> bool {
-    let plain = |t: &String| t.chars().count() <= LABEL_MAX && !t.chars().any(char::is_control);
-    texts.into_iter().all(plain)
 }
 
 fn lifetime(from: u64, until: u64, max: u64) -> Result<(), RecordFault> {

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::super::Me;
+use super::aside::UNPUBLISHED_HOURS;
 use super::*;
 
 const COORDINATOR: usize = 0;
