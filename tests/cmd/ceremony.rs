@@ -203,6 +203,9 @@ fn the_next_policy_is_proposed_read_out_signed_by_each_and_changes_nothing_unsai
     let all = [key("first"), key("second"), key("third"), out("three-3")];
     assert_eq!(policy_act(&desk, "sign", Some("three"), &all).exits(0).json()["complete"].as_bool(), Some(true));
     assert_eq!(verify(&desk, "three-3").exits(0).json()["broken"], 0);
+    let more = [("--policies", path("three-3")), ("--cover", "yes".into()), out("five")];
+    let fourth = policy_act(&desk, "propose", None, &more).exits(0).json();
+    assert_eq!(fourth["changes"][0], "receipts leave only at the log's tick, every 1 s");
     fs::write(desk.path("rules.toml"), "[[rule]]\nname = \"x\"\nkinds = [\"LETTER\"]\n").unwrap();
     let refused = policy_act(&desk, "propose", None, &[("--corridors", path("rules.toml")), out("four")]).exits(2);
     assert!(refused.err.contains("`LETTER` is no kind of message"), "{}", refused.err);

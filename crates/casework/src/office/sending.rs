@@ -104,10 +104,23 @@ impl Office {
             prekey: to.prekey.id(),
             prev: letter.prev_digest,
             actor: letter.actor,
+            not_before: self.may_leave_from(parcel.msg_type, now),
         };
         step.rows.extend(self.mail.queue(&out, now.time));
         step.effects.push(Effect::Deliver);
         Ok(Queued { msg_id: letter.msg_id, seq: place.seq, digest: sealed.digest })
+    }
+
+    /// When a message may leave. Where the network asks for cover a receipt goes at the log's next tick, or up to a quarter
+    /// of one later: who watches the line does not learn when somebody read (attack case 37).
+    fn may_leave_from<R: CryptoRng>(&self, msg_type: u32, now: &mut Now<'_, R>) -> u64 {
+        let policy = self.directory.policy();
+        if !policy.cover || msg_type != MessageType::Receipt as u32 {
+            return 0;
+        }
+        let tick = u64::from(policy.log_tick_secs).max(1);
+        let next = (now.time / tick).saturating_add(1).saturating_mul(tick);
+        next.saturating_add(now.rng.next_u64() % (tick / 4 + 1))
     }
 
     /// Whether what coordinators said last is too old to tell somebody this: they may have been revoked since (protocol

@@ -69,6 +69,8 @@ pub struct Outbound<'a> {
     pub prev: Option<[u8; 32]>,
     /// For whom it goes.
     pub actor: Option<StaffId>,
+    /// It does not leave by itself before this, unix seconds; 0 at once.
+    pub not_before: u64,
 }
 
 /// How an attempt to deposit, or a question about a deposit, ended.
@@ -151,7 +153,7 @@ impl Mailroom {
             queued_at: now,
             expires: out.expires,
             state: Delivery::Queued as u32,
-            next_try: now,
+            next_try: now.max(out.not_before),
             case: out.case.map(CaseId::to_vec).unwrap_or_default(),
             prekey: out.prekey.to_vec(),
             prev_digest: out.prev.map(Vec::from).unwrap_or_default(),
@@ -186,19 +188,28 @@ impl Mailroom {
         rows
     }
 
-    /// Messages to deposit now: due, and with nothing of their conversation still ahead of them.
+    /// Messages to deposit now: due, and with nothing of their conversation still ahead of them. What was never tried and
+    /// only waits for its time goes with the first message behind it that does not: nobody's word waits for a receipt.
     #[must_use]
     pub fn due(&self, now: u64) -> Vec<MsgId> {
         /// A conversation and a peer.
         type Thread<'a> = (&'a [u8], &'a [u8]);
         let mut first: BTreeMap<Thread<'_>, (u64, MsgId, u64)> = BTreeMap::new();
+        let mut soonest: BTreeMap<Thread<'_>, u64> = BTreeMap::new();
         for (id, o) in self.open() {
             if Delivery::of(o) != Delivery::Queued || o.expires <= now {
                 continue;
             }
-            let slot = first.entry((&o.conversation, &o.peer_node)).or_insert((o.seq, id, o.next_try));
+            let thread = (&o.conversation[..], &o.peer_node[..]);
+            let slot = first.entry(thread).or_insert((o.seq, id, o.next_try));
             if o.seq < slot.0 {
                 *slot = (o.seq, id, o.next_try);
+            }
+            soonest.entry(thread).and_modify(|at: &mut u64| *at = o.next_try.min(*at)).or_insert(o.next_try);
+        }
+        for (thread, slot) in &mut first {
+            if self.outgoing.get(&slot.1).is_some_and(|o| o.attempts == 0) {
+                slot.2 = soonest.get(thread).map_or(slot.2, |at| slot.2.min(*at));
             }
         }
         first.into_values().filter(|(_, _, next_try)| *next_try <= now).map(|(_, id, _)| id).collect()
@@ -229,13 +240,14 @@ impl Mailroom {
         self.open().filter(|(_, o)| due(o)).map(|(id, _)| id).collect()
     }
 
-    /// Rows that make everything under way due now, because a person asked for it.
+    /// Rows that make everything under way due now, because a person asked for it; but not what was never tried and waits for
+    /// its time.
     #[must_use]
     pub fn hurry(&self, now: u64) -> Vec<Row> {
         let row = |(id, o): (MsgId, &Outgoing)| {
             service_row(Table::Outbox, id.as_bytes(), Some(&Outgoing { next_try: now, ..o.clone() }))
         };
-        self.open().map(row).collect()
+        self.open().filter(|(_, o)| o.attempts > 0 || Delivery::of(o) != Delivery::Queued).map(row).collect()
     }
 
     /// When the outbox next wants to be looked at, if ever.

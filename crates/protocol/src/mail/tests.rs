@@ -39,6 +39,7 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
         prekey: to.prekey.id(),
         prev: place.prev,
         actor: None,
+        not_before: 0,
     };
     let rows = room.queue(&out, NOW);
     (sealed, rows)
@@ -278,4 +279,22 @@ fn a_message_whose_keeper_is_silent_goes_to_the_next_mailbox_and_one_that_was_fe
         assert_eq!(room.due(NOW).is_empty(), fetched);
         assert!(!room.can_recall(id), "it may be there");
     }
+}
+
+#[test]
+fn attack_37_what_waits_for_its_time_waits_alone_and_goes_with_what_a_person_sends_behind_it() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, mut rows) = letter(&mut region, &room, 1);
+    let mut held = Outgoing::decode(rows[0].value.as_deref().unwrap()).unwrap();
+    held.next_try = NOW + 30;
+    rows[0].value = Some(held.encode_to_vec());
+    apply(&mut room, &rows);
+    assert!(room.due(NOW + 29).is_empty());
+    assert_eq!((room.due(NOW + 30), room.next_due()), (vec![MsgId([1; 16])], Some(NOW + 30)));
+    let rows = room.hurry(NOW);
+    assert!(rows.is_empty(), "nobody's impatience shows when somebody read");
+    let (_, rows) = letter(&mut region, &room, 2);
+    apply(&mut room, &rows);
+    assert_eq!(room.due(NOW), [MsgId([1; 16])], "in order, and now");
 }

@@ -2,12 +2,16 @@
 //! waiting for an answer that nobody owes any more.
 
 use clearhouse_protocol::audit;
+use clearhouse_protocol::ceremony::next_policy;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::limits::{DAY, HOUR, WEEK};
-use clearhouse_protocol::mail::{Attempt, Delivery};
+use clearhouse_protocol::mail::{Attempt, Delivery, Outgoing};
+use clearhouse_protocol::rows::Table;
+use clearhouse_protocol::signed::add_signature;
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{CaseBody, MessageType, Withdrawal};
+use prost::Message as _;
 
 use super::super::erasing::tests::{act, actor, only_case};
 use super::super::hearing::tests::{Node, envelopes, region};
@@ -282,4 +286,34 @@ fn attack_40_nothing_goes_again_that_may_not_leave_any_more_and_while_locked_it_
     sender.office.lock();
     sender.act(region, at, |office, now| (office.attempted(msg_id, Attempt::NotOpened, now), ()));
     assert_eq!(state(&told, msg_id), Delivery::Stored, "the mailbox is asked again when they have unlocked");
+}
+
+#[test]
+fn attack_37_where_the_network_asks_for_cover_reading_leaves_nothing_on_the_line_before_the_tick() {
+    let mut told = Told::before();
+    told.send(true, &bodies::notice_at(NOW), None);
+    let held = told.region.directory.newest_policy();
+    let mut next = next_policy(held, NOW, |policy| (policy.cover, policy.log_tick_secs) = (true, 600)).unwrap();
+    told.region.coordinators.iter().for_each(|key| add_signature(&mut next, key));
+    let bundle = wire::RecordBundle { records: vec![next], prekeys: vec![], published: vec![] };
+    let Told { region, receiver, at, .. } = &mut told;
+    let (_, intake) = receiver.act(region, *at, |office, now| office.admit(&bundle, now));
+    assert_eq!((intake.new, intake.refused.len()), (1, 0));
+
+    let (case, ana) = (only_case(receiver), actor(Role::Caseworker));
+    let notice = receiver.office.cases().unwrap().case(case).unwrap().notice().unwrap().id();
+    let read_at = *at + 7;
+    let (step, _) =
+        receiver.act(region, read_at, |office, now| (office.open_message(case, &ana, notice, now).unwrap(), ()));
+    let receipts = step.rows.iter().filter(|row| row.table == Table::Outbox);
+    let receipts: Vec<_> = receipts.map(|row| Outgoing::decode(row.value.as_deref().unwrap()).unwrap()).collect();
+    assert_eq!(receipts.len(), 1);
+    let tick = (read_at / 600 + 1) * 600;
+    assert!((tick..=tick + 150).contains(&receipts[0].next_try), "{} and the tick is {tick}", receipts[0].next_try);
+    let mail = receiver.office.mail();
+    assert!(mail.due(tick - 1).is_empty() && mail.due(tick + 150).len() == 1);
+    // Both ends know how long an envelope is by its class, and receipts have one.
+    let sealed = step.rows.iter().find(|row| row.table == Table::Envelope).and_then(|row| row.value.as_ref()).unwrap();
+    let outside = clearhouse_protocol::envelope::Outside::parse(sealed).unwrap();
+    assert_eq!(outside.size_class, 4096);
 }

@@ -37,8 +37,11 @@ pub(crate) struct Propose {
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
     /// Let a coordinator keep a directory log: its number and its organisation's records; can be repeated
-    #[arg(long = "log", value_name = "N=FILE", value_parser = numbered, required_unless_present = "corridors")]
+    #[arg(long = "log", value_name = "N=FILE", value_parser = numbered, required_unless_present_any = ["corridors", "cover"])]
     logs: Vec<(usize, PathBuf)>,
+    /// Whether receipts leave at the log's ticks alone, so that nobody sees on the line when somebody read
+    #[arg(long, value_enum, value_name = "YES|NO")]
+    cover: Option<super::YesNo>,
     /// A form of corridor rules, which take the place of all before
     #[arg(long, value_name = "FILE")]
     corridors: Option<PathBuf>,
@@ -87,6 +90,7 @@ impl Propose {
             if let Some(rules) = rules {
                 policy.corridor_rules = rules;
             }
+            policy.cover = self.cover.map_or(policy.cover, |said| said == super::YesNo::Yes);
             for (number, file) in &self.logs {
                 let named = node_in(file).and_then(|(org, node, keys)| {
                     let coordinator = policy.coordinators.get_mut(number - 1).ok_or_else(|| no_such(*number))?;
@@ -175,6 +179,13 @@ pub(super) fn changes(before: &RootPolicy, next: &RootPolicy) -> Result<Vec<Stri
             });
             is.clone_from(was);
         }
+    }
+    if rest.cover != before.cover {
+        words.push(match rest.cover {
+            true => format!("receipts leave only at the log's tick, every {} s", rest.log_tick_secs),
+            false => "receipts leave at once".to_owned(),
+        });
+        rest.cover = before.cover;
     }
     if rest.corridor_rules != before.corridor_rules {
         words.extend(rest.corridor_rules.iter().map(rule_in_words));
