@@ -79,7 +79,7 @@ impl<S: Store + 'static> Puller<S> {
         let differs = !differing.is_empty() || news;
 
         self.hear_heads(&directory, node, &client, &digests.heads).await?;
-        // Where there are logs, what is in none counts nowhere, and what is in one came with them.
+        // Where there are logs, what is in none counts nowhere, and what is in one came with it, if it held then.
         if news || (!directory.has_logs() && self.is_due_for_records(node, now)) {
             self.fetch_records(&client, None, &mut basket, brought).await?;
             self.take(&mut basket, brought).await?;
