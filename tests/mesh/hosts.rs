@@ -127,7 +127,7 @@ impl Story {
                 Err(why) => assert!(waiting.elapsed() < PATIENCE, "{name}: {why}"),
             }
             if waiting.elapsed() > by_itself {
-                self.hosts.pass(BACKOFF_MAX_SECS);
+                self.hosts.pass(BACKOFF_MAX_SECS).await;
                 by_itself += SOON * 4;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -246,7 +246,7 @@ impl Story {
         for case in lying {
             while !self.has(&case).await {
                 assert!(stage.1.elapsed() < PATIENCE, "it stays in the keeper that was lost");
-                self.hosts.pass(BACKOFF_MAX_SECS);
+                self.hosts.pass(BACKOFF_MAX_SECS).await;
                 tokio::time::sleep(SOON).await;
             }
         }
@@ -282,7 +282,7 @@ impl Story {
             self.two_notices().await;
             self.told(&self.hosts.region.destination, days, AT_A_KEEPER).await;
             self.told(&self.hosts.reachable, days, AT_A_KEEPER).await;
-            self.hosts.pass(DAY);
+            self.hosts.pass(DAY).await;
             tokio::time::sleep(SOON).await;
             self.hosts.region.destination.sign_in("elena").await.unwrap();
             self.hosts.reachable.sign_in("besa").await.unwrap();
