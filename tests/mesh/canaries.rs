@@ -130,6 +130,12 @@ pub(super) async fn ask(member: &Member, call: Call) -> Value {
 
 /// A journey from the start of the nodes to the acceptance; the code of its case.
 pub(super) async fn accepted(region: &mut Region) -> String {
+    staffed(region).await;
+    agreed(region).await
+}
+
+/// The nodes run, know each other, and somebody works at both offices.
+pub(super) async fn staffed(region: &mut Region) {
     let records = region.records.clone();
     for member in region.members() {
         member.start().await.unwrap();
@@ -137,7 +143,6 @@ pub(super) async fn accepted(region: &mut Region) -> String {
     }
     region.destination.employ("elena", "Elena R.", "Caseworker").await.unwrap();
     region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
-    agreed(region).await
 }
 
 /// From the opening of a case to the acceptance, between people who are signed in.

@@ -12,7 +12,7 @@ use clearhouse_node::setup::files;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::account::heard_past;
-use super::canaries::{agreed, ask};
+use super::canaries::{agreed, ask, staffed};
 use super::found;
 use super::load::{Sent, burst, judge};
 use super::notice::directory;
@@ -100,13 +100,7 @@ fn endpoint_of(folder: &Path) -> String {
 
 async fn working() -> (Region, Sent) {
     let mut region = found("keep_content_open = true\nlog_level = \"info\"\n");
-    let records = region.records.clone();
-    for member in region.members() {
-        member.start().await.unwrap();
-        member.learn(&records).await.unwrap();
-    }
-    region.destination.employ("elena", "Elena R.", "Caseworker").await.unwrap();
-    region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
+    staffed(&mut region).await;
     let sent = Sent::default();
     burst(&directory(&region), &region.destination, &region.origin, &sent).await;
     heard_past(&region, &region.origin, 10).await;

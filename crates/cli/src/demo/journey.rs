@@ -124,9 +124,11 @@ async fn receipts(region: &mut Region, case: &str, teller: &mut Teller) -> Resul
     Ok(())
 }
 
-async fn acceptance(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
-    let began = Instant::now();
-    let form = AnswerForm {
+/// Yes, with a place; whom to ask for, and who else.
+pub(super) fn accepted(language: &str, contacts: [(&str, &str); 2]) -> AnswerForm {
+    let [contact, alternate] =
+        contacts.map(|(label, role)| Some(ContactForm { label: label.to_owned(), role: role.to_owned() }));
+    AnswerForm {
         answer: "Accepted".to_owned(),
         decline_reason: String::new(),
         services: vec![ServiceForm {
@@ -138,11 +140,16 @@ async fn acceptance(region: &mut Region, case: &str, teller: &mut Teller) -> Res
         conditions: vec![],
         info_requested: vec![],
         conflict_check_done: true,
-        language: "ron".to_owned(),
+        language: language.to_owned(),
         child_place: false,
-        contact: Some(ContactForm { label: WORKER.to_owned(), role: "Manager".to_owned() }),
-        alternate: Some(ContactForm { label: "Ion C.".to_owned(), role: "Caseworker".to_owned() }),
-    };
+        contact,
+        alternate,
+    }
+}
+
+async fn acceptance(region: &mut Region, case: &str, teller: &mut Teller) -> Result<(), Failure> {
+    let began = Instant::now();
+    let form = accepted("ron", [(WORKER, "Manager"), ("Ion C.", "Caseworker")]);
     region.origin.ask(Call::Answer { case: case.to_owned(), form }).await?;
     let seen = wait(&region.destination, case, "accepted").await?;
     let annex =

@@ -3,18 +3,16 @@
 
 use std::time::Instant;
 
-use clearhouse_casework::forms::{AnswerForm, ContactForm, ServiceForm, show_day};
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_node::rpc::status::PeerError;
 use clearhouse_node::rpc::status::TlsFault;
 use clearhouse_protocol::ceremony;
-use clearhouse_protocol::limits::DAY;
 use clearhouse_wire::v1 as wire;
 use serde_json::Value;
 
 use super::admission::{NEWCOMER, state, until};
-use super::journey::{LOOK_EVERY, WAIT_MAX, wait_for};
+use super::journey::{LOOK_EVERY, WAIT_MAX, accepted, wait_for};
 use super::portless::{ARTA, case_of};
 use super::region::{Member, Region};
 use super::{Failure, Teller, outsider};
@@ -28,7 +26,9 @@ pub(super) async fn overtaken(
 ) -> Result<(), Failure> {
     let theirs = case_of(newcomer).await?;
     region.destination.ask(Call::Lock).await?;
-    newcomer.ask(Call::Answer { case: theirs.clone(), form: answer() }).await?;
+    newcomer
+        .ask(Call::Answer { case: theirs.clone(), form: accepted("sqi", [(ARTA, "Manager"), (ONLY_THERE, "Manager")]) })
+        .await?;
     wait_for(newcomer, &theirs, |shown| shown["their_node_locked"] == true).await?;
     let began = Instant::now();
     let known = outsider::known(region, SystemClock.now())?;
@@ -107,25 +107,3 @@ async fn held(member: &Member, done: impl Fn(&[Value]) -> bool) -> Result<Vec<Va
 
 /// Somebody whom the answer alone names: nobody may be shown that.
 const ONLY_THERE: &str = "Drita H.";
-
-/// Yes, with a place.
-fn answer() -> AnswerForm {
-    let contact = |label: &str| Some(ContactForm { label: label.to_owned(), role: "Manager".to_owned() });
-    AnswerForm {
-        answer: "Accepted".to_owned(),
-        decline_reason: String::new(),
-        services: vec![ServiceForm {
-            service: "Shelter".to_owned(),
-            start: show_day(SystemClock.now() / DAY + 14),
-            days: 90,
-            paid_by: "Receiver".to_owned(),
-        }],
-        conditions: vec![],
-        info_requested: vec![],
-        conflict_check_done: true,
-        language: "sqi".to_owned(),
-        child_place: false,
-        contact: contact(ARTA),
-        alternate: contact(ONLY_THERE),
-    }
-}

@@ -3,8 +3,9 @@
 //!
 //! A log is read from its own keeper first and from any other coordinator where that one is away: everybody who follows
 //! it can tell it on. A coordinator's node reads all of them each time; any other so many in their turn that one of them is
-//! honest and whole, and hears between how far the others are. Before this node signs a head it has heard from another coordinator how far its own log went: a
-//! folder put back from an image would sign a second history. Refuses to judge what it reads; that is the office's.
+//! honest and whole, and hears between how far the others are. Before this node signs a head it has heard from another
+//! coordinator how far its own log went: a folder put back from an image would sign a second history. Refuses to judge what
+//! it reads; that is the office's.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,8 +36,8 @@ pub struct Letter {
     /// A person let it out of quarantine: it is opened although its sender is revoked.
     #[prost(bool, tag = "11")]
     pub released: bool,
-    /// It is not opened for now: nothing of its sender's organisation came here before, and the directory is too old to
-    /// tell whether it may still speak.
+    /// It is not opened for now: the directory cannot tell yet whether its sender may speak, because no coordinator was
+    /// heard for long, or because the sender was only just let in.
     #[prost(bool, tag = "12")]
     pub aside: bool,
 }

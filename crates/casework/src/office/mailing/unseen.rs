@@ -1,4 +1,5 @@
-//! Letters of organisations that never wrote here, while the directory is too old to tell whether they still may.
+//! Letters whose sender the directory cannot judge yet: of organisations that never wrote here, while it is too old to tell
+//! whether they still may, and of those that were only just let in.
 
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
