@@ -2,10 +2,10 @@
 //! 10,000 organisations: bytes of answers beside the bytes of the records, time beside verifying each signature once, and
 //! memory. `cargo run --release -p clearhouse-protocol --features fixture --example directory_cost [N ...]`
 //!
-//! Without a line, so nothing but the directory's own work is counted, and with as many threads as there are cores for
-//! what can be verified ahead. The floor is one thread's, divided by nothing. Then the same records are read back as after
-//! a restart. The first log is read in full, the
-//! others by the hashes of their leaves; descriptors come by buckets and prekeys by groups, as between nodes.
+//! Without a line and without the work of those who answer, so nothing but the directory's own work is counted, and with
+//! as many threads as there are cores for what can be verified ahead. The floor is one thread's, divided by nothing. Then
+//! the same records are read back as after a restart. The first log is read in full, the others by the hashes of their
+//! leaves; descriptors come by buckets and prekeys by groups, as many at once as between nodes.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example that cannot go on must stop")]
 
 use std::collections::BTreeSet;
@@ -18,13 +18,26 @@ use clearhouse_protocol::directory::buckets::{Buckets, Listing, Wanted};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::keys::VerifyKey;
 use clearhouse_protocol::labels::media;
-use clearhouse_protocol::limits::LOG_PAGE_ENTRIES_MAX;
+use clearhouse_protocol::limits::{BUNDLE_MAX, LOG_PAGE_ENTRIES_MAX};
 use clearhouse_protocol::signed::Verdicts;
 use clearhouse_wire::v1::{Prekey, Signed};
 use prost::Message as _;
 
-/// Descriptors taken in one step, as of a node's basket.
-const TAKEN_AT_ONCE: usize = 2_048;
+/// Descriptors asked for with one question.
+const ASKED: usize = 64;
+
+/// The time in which the node that knows nothing works, rather than those who answer it.
+#[derive(Default)]
+struct Watch(Duration);
+
+impl Watch {
+    fn over<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = work();
+        self.0 += began.elapsed();
+        result
+    }
+}
 
 fn main() {
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
@@ -49,15 +62,18 @@ fn row(n: usize) {
     let records: usize = rows.iter().map(|(_, signed)| signed.encoded_len()).sum();
 
     let before = resident();
-    let began = Instant::now();
-    let mut cold = Directory::found(&region.genesis, None).unwrap();
-    take(&mut cold, &[policy], &[]);
-    let mut bytes = follow(&mut cold, &region, &entries);
+    let mut watch = Watch::default();
+    let mut cold = watch.over(|| {
+        let mut cold = Directory::found(&region.genesis, None).unwrap();
+        take(&mut cold, &[policy], &[]);
+        cold
+    });
+    let mut bytes = follow(&mut cold, &region, &entries, &mut watch);
     // One session asks for so many at most; the next goes on.
     while Buckets::of(&cold).digests() != Buckets::of(&region.directory).digests() {
-        bytes += describe(&mut cold, &region);
+        bytes += describe(&mut cold, &region, &mut watch);
     }
-    let sync = began.elapsed();
+    let sync = watch.0;
     let grown = resident().saturating_sub(before);
     assert!(
         region
@@ -129,7 +145,7 @@ fn on_all_cores(work: &(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts {
 }
 
 /// The three logs: one by its entries, two by their leaves. Bytes of all answers.
-fn follow(cold: &mut Directory, region: &Region, entries: &[Vec<u8>]) -> usize {
+fn follow(cold: &mut Directory, region: &Region, entries: &[Vec<u8>], watch: &mut Watch) -> usize {
     let mut bytes = 0;
     for (n, member) in region.members[..3].iter().enumerate() {
         while cold.followed(member.node) < region.directory.followed(member.node) {
@@ -142,18 +158,21 @@ fn follow(cold: &mut Directory, region: &Region, entries: &[Vec<u8>]) -> usize {
                 region.directory.page_of_leaves(member.node, first, 0)
             };
             bytes += page.encoded_len();
-            let checked = cold.check_page(member.node, &page, NOW).unwrap();
-            cold.follow(&checked);
-            let records: Vec<Signed> = page.entries.iter().map(|e| Signed::decode(e.as_slice()).unwrap()).collect();
-            take(cold, &records, &[]);
+            watch.over(|| {
+                let checked = cold.check_page(member.node, &page, NOW).unwrap();
+                cold.follow(&checked);
+                let records: Vec<Signed> = page.entries.iter().map(|e| Signed::decode(e.as_slice()).unwrap()).collect();
+                take(cold, &records, &[]);
+            });
         }
     }
     bytes
 }
 
 /// All descriptors, by buckets. Bytes of all answers.
-fn describe(cold: &mut Directory, region: &Region) -> usize {
-    let (mine, theirs) = (Buckets::of(cold), Buckets::of(&region.directory));
+fn describe(cold: &mut Directory, region: &Region, watch: &mut Watch) -> usize {
+    let theirs = Buckets::of(&region.directory);
+    let mine = watch.over(|| Buckets::of(cold));
     let mut bytes = theirs.digests().len();
     let mut wanted = Wanted::default();
     for bucket in mine.differing(theirs.digests()).unwrap() {
@@ -161,24 +180,24 @@ fn describe(cold: &mut Directory, region: &Region) -> usize {
         loop {
             let page = theirs.page(bucket, after);
             bytes += page.encoded_len();
-            after = listing.read(&page).unwrap();
+            after = watch.over(|| listing.read(&page).unwrap());
             if after.is_none() {
                 break;
             }
         }
-        wanted.add(cold, &listing.whole(theirs.digests()).unwrap(), NOW);
+        watch.over(|| wanted.add(cold, &listing.whole(theirs.digests()).unwrap(), NOW));
     }
     let nodes: Vec<_> = wanted.left(cold).map(|item| item.node).collect();
     let mut records = Vec::new();
-    for some in nodes.chunks(64) {
+    for some in nodes.chunks(ASKED) {
         let bundle = Buckets::descriptors(&region.directory, some);
         bytes += bundle.encoded_len();
         records.extend(bundle.records);
-        if records.len() >= TAKEN_AT_ONCE {
-            take(cold, &std::mem::take(&mut records), &[]);
+        if records.len() + ASKED > BUNDLE_MAX {
+            watch.over(|| take(cold, &std::mem::take(&mut records), &[]));
         }
     }
-    take(cold, &records, &[]);
+    watch.over(|| take(cold, &records, &[]));
     bytes
 }
 

@@ -15,7 +15,7 @@ use crate::ids::{KeyId, PrekeyId};
 use crate::limits::PREKEY_LEN;
 use crate::pae::{pae, sha256};
 
-pub(crate) use together::admit_all;
+pub(crate) use together::{Claim, judge_all};
 
 /// The suite-1 key encapsulation: X-Wing (ML-KEM-768 and X25519), HPKE code point 0x647a.
 pub(crate) type Kem = hpke::kem::XWing;

@@ -70,8 +70,8 @@ pub const ELEMENTS_MAX: usize = 4096;
 pub const SIGNATURES_MAX: usize = 16;
 /// Largest signed record: with its signatures it fits an entry of a directory log.
 pub const RECORD_MAX: usize = 60 << 10;
-/// Records in one bundle.
-pub const BUNDLE_MAX: usize = 512;
+/// Records in one bundle: as many accreditations as fit its bytes, so that they are verified together.
+pub const BUNDLE_MAX: usize = 2048;
 /// Buckets into which a directory's descriptors fall, by the first byte of SHA-256 of the node's id.
 pub const BUCKETS: usize = 256;
 /// Descriptors of one bucket that are told and read. Of more, the first by node id count.
@@ -109,7 +109,7 @@ pub const INTRODUCED_RECORDS_MAX: usize = 6;
 /// signatures as are read.
 pub const LOG_ENTRY_MAX: usize = u16::MAX as usize;
 /// Entries of one page of a directory log.
-pub const LOG_PAGE_ENTRIES_MAX: usize = 512;
+pub const LOG_PAGE_ENTRIES_MAX: usize = 2048;
 /// Entries of one page of a directory log that names them by the hashes of their leaves.
 pub const LOG_LEAVES_MAX: usize = 8192;
 /// With the newest word of the coordinators older than this, no victim profile leaves.

@@ -121,7 +121,8 @@ pub(crate) fn count_beside(
     }
     let framed = if verdicts.is_empty() { [0; 32] } else { sha256(&pae(media, &signed.payload)) };
     let holds = |key: &VerifyKey, s: &Signature| {
-        verdicts.holds(key, &framed, &s.sig) || key.verify(media, &signed.payload, &s.sig).is_ok()
+        let known = verdicts.holds(key, &framed, &s.sig);
+        known.unwrap_or_else(|| key.verify(media, &signed.payload, &s.sig).is_ok())
     };
     let mut left: Vec<&Signature> = signed.signatures.iter().collect();
     let mut held = Vec::new();

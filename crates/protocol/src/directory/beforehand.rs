@@ -44,11 +44,11 @@ impl Directory {
         let mut pile = Pile::of(records);
         pile.coordinators.extend(self.coordinators.iter().map(|key| (key.id(), key.public())));
         let fresh: Vec<[u8; 32]> = pile.fresh.iter().copied().collect();
-        let trials: Vec<Trial<'_>> = records.iter().flat_map(|signed| self.trials(signed, &pile)).collect();
         in_parts(&|part, of| {
             let mut verdicts = Verdicts::default();
-            verdicts.try_keys(some(&fresh, part, of));
-            verdicts.try_signatures(some(&trials, part, of));
+            let mine = some(records, part, of).iter();
+            let trials: Vec<Trial<'_>> = mine.flat_map(|signed| self.trials(signed, &pile)).collect();
+            verdicts.try_all(some(&fresh, part, of), &trials);
             let whole = some(prekeys, part, of).iter().filter(|prekey| prekey.pk.len() == PREKEY_LEN);
             verdicts.try_prekeys(whole.map(|prekey| prekey.pk.as_slice()));
             verdicts

@@ -125,7 +125,8 @@ impl NoteKey {
 
     /// The key inside, whatever it is worth: to be admitted.
     pub(crate) fn public_in(text: &str) -> Option<[u8; 32]> {
-        let bytes = STANDARD.decode(text.rsplit_once('+')?.1).ok()?;
+        // Base64 itself has a plus.
+        let bytes = STANDARD.decode(text.splitn(3, '+').nth(2)?).ok()?;
         bytes.split_first()?.1.try_into().ok()
     }
 

@@ -1,5 +1,5 @@
-//! Signatures and keys that were found to hold beforehand, many at once and on as many cores as there are, so that whoever
-//! decides afterwards does not do it again.
+//! What was found out about signatures and keys beforehand, many at once and on as many cores as there are, so that whoever
+//! decides afterwards does not do it again: neither for what holds nor for what does not.
 //!
 //! A [`Verdicts`] can be made only here, by verifying; what is not in it is verified where it is asked for, so that leaving
 //! something out costs time and nothing else. It says that a key signed some bytes, and never what that key may sign.
@@ -8,14 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_wire::v1::Signed;
 
-use crate::keys::{KeyFault, Prekey, VerifyKey, admit_all};
+use crate::keys::{Claim, KeyFault, Prekey, VerifyKey, judge_all};
 use crate::pae::{pae, sha256};
 
-/// What was found to hold.
+/// What was found.
 #[derive(Default, Clone)]
 pub struct Verdicts {
-    signatures: BTreeSet<[u8; 32]>,
+    /// By name, whether it holds.
+    signatures: BTreeMap<[u8; 32], bool>,
+    /// Admitted.
     keys: BTreeMap<[u8; 32], VerifyKey>,
+    /// Only read: what they are worth was not asked.
+    points: BTreeMap<[u8; 32], VerifyKey>,
     prekeys: BTreeSet<[u8; 32]>,
 }
 
@@ -31,42 +35,44 @@ impl Verdicts {
     pub fn join(&mut self, other: Self) {
         self.signatures.extend(other.signatures);
         self.keys.extend(other.keys);
+        self.points.extend(other.points);
         self.prekeys.extend(other.prekeys);
     }
 
     #[cfg(test)]
     pub(crate) fn signatures(&self) -> usize {
-        self.signatures.len()
+        self.signatures.values().filter(|holds| **holds).count()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knows(&self, public: &[u8; 32]) -> bool {
+        self.keys.contains_key(public)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.signatures.is_empty()
     }
 
-    /// Admits these keys and remembers those that are sound.
-    pub(crate) fn try_keys(&mut self, keys: &[[u8; 32]]) {
-        self.keys.extend(admit_all(keys).into_iter().map(|key| (key.public(), key)));
-    }
-
-    /// Verifies these signatures and remembers those that hold.
-    pub(crate) fn try_signatures<'a>(&mut self, trials: impl IntoIterator<Item = &'a Trial<'a>>) {
-        // A coordinator signs thousands: its point is read once.
-        let mut read: BTreeMap<[u8; 32], VerifyKey> = BTreeMap::new();
+    /// Admits these keys, verifies these signatures, and remembers what is sound.
+    pub(crate) fn try_all(&mut self, keys: &[[u8; 32]], trials: &[Trial<'_>]) {
+        let mut claims = Vec::with_capacity(trials.len());
         for trial in trials {
-            let key = match self.keys.get(&trial.key).or_else(|| read.get(&trial.key)) {
+            let Ok(signature) = trial.signature.try_into() else { continue };
+            // A coordinator signs thousands: its point is read once.
+            let key = match self.points.get(&trial.key) {
                 Some(key) => key.clone(),
                 None => {
                     let Ok(key) = VerifyKey::held(&trial.key) else { continue };
-                    read.insert(trial.key, key.clone());
+                    self.points.insert(trial.key, key.clone());
                     key
                 }
             };
-            let framed = pae(&trial.signed.payload_type, &trial.signed.payload);
-            let Ok(signature) = trial.signature.try_into() else { continue };
-            if key.verify_bare(&framed, signature).is_ok() {
-                self.signatures.insert(name(&trial.key, &sha256(&framed), trial.signature));
-            }
+            claims.push(Claim { key, message: pae(&trial.signed.payload_type, &trial.signed.payload), signature });
         }
+        let (admitted, held) = judge_all(keys, &claims);
+        self.keys.extend(admitted.into_iter().map(|key| (key.public(), key)));
+        let name = |claim: &Claim| name(&claim.key.public(), &sha256(&claim.message), &claim.signature);
+        self.signatures.extend(claims.iter().map(name).zip(held));
     }
 
     /// Admits these prekeys and remembers those that are sound.
@@ -75,9 +81,9 @@ impl Verdicts {
         self.prekeys.extend(sound.map(sha256));
     }
 
-    /// Whether this key is known to have made this signature over bytes of which the frame has this hash.
-    pub(super) fn holds(&self, key: &VerifyKey, framed: &[u8; 32], signature: &[u8]) -> bool {
-        self.signatures.contains(&name(&key.public(), framed, signature))
+    /// Whether this key made this signature over bytes of which the frame has this hash, where that was tried.
+    pub(super) fn holds(&self, key: &VerifyKey, framed: &[u8; 32], signature: &[u8]) -> Option<bool> {
+        self.signatures.get(&name(&key.public(), framed, signature)).copied()
     }
 
     /// [`VerifyKey::admit`], unless that was done before.
@@ -94,7 +100,8 @@ impl Verdicts {
     /// # Errors
     /// As there.
     pub(crate) fn held(&self, public: &[u8]) -> Result<VerifyKey, KeyFault> {
-        let known = <[u8; 32]>::try_from(public).ok().and_then(|public| self.keys.get(&public));
+        let read = |public| self.points.get(&public).or_else(|| self.keys.get(&public));
+        let known = <[u8; 32]>::try_from(public).ok().and_then(read);
         known.map_or_else(|| VerifyKey::held(public), |key| Ok(key.clone()))
     }
 

@@ -40,6 +40,25 @@ fn every_signature_of_a_pile_is_known_before_the_first_record_is_taken() {
     assert_eq!(region.directory.try_ahead(&descriptors, &[], &in_one).signatures(), descriptors.len());
 }
 
+#[test]
+fn every_key_of_a_pile_is_known_before_the_first_record_is_taken() {
+    let region = Region::new(1, 40);
+    let verdicts = ahead(&region, &region.records);
+    for signed in &region.records {
+        let keys: Vec<Vec<u8>> = match signed.payload_type.as_str() {
+            media::ORG => vec![OrgRecord::decode(signed.payload.as_slice()).unwrap().org_root_pk],
+            media::DESCRIPTOR => Descriptor::decode(signed.payload.as_slice()).unwrap().tls_pks,
+            media::NODECERT => {
+                let cert = NodeCert::decode(signed.payload.as_slice()).unwrap();
+                let notes = [&cert.log_vkey, &cert.witness_vkey].map(|vkey| NoteKey::parse(vkey).unwrap());
+                notes.iter().map(|key| key.public().to_vec()).chain([cert.sign_pk]).collect()
+            }
+            _ => vec![],
+        };
+        assert!(keys.iter().all(|key| verdicts.knows(key.as_slice().try_into().unwrap())));
+    }
+}
+
 /// Whatever is wrong with a record is found with verdicts about the true ones in hand, and with verdicts about itself.
 #[test]
 fn verdicts_let_nothing_in_that_would_not_come_in_without() {
