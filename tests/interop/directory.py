@@ -4,9 +4,10 @@ import re
 import unicodedata
 
 import wire
-from keys import NotAdmitted, Prekey, VerifyKey, sha256
+from keys import NotAdmitted, Prekey, VerifyKey, pae, sha256
 
 MEDIA = "application/vnd.clearhouse.{}.v1+pb"
+NODE_ID = "clearhouse/node-id/v1"
 RECORD_MAX = 60 << 10
 DAY = 86400
 LIVE = 2
@@ -195,6 +196,7 @@ class Directory:
         cert = parsed(signed, "NodeCert")
         org, node = cert.get("org_id", b""), cert.get("node_id", b"")
         demand(cert.get("net") == self.net and len(org) == 16 and len(node) == 16, "another network, or no id")
+        demand(node[:8] == sha256(pae(NODE_ID, self.net + org))[:8], "a node of another organisation")
         self.common(cert, "valid_from", "valid_until")
         admitted(cert.get("sign_pk", b""))
         demand(org in self.orgs, "an organisation nobody accredited")
