@@ -36,7 +36,10 @@ def signers(signed, kind, keys):
     signatures = signed.get("signatures", [])
     payload = signed.get("payload", b"")
     demand(len(signatures) <= 16 and len(payload) <= RECORD_MAX, "too much of it")
-    return [i for i, k in enumerate(keys) if any(k.holds(kind, payload, s.get("sig", b"")) for s in signatures)]
+    shaped = all(len(s.get("key_id", b"")) == 16 and len(s.get("sig", b"")) == 64 for s in signatures)
+    demand(shaped, "a signature of another length")
+    by = [[s["sig"] for s in signatures if s["key_id"] == k.id] for k in keys]
+    return [i for i, k in enumerate(keys) if any(k.holds(kind, payload, sig) for sig in by[i])]
 
 
 def parsed(signed, name):

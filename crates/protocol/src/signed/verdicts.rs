@@ -1,4 +1,4 @@
-//! Signatures and keys that were found to hold beforehand, many at once and on as many cores as there are, so that whoever
+//! Signatures that were found to hold or not to, and keys that were found sound, beforehand, many at once and on as many cores as there are, so that whoever
 //! decides afterwards does not do it again.
 //!
 //! A [`Verdicts`] can be made only here, by verifying; what is not in it is verified where it is asked for, so that leaving
@@ -11,10 +11,11 @@ use clearhouse_wire::v1::Signed;
 use crate::keys::{KeyFault, Prekey, VerifyKey, admit_all};
 use crate::pae::{pae, sha256};
 
-/// What was found to hold.
+/// What was found.
 #[derive(Default, Clone)]
 pub struct Verdicts {
-    signatures: BTreeSet<[u8; 32]>,
+    /// Whether each holds that was tried.
+    signatures: BTreeMap<[u8; 32], bool>,
     keys: BTreeMap<[u8; 32], VerifyKey>,
     prekeys: BTreeSet<[u8; 32]>,
 }
@@ -34,9 +35,10 @@ impl Verdicts {
         self.prekeys.extend(other.prekeys);
     }
 
+    /// How many signatures were found to hold.
     #[cfg(test)]
     pub(crate) fn signatures(&self) -> usize {
-        self.signatures.len()
+        self.signatures.values().filter(|holds| **holds).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -48,7 +50,7 @@ impl Verdicts {
         self.keys.extend(admit_all(keys).into_iter().map(|key| (key.public(), key)));
     }
 
-    /// Verifies these signatures and remembers those that hold.
+    /// Verifies these signatures and remembers which hold: one that was made up costs no second look where it is decided.
     pub(crate) fn try_signatures<'a>(&mut self, trials: impl IntoIterator<Item = &'a Trial<'a>>) {
         // A coordinator signs thousands: its point is read once.
         let mut read: BTreeMap<[u8; 32], VerifyKey> = BTreeMap::new();
@@ -63,9 +65,8 @@ impl Verdicts {
             };
             let framed = pae(&trial.signed.payload_type, &trial.signed.payload);
             let Ok(signature) = trial.signature.try_into() else { continue };
-            if key.verify_bare(&framed, signature).is_ok() {
-                self.signatures.insert(name(&trial.key, &sha256(&framed), trial.signature));
-            }
+            let holds = key.verify_bare(&framed, signature).is_ok();
+            self.signatures.insert(name(&trial.key, &sha256(&framed), trial.signature), holds);
         }
     }
 
@@ -75,9 +76,9 @@ impl Verdicts {
         self.prekeys.extend(sound.map(sha256));
     }
 
-    /// Whether this key is known to have made this signature over bytes of which the frame has this hash.
-    pub(super) fn holds(&self, key: &VerifyKey, framed: &[u8; 32], signature: &[u8]) -> bool {
-        self.signatures.contains(&name(&key.public(), framed, signature))
+    /// Whether this key made this signature over bytes of which the frame has this hash; `None` where it was not tried.
+    pub(super) fn holds(&self, key: &VerifyKey, framed: &[u8; 32], signature: &[u8]) -> Option<bool> {
+        self.signatures.get(&name(&key.public(), framed, signature)).copied()
     }
 
     /// [`VerifyKey::admit`], unless that was done before.
@@ -110,4 +111,28 @@ impl Verdicts {
 /// The name of a signature in this memory: nothing of another length can have the same.
 fn name(key: &[u8; 32], framed: &[u8; 32], signature: &[u8]) -> [u8; 32] {
     sha256(&[key.as_slice(), framed, signature].concat())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+    use crate::labels::media;
+
+    #[test]
+    fn what_was_tried_is_known_either_way_and_what_was_not_is_not() {
+        let secret = SigningKey::from_seed(&[1; 32]);
+        let key = VerifyKey::admit(&secret.public()).unwrap();
+        let signed = crate::signed::sign(media::ORG, vec![1], &secret);
+        let (true_one, made_up) = (signed.signatures[0].sig.clone(), vec![0; 64]);
+        let mut verdicts = Verdicts::default();
+        let tried = |signature| Trial { signed: &signed, signature, key: secret.public() };
+        verdicts.try_signatures(&[tried(&true_one), tried(&made_up)]);
+        let framed = sha256(&pae(media::ORG, &[1]));
+        assert_eq!(verdicts.holds(&key, &framed, &true_one), Some(true));
+        assert_eq!(verdicts.holds(&key, &framed, &made_up), Some(false));
+        assert_eq!(verdicts.holds(&key, &framed, &[1; 64]), None);
+        assert_eq!(verdicts.signatures(), 1);
+    }
 }
