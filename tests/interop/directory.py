@@ -4,9 +4,10 @@ import re
 import unicodedata
 
 import wire
-from keys import NotAdmitted, Prekey, VerifyKey, sha256
+from keys import NotAdmitted, Prekey, VerifyKey, pae, sha256
 
 MEDIA = "application/vnd.clearhouse.{}.v1+pb"
+NODE_ID = "clearhouse/node-id/v1"
 RECORD_MAX = 60 << 10
 DAY = 86400
 LIVE = 2
@@ -35,7 +36,10 @@ def signers(signed, kind, keys):
     signatures = signed.get("signatures", [])
     payload = signed.get("payload", b"")
     demand(len(signatures) <= 16 and len(payload) <= RECORD_MAX, "too much of it")
-    return [i for i, k in enumerate(keys) if any(k.holds(kind, payload, s.get("sig", b"")) for s in signatures)]
+    shaped = all(len(s.get("key_id", b"")) == 16 and len(s.get("sig", b"")) == 64 for s in signatures)
+    demand(shaped, "a signature of another length")
+    by = [[s["sig"] for s in signatures if s["key_id"] == k.id] for k in keys]
+    return [i for i, k in enumerate(keys) if any(k.holds(kind, payload, sig) for sig in by[i])]
 
 
 def parsed(signed, name):
@@ -195,6 +199,7 @@ class Directory:
         cert = parsed(signed, "NodeCert")
         org, node = cert.get("org_id", b""), cert.get("node_id", b"")
         demand(cert.get("net") == self.net and len(org) == 16 and len(node) == 16, "another network, or no id")
+        demand(node[:8] == sha256(pae(NODE_ID, self.net + org))[:8], "a node of another organisation")
         self.common(cert, "valid_from", "valid_until")
         admitted(cert.get("sign_pk", b""))
         demand(org in self.orgs, "an organisation nobody accredited")

@@ -37,7 +37,8 @@ def leads(hash_, index, size, path, root):
 
 def spoken(signed, name, kind, key):
     """The message in a Signed of this kind by this key, or None."""
-    held = any(key.holds(kind, signed["payload"], s["sig"]) for s in signed["signatures"])
+    named = [s["sig"] for s in signed["signatures"] if s.get("key_id") == key.id]
+    held = any(key.holds(kind, signed["payload"], sig) for sig in named)
     return wire.decode(name, signed["payload"], 64 << 10) if held and signed["payload_type"] == kind else None
 
 

@@ -45,7 +45,8 @@ fn with_logs(region: &Region) -> wire::Signed {
 fn stranger(region: &Region, label: &str) -> wire::RecordBundle {
     let now = SystemClock.now();
     let key = |n: u8| SigningKey::from_seed(&[n ^ label.as_bytes()[0]; 32]);
-    let (org, node) = (OrgId([label.as_bytes()[0]; 16]), NodeId([label.as_bytes()[0]; 16]));
+    let drawn = [label.as_bytes()[0]; 16];
+    let (org, node) = (OrgId(drawn), NodeId::of(region.net, OrgId(drawn), drawn));
     let application = Application {
         org,
         label,

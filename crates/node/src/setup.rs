@@ -168,7 +168,8 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
         rng.fill_bytes(&mut bytes);
         bytes
     };
-    let (net, org, node, mailbox) = (directory.net(), OrgId(id()), NodeId(id()), MailboxId(id()));
+    let (net, org) = (directory.net(), OrgId(id()));
+    let (node, mailbox) = (NodeId::of(net, org, id()), MailboxId(id()));
     let service = ServiceKeys::generate(rng);
     let sign = SigningKey::from_seed(service.node_seed.expose());
     let public = |seed: &SecretBytes| SigningKey::from_seed(seed.expose()).public();

@@ -49,7 +49,7 @@ fn region() -> (Region, Member) {
     let weeks = NOW / WEEK..NOW / WEEK + PREKEY_WEEKS;
     let stranger = Member {
         org: OrgId([STRANGER; 16]),
-        node: NodeId([STRANGER + 1; 16]),
+        node: NodeId::of(region.net, OrgId([STRANGER; 16]), [STRANGER + 1; 16]),
         mailbox: MailboxId([STRANGER + 2; 16]),
         root: SigningKey::from_seed(&[STRANGER; 32]),
         sign: SigningKey::from_seed(&[STRANGER + 1; 32]),

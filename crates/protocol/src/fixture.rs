@@ -39,6 +39,13 @@ pub struct Member {
 }
 
 impl Member {
+    /// The same in another network: its node's id is of that one.
+    #[must_use]
+    pub fn moved_to(mut self, net: Net) -> Self {
+        self.node = NodeId::of(net, self.org, self.node.0);
+        self
+    }
+
     /// The key of its log.
     #[must_use]
     pub fn log(&self) -> SigningKey {
@@ -204,7 +211,7 @@ impl Region {
         let mut records = Vec::new();
         let mut all = Vec::new();
         for n in 0..members {
-            let member = member(&mut rng);
+            let member = member(net, &mut rng);
             let roles: &[&str] = if n < coordinating { &["Coordinator"] } else { &["Destination", "Origin"] };
             let mut of_it = records_of(net, &member, n, roles, &coordinators);
             if kind == NetworkKind::Live {
@@ -238,13 +245,14 @@ fn sponsored(record: &Signed, founders: &[Founder<'_>], coordinators: &[SigningK
     signed
 }
 
-fn member(rng: &mut ChaCha20Rng) -> Member {
+fn member(net: Net, rng: &mut ChaCha20Rng) -> Member {
     let mut id = || {
         let mut bytes = [0u8; 16];
         rng.fill_bytes(&mut bytes);
         bytes
     };
-    let (org, node, mailbox) = (OrgId(id()), NodeId(id()), MailboxId(id()));
+    let org = OrgId(id());
+    let (node, mailbox) = (NodeId::of(net, org, id()), MailboxId(id()));
     let mut tls_seed = [0u8; 32];
     rng.fill_bytes(&mut tls_seed);
     let weeks = crate::prekeys::published(NOW);

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::labels::NODE_ID;
+use crate::pae::hash;
+
 /// A byte string had the wrong length for the name it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {want} bytes, found {found}")]
@@ -88,9 +91,33 @@ name!(
     OrgId, 16
 );
 name!(
-    /// One organisation's node.
+    /// One organisation's node. Its first half tells whose it is: [`NodeId::of`].
     NodeId, 16
 );
+
+impl NodeId {
+    /// How many of its bytes, from the first, follow from its network and organisation. The others are drawn.
+    pub const BOUND: usize = 8;
+
+    /// The id of a node of this organisation, from bytes that were drawn for it; of those the first [`NodeId::BOUND`] are
+    /// put aside. Who learns an id can so not certify it for an organisation of its own before its owner does.
+    #[must_use]
+    pub fn of(net: Net, org: OrgId, drawn: [u8; 16]) -> Self {
+        let mut id = drawn;
+        id.iter_mut()
+            .zip(hash(NODE_ID, &[net.as_bytes(), org.as_bytes()]))
+            .take(Self::BOUND)
+            .for_each(|(to, b)| *to = b);
+        Self(id)
+    }
+
+    /// Whether an organisation may give a node this id.
+    #[must_use]
+    pub fn is_of(self, net: Net, org: OrgId) -> bool {
+        Self::of(net, org, self.0) == self
+    }
+}
+
 name!(
     /// A mailbox, as listed in its owner's descriptor.
     MailboxId, 16
@@ -139,6 +166,21 @@ mod tests {
         assert_eq!(unhex("zz"), None);
         assert_eq!(unhex("+1"), None);
         assert_eq!(unhex("ђђ"), None);
+    }
+
+    #[test]
+    fn a_nodes_id_tells_its_organisation_and_network_and_keeps_what_was_drawn() {
+        let (net, org) = (Net([1; 32]), OrgId([2; 16]));
+        let node = NodeId::of(net, org, [7; 16]);
+        assert_eq!(node.0[NodeId::BOUND..], [7; 16 - NodeId::BOUND]);
+        assert_eq!(node.0[..NodeId::BOUND], hash(NODE_ID, &[[1u8; 32].as_slice(), &[2u8; 16]])[..NodeId::BOUND]);
+        assert!(node.is_of(net, org));
+        assert!(!node.is_of(Net([3; 32]), org) && !node.is_of(net, OrgId([3; 16])));
+        for n in 0..16 {
+            let mut other = node;
+            other.0[n] ^= 1;
+            assert_eq!(other.is_of(net, org), n >= NodeId::BOUND, "byte {n}");
+        }
     }
 
     #[test]

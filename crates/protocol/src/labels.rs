@@ -70,6 +70,8 @@ pub const SYNC_OWN: &str = "clearhouse/sync-own/v1";
 pub const DIRECTORY_PAGE: &str = "clearhouse/directory-page/v1";
 /// Hash that names the mailbox of one node at another.
 pub const RENTED_MAILBOX: &str = "clearhouse/rented-mailbox/v1";
+/// Hash that binds a node's id to its organisation.
+pub const NODE_ID: &str = "clearhouse/node-id/v1";
 /// Hash under which a keeper stores an envelope of another's mailbox.
 pub const RELAYED: &str = "clearhouse/relayed/v1";
 /// What the chunked content names as its cipher, after C2SP chunked-encryption.

@@ -88,6 +88,10 @@ pub const DESCRIPTORS_SESSION_MAX: usize = 4096;
 pub const ORGS_SESSION_MAX: usize = 64;
 /// Bytes of answers read from one peer in one session: a thousand nodes with all their prekeys are 7 MiB.
 pub const SYNC_SESSION_MAX: usize = 16 << 20;
+/// Bytes of pages of directory logs read from one peer in one session, in equal parts of each log that is longer there; and
+/// of one log in one round of those who follow it. The page with which it is reached is still taken, so that a log of any
+/// length is read in so many sessions.
+pub const LOG_SESSION_MAX: usize = 16 << 20;
 /// Prekeys in one group: who hands a group out learns only that its reader may write to one of so many.
 pub const PREKEY_GROUP: usize = 32;
 /// In a region of so many nodes everybody holds every prekey; in a larger one those of this week and the next.

@@ -27,7 +27,7 @@ pub enum SignedFault {
     /// More signatures than are read.
     #[error("more than {SIGNATURES_MAX} signatures")]
     TooManySignatures,
-    /// A signature that is not 64 bytes, or the name of a key that is neither left out nor 16 bytes.
+    /// A signature that is not 64 bytes, or the id of a key that is not 16 bytes.
     #[error("a signature of another length")]
     Shape,
     /// A signature that had to hold does not.
@@ -87,7 +87,8 @@ pub fn verify<T: Message + Default>(media: &str, signed: &Signed, key: &VerifyKe
     parse_verified(signed)
 }
 
-/// Which of `keys` signed: their positions, each at most once, whatever key ids the signatures claim.
+/// Which of `keys` signed: their positions, each at most once. A signature is tried on the key that it names and on no other,
+/// so that a record costs one verification a signature at most, whoever made it up; that it names a key shows nothing.
 ///
 /// # Errors
 /// [`SignedFault::OtherType`], [`SignedFault::TooManySignatures`], [`SignedFault::Shape`], or [`SignedFault::Payload`] for
@@ -116,7 +117,7 @@ pub(crate) fn count_beside(
         return Err(SignedFault::Payload(NotCanonical::TooLong { max: RECORD_MAX }));
     }
     // Nobody needs more bytes to sign, and what is kept for ever is not to be padded.
-    if signed.signatures.iter().any(|s| s.sig.len() != SIGNATURE_LEN || ![0, KEY_ID_LEN].contains(&s.key_id.len())) {
+    if signed.signatures.iter().any(|s| s.sig.len() != SIGNATURE_LEN || s.key_id.len() != KEY_ID_LEN) {
         return Err(SignedFault::Shape);
     }
     let framed = if verdicts.is_empty() { [0; 32] } else { sha256(&pae(media, &signed.payload)) };
@@ -124,24 +125,12 @@ pub(crate) fn count_beside(
         let known = verdicts.holds(key, &framed, &s.sig);
         known.unwrap_or_else(|| key.verify(media, &signed.payload, &s.sig).is_ok())
     };
-    let mut left: Vec<&Signature> = signed.signatures.iter().collect();
-    let mut held = Vec::new();
-    // By the hint first, which costs one verification a signature where it is true; whoever's it does not name is tried on
-    // what is left, because a hint proves nothing.
-    for hinted in [true, false] {
-        for (i, key) in keys.iter().enumerate() {
-            let id = key.id();
-            let by = |s: &&Signature| (s.key_id == id.0) == hinted && holds(key, s);
-            if !held.contains(&i)
-                && let Some(place) = left.iter().position(by)
-            {
-                left.remove(place);
-                held.push(i);
-            }
-        }
-    }
-    held.sort_unstable();
-    Ok(held)
+    let by = |key: &VerifyKey| {
+        let id = key.id();
+        signed.signatures.iter().any(|s| s.key_id == id.0 && holds(key, s))
+    };
+    let all = keys.iter().enumerate();
+    Ok(all.filter(|(i, key)| !keys[..*i].contains(key) && by(key)).map(|(i, _)| i).collect())
 }
 
 /// Parses a payload whose signatures the caller has just counted with [`count`].
@@ -187,18 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn a_false_hint_neither_hides_a_signature_nor_lends_one() {
+    fn a_signature_counts_for_the_key_it_names_and_lends_nothing_to_another() {
         let ((a, public_a), (b, public_b), (_, public_c)) = (key(1), key(2), key(3));
         let mut signed = sign(media::ORG, vec![], &a);
         add_signature(&mut signed, &b);
-        let (hint_a, hint_b) = (signed.signatures[0].key_id.clone(), signed.signatures[1].key_id.clone());
-        (signed.signatures[0].key_id, signed.signatures[1].key_id) = (hint_b, hint_a);
         let all = [public_a, public_b, public_c];
         assert_eq!(count(media::ORG, &signed, &all), Ok(vec![0, 1]));
-        for hint in [vec![], all[2].id().to_vec()] {
-            signed.signatures.iter_mut().for_each(|signature| signature.key_id = hint.clone());
-            assert_eq!(count(media::ORG, &signed, &all), Ok(vec![0, 1]));
+        let [hint_a, hint_b] = [0, 1].map(|n: usize| signed.signatures[n].key_id.clone());
+        for hints in [[&hint_b, &hint_a], [&hint_b, &hint_b], [&all[2].id().to_vec(), &vec![7; 16]]] {
+            let mut other = signed.clone();
+            other.signatures.iter_mut().zip(hints).for_each(|(s, hint)| s.key_id = hint.clone());
+            let theirs = usize::from(hints[0] == hints[1]);
+            assert_eq!(count(media::ORG, &other, &all), Ok([1][..theirs].to_vec()));
         }
+        // What names the key and does not hold takes nothing away from what does.
+        let mut beside = signed.clone();
+        beside.signatures.insert(0, Signature { key_id: hint_a, sig: vec![0; SIGNATURE_LEN] });
+        assert_eq!(count(media::ORG, &beside, &all), Ok(vec![0, 1]));
+        assert_eq!(count(media::ORG, &beside, &[all[0].clone(), all[0].clone()]), Ok(vec![0]));
     }
 
     // Attack 13.

@@ -7,6 +7,9 @@
 //! coordinator how far its own log went: a folder put back from an image would sign a second history. Refuses to judge what
 //! it reads; that is the office's.
 
+mod reading;
+mod turns;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::logs::LogFault;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
-use clearhouse_protocol::limits::HOUR;
+use clearhouse_protocol::limits::{HOUR, LOG_SESSION_MAX};
 use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use clearhouse_protocol::log::note::{Note, NoteKey};
 use clearhouse_protocol::log::witness::Request;
@@ -24,17 +27,15 @@ use clearhouse_wire::v1 as wire;
 use crate::clock::Clock;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::{Address, Client, Pool};
+pub(crate) use reading::{Read, read};
+use turns::Turns;
 
 /// How often a coordinator's node looks at the logs when the policy does not say.
 const TICK_DEFAULT: Duration = Duration::from_secs(30);
 /// How often any other node does; in a training network with the tick, where that is shorter.
 const ROUND: Duration = Duration::from_secs(60);
-/// Pauses after which a node that was suspended reads every log, as one that starts does.
-const SLEPT_PAUSES: u64 = 3;
 /// A log that has nothing new is cosigned again after this, so that everybody knows that there is nothing new.
 const COSIGN_AGAIN_SECS: u64 = 6 * HOUR;
-/// Pages read of one log in one round.
-const PAGES_MAX: usize = 256;
 /// A witness that has another size says which; it is asked again at most so often.
 const TRIES: usize = 3;
 
@@ -52,27 +53,18 @@ pub struct Follower<S> {
     pub key: SigningKey,
 }
 
-/// How far one log was read from one peer.
-pub(crate) enum Read {
-    /// To the end of what the peer knows.
-    Whole,
-    /// Not at all, or not to the end.
-    Not,
-}
-
 impl<S: Store + 'static> Follower<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
         let mut changed = self.owner.signals.directory.subscribe();
-        let (mut own_heard, mut turn, mut looked) = (false, 0, 0);
+        let (mut own_heard, mut turns) = (false, Turns::default());
         loop {
             let directory = changed.borrow_and_update().clone();
             let logs: Vec<NodeId> = directory.directory_logs().map(|(node, _)| node).collect();
-            let (pause, now) = (self.pause(&directory), self.clock.now());
-            let slept = now.saturating_sub(looked) > SLEPT_PAUSES * pause.as_secs().max(1);
-            let count = if slept || logs.contains(&self.me.1) { logs.len() } else { directory.logs_each_round() };
-            let due: Vec<NodeId> = logs.iter().cycle().skip(turn).take(count).copied().collect();
-            (turn, looked) = ((turn + count) % logs.len().max(1), now);
+            let pause = self.pause(&directory);
+            let keeps = logs.contains(&self.me.1);
+            let each = if keeps { logs.len() } else { directory.logs_each_round() };
+            let due = turns.due(&logs, each, pause, self.clock.now());
             for log in &due {
                 match self.follow(*log, &logs).await {
                     Ok(Read::Whole) if *log == self.me.1 => own_heard = true,
@@ -81,7 +73,7 @@ impl<S: Store + 'static> Follower<S> {
                     Err(error) => tracing::warn!(%error, "what a directory log says was not taken"),
                 }
             }
-            if own_heard && logs.contains(&self.me.1) {
+            if own_heard && keeps {
                 match self.keep().await {
                     Ok(()) => {}
                     Err(NotTaken::Stopping) => return,
@@ -114,8 +106,9 @@ impl<S: Store + 'static> Follower<S> {
         for peer in std::iter::once(&log).chain(others).filter(|peer| **peer != self.me.1) {
             let directory = self.owner.signals.directory.borrow().clone();
             let Some(client) = self.line(&directory, *peer).await else { continue };
-            if let Read::Whole = read(&self.owner, log, *peer, &client).await? {
-                return Ok(Read::Whole);
+            match read(&self.owner, log, *peer, &client, LOG_SESSION_MAX).await? {
+                Read::Not => {}
+                read @ (Read::Whole | Read::Part) => return Ok(read),
             }
         }
         Ok(Read::Not)
@@ -203,65 +196,4 @@ impl<S: Store + 'static> Follower<S> {
     async fn line(&self, directory: &Directory, node: NodeId) -> Option<Client> {
         self.pool.client(&Address::of(directory, node)?).await.ok()
     }
-}
-
-/// Reads a log on from one peer, page by page.
-///
-/// # Errors
-/// [`NotTaken`], when nothing can be kept here.
-pub(crate) async fn read<S: Store + 'static>(
-    owner: &Owner<S>,
-    log: NodeId,
-    peer: NodeId,
-    client: &Client,
-) -> Result<Read, NotTaken> {
-    let mut in_full = false;
-    for _ in 0..PAGES_MAX {
-        let directory = owner.signals.directory.borrow().clone();
-        let (first, fresh) = (directory.followed(log), directory.newest_head(log).map_or(0, |head| head.fresh()));
-        // What another log showed already is named, not sent again.
-        let leaves = !std::mem::take(&mut in_full) && directory.shows_more(log);
-        let asked = wire::DirectoryLogRequest { node: log.to_vec(), first, fresh, leaves };
-        let Ok(page) = client.directory_log(asked).await else { return Ok(Read::Not) };
-        if page.head.is_empty() {
-            return Ok(Read::Whole);
-        }
-        let taken = owner.follow(log, Some(first), page).await?;
-        match taken {
-            Ok(intake) if intake.refused.is_empty() => {
-                let now = owner.signals.directory.borrow().clone();
-                let reached = (now.followed(log), now.newest_head(log).map_or(0, |head| head.fresh()));
-                // Who tells the same page again would otherwise be read two hundred times.
-                if reached == (first, fresh) {
-                    return Ok(Read::Not);
-                }
-            }
-            Ok(intake) => {
-                tracing::warn!(%log, refused = intake.refused.len(), "a directory log holds records that do not hold");
-            }
-            Err(LogFault::NotHeld) if leaves => in_full = true,
-            Err(LogFault::Overtaken) => return Ok(Read::Not),
-            Err(fault) => {
-                match fault {
-                    LogFault::Forked(Some(_)) => {
-                        tracing::error!(%log, %peer, "this directory log shows two histories: tell a coordinator")
-                    }
-                    LogFault::Smaller | LogFault::Forked(None) => {
-                        tracing::error!(%log, %fault, "a directory log does not continue what was shown before")
-                    }
-                    LogFault::NoSuchLog
-                    | LogFault::Overtaken
-                    | LogFault::Head(_)
-                    | LogFault::NotWitnessed
-                    | LogFault::Page
-                    | LogFault::NotHeld
-                    | LogFault::Proof(_) => {
-                        tracing::warn!(%log, %fault, "what was shown of a directory log is not taken");
-                    }
-                }
-                return Ok(Read::Not);
-            }
-        }
-    }
-    Ok(Read::Not)
 }

@@ -9,7 +9,9 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::buckets::{Listing, SyncFault, Wanted};
 use clearhouse_protocol::directory::introduction::{introduction, own_digest};
 use clearhouse_protocol::ids::{NodeId, OrgId};
-use clearhouse_protocol::limits::{BUNDLE_MAX, DESCRIPTORS_ASKED_MAX, HOUR, ORGS_SESSION_MAX, SYNC_SESSION_MAX};
+use clearhouse_protocol::limits::{
+    BUNDLE_MAX, DESCRIPTORS_ASKED_MAX, HOUR, LOG_SESSION_MAX, ORGS_SESSION_MAX, SYNC_SESSION_MAX,
+};
 use clearhouse_store::Store;
 use clearhouse_wire::v1 as wire;
 use prost::Message;
@@ -101,8 +103,10 @@ impl<S: Store + 'static> Puller<S> {
         heads: &[Vec<u8>],
     ) -> Result<(), Broken> {
         let heard = directory.hear_heads(heads);
+        // Shared out, so that one log that is made long on purpose does not keep the others waiting.
+        let room = LOG_SESSION_MAX / heard.further.len().max(1);
         for log in heard.further {
-            read(&self.owner, log, node, client).await.map_err(Broken::Here)?;
+            read(&self.owner, log, node, client, room).await.map_err(Broken::Here)?;
         }
         for (log, proof) in heard.forked {
             tracing::error!(%log, "this directory log shows two histories: tell a coordinator");

@@ -60,6 +60,9 @@ pub enum RecordFault {
     /// Sponsors that are not two different organisations beside the one they vouch for, or none where two are asked for.
     #[error("an organisation joins a live network with two sponsors, and names two different ones or none elsewhere")]
     Sponsors,
+    /// The id of a node that does not follow from the organisation that certifies it.
+    #[error("a node's id that is not one of its organisation")]
+    NotItsNode,
     /// A text that tells where somebody is or how to reach them.
     #[error("{0}")]
     Tells(#[from] Telling),
@@ -304,6 +307,9 @@ impl Directory {
         self.same_net(&cert.net)?;
         let (org, node) = (org_id(&cert.org_id)?, node_id(&cert.node_id)?);
         no_critical(&cert.extensions)?;
+        if !node.is_of(self.net, org) {
+            return Err(RecordFault::NotItsNode);
+        }
         lifetime(cert.valid_from, cert.valid_until, RECORD_LIFE_SECS)?;
         verdicts.admit(&cert.sign_pk)?;
         self.check_note_keys(cert, org, node, verdicts)?;

@@ -137,7 +137,7 @@ pub(super) fn log_of(
     coordinator: &Coordinator,
     read: impl Fn(&[u8]) -> Result<VerifyKey, KeyFault>,
 ) -> Option<(NodeId, NoteKey)> {
-    let (org, node) = ends(coordinator)?;
+    let (org, node) = ends_of(coordinator)?;
     let key = NoteKey::parse_by(&coordinator.log_vkey, read).ok().filter(|key| key.kind() == KeyKind::Log)?;
     (key.name() == origin(net, org, node)).then_some((node, key))
 }
@@ -148,11 +148,12 @@ pub(super) fn witness_of(
     coordinator: &Coordinator,
     read: impl Fn(&[u8]) -> Result<VerifyKey, KeyFault>,
 ) -> Option<NoteKey> {
-    let (org, node) = ends(coordinator)?;
+    let (org, node) = ends_of(coordinator)?;
     audit::witness_key(&coordinator.witness_vkey, net, org, node, read)
 }
 
-fn ends(coordinator: &Coordinator) -> Option<(OrgId, NodeId)> {
+/// Organisation and node of a coordinator, by the same policy.
+pub(super) fn ends_of(coordinator: &Coordinator) -> Option<(OrgId, NodeId)> {
     Some((coordinator.id.as_slice().try_into().ok()?, coordinator.node_id.as_slice().try_into().ok()?))
 }
 

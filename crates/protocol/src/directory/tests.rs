@@ -1,4 +1,5 @@
 //! Attacks on the directory that this version answers: keys, thresholds, versions, networks.
+mod certificates;
 mod contested;
 
 use super::entry::Telling;
@@ -152,51 +153,6 @@ fn attack_17_versions_only_rise_by_one_and_carry_their_predecessor() {
     let checked = newer.directory.check(&next, NOW).unwrap().unwrap();
     newer.directory.insert(checked);
     assert_eq!(fault(&newer, &newer.records[0]), Some(RecordFault::Rollback));
-}
-
-#[test]
-fn a_certificate_names_log_and_witness_keys_of_its_own_node_each_for_one_use() {
-    let region = Region::new(1, 2);
-    let (a, b) = (&region.members[0], &region.members[1]);
-    let log = region.directory.log_key(a.node).unwrap();
-    assert_eq!(log.public(), a.log().public());
-    assert_eq!(log.name(), crate::audit::origin(region.net, a.org, a.node, 1));
-    let held = region.directory.cert(a.node).unwrap().clone();
-    let theirs = region.directory.cert(b.node).unwrap();
-    let with = |change: &dyn Fn(&mut wire::NodeCert)| {
-        let mut cert = held.clone();
-        cert.node_id = vec![9; 16];
-        let own = ceremony::certify(region.net, a.org, NodeId([9; 16]), &a.keys(), &a.root, NOW).unwrap();
-        let own = wire::NodeCert::decode(own.payload.as_slice()).unwrap();
-        (cert.log_vkey, cert.witness_vkey) = (own.log_vkey, own.witness_vkey);
-        change(&mut cert);
-        fault(&region, &sign(media::NODECERT, cert.encode_to_vec(), &a.root))
-    };
-    assert_eq!(with(&|_| {}), None);
-    assert_eq!(with(&|cert| (cert.log_vkey, cert.witness_vkey) = Default::default()), None, "of before the log");
-    assert_eq!(with(&|cert| cert.log_vkey = held.log_vkey.clone()), Some(RecordFault::Field), "another node's log");
-    assert_eq!(with(&|cert| cert.log_vkey = theirs.log_vkey.clone()), Some(RecordFault::Field));
-    assert_eq!(with(&|cert| cert.witness_vkey = held.witness_vkey.clone()), Some(RecordFault::Field));
-    assert_eq!(with(&|cert| cert.log_vkey = cert.witness_vkey.clone()), Some(RecordFault::Field), "another use");
-    assert_eq!(with(&|cert| cert.log_vkey = "nonsense".to_owned()), Some(RecordFault::Field));
-    assert_eq!(with(&|cert| cert.sign_pk = a.log().public().to_vec()), Some(RecordFault::Field), "one key, two uses");
-}
-
-#[test]
-fn a_certificate_or_descriptor_by_the_wrong_key_is_refused() {
-    let region = Region::new(1, 2);
-    let (a, b) = (&region.members[0], &region.members[1]);
-    let stolen = ceremony::certify(region.net, a.org, NodeId([9; 16]), &b.keys(), &b.root, NOW).unwrap();
-    assert_eq!(fault(&region, &stolen), Some(RecordFault::Signer));
-    let moved = ceremony::certify(region.net, b.org, a.node, &b.keys(), &b.root, NOW).unwrap();
-    assert_eq!(fault(&region, &moved), Some(RecordFault::Signer));
-    let mut descriptor = region.directory.descriptor(a.node).unwrap().clone();
-    descriptor.serial += 1;
-    let signed = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &b.sign);
-    assert_eq!(fault(&region, &signed), Some(RecordFault::Signer));
-    descriptor.tls_pks = region.directory.descriptor(b.node).unwrap().tls_pks.clone();
-    let hijack = sign(media::DESCRIPTOR, descriptor.encode_to_vec(), &a.sign);
-    assert_eq!(fault(&region, &hijack), Some(RecordFault::Field));
 }
 
 #[test]

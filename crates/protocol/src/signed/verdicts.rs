@@ -118,3 +118,27 @@ impl Verdicts {
 fn name(key: &[u8; 32], framed: &[u8; 32], signature: &[u8]) -> [u8; 32] {
     sha256(&[key.as_slice(), framed, signature].concat())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+    use crate::labels::media;
+
+    #[test]
+    fn what_was_tried_is_known_either_way_and_what_was_not_is_not() {
+        let secret = SigningKey::from_seed(&[1; 32]);
+        let key = VerifyKey::admit(&secret.public()).unwrap();
+        let signed = crate::signed::sign(media::ORG, vec![1], &secret);
+        let (true_one, made_up) = (signed.signatures[0].sig.clone(), vec![0; 64]);
+        let mut verdicts = Verdicts::default();
+        let tried = |signature| Trial { signed: &signed, signature, key: secret.public() };
+        verdicts.try_all(&[], &[tried(&true_one), tried(&made_up)]);
+        let framed = sha256(&pae(media::ORG, &[1]));
+        assert_eq!(verdicts.holds(&key, &framed, &true_one), Some(true));
+        assert_eq!(verdicts.holds(&key, &framed, &made_up), Some(false));
+        assert_eq!(verdicts.holds(&key, &framed, &[1; 64]), None);
+        assert_eq!(verdicts.signatures(), 1);
+    }
+}

@@ -39,8 +39,8 @@ impl Forgery {
         common: &mut Common,
     ) -> Self {
         let mut strangers = Region::new(seed ^ (1 << 41), 2).members;
-        let (fake, stealth) = (strangers.remove(0), strangers.remove(0));
         let region = &common.region;
+        let (fake, stealth) = (strangers.remove(0).moved_to(region.net), strangers.remove(0).moved_to(region.net));
         let signed_by = |member: &Member, n: usize, signers: &[usize]| {
             let mut records = member_records(region.net, member, n, &region.coordinators);
             let all = std::mem::take(&mut records[0].signatures);

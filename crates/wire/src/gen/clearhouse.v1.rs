@@ -229,7 +229,7 @@ pub struct Signed {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Signature {
-    /// a hint, not trusted: first 16 bytes of SHA-256 of the public key
+    /// which key to try, no proof: first 16 bytes of SHA-256 of the public key
     #[prost(bytes = "vec", tag = "1")]
     pub key_id: ::prost::alloc::vec::Vec<u8>,
     /// 64 bytes
@@ -411,6 +411,7 @@ pub struct NodeCert {
     pub net: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     pub org_id: ::prost::alloc::vec::Vec<u8>,
+    /// 16 bytes; the first 8 follow from network and organisation
     #[prost(bytes = "vec", tag = "3")]
     pub node_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "4")]

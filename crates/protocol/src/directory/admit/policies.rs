@@ -8,7 +8,7 @@ use super::{
 use crate::directory::corridor::check_rules;
 use crate::directory::entry::check_name;
 use crate::directory::held::Place;
-use crate::directory::logs::{log_of, witness_of};
+use crate::directory::logs::{ends_of, log_of, witness_of};
 use crate::ids::Net;
 use crate::keys::VerifyKey;
 use crate::labels::media;
@@ -87,6 +87,10 @@ fn check_logs(net: Net, policy: &RootPolicy) -> Result<(), RecordFault> {
     for coordinator in &policy.coordinators {
         if coordinator.log_vkey.is_empty() && coordinator.witness_vkey.is_empty() {
             continue;
+        }
+        let ends = ends_of(coordinator).ok_or(RecordFault::Field)?;
+        if !ends.1.is_of(net, ends.0) {
+            return Err(RecordFault::NotItsNode);
         }
         let (_, log) = log_of(net, coordinator, VerifyKey::admit).ok_or(RecordFault::Field)?;
         keys.extend([log.public(), witness_of(net, coordinator, VerifyKey::admit).ok_or(RecordFault::Field)?.public()]);

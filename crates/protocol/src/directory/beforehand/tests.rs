@@ -169,8 +169,13 @@ fn padded_signatures_are_refused_whoever_signs_beside_them() {
     let region = Region::new(1, 4);
     let shape = Err(RecordFault::Signed(SignedFault::Shape));
     type Padding = fn(&mut wire::Signature);
-    let paddings: [Padding; 4] =
-        [|s| s.sig.push(0), |s| s.sig.clear(), |s| s.key_id = vec![7; 4096], |s| s.key_id.truncate(15)];
+    let paddings: [Padding; 5] = [
+        |s| s.sig.push(0),
+        |s| s.sig.clear(),
+        |s| s.key_id = vec![7; 4096],
+        |s| s.key_id.truncate(15),
+        |s| s.key_id.clear(),
+    ];
     for pad in paddings {
         let mut records = region.records.clone();
         let last = records.last_mut().unwrap();

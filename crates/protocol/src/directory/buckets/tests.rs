@@ -228,7 +228,7 @@ fn attack_38_a_clock_three_days_off_uses_nothing_that_expired_by_it_and_takes_no
 fn attack_42_a_descriptor_of_a_node_that_nobody_accredited_is_refused() {
     let region = Region::new(4, 2);
     let mut rng = region.rng;
-    let mut stranger = Region::new(77, 1).members.remove(0);
+    let mut stranger = Region::new(77, 1).members.remove(0).moved_to(region.net);
     let [_, _, by_itself] = member_records(region.net, &stranger, 0, &region.coordinators);
     assert_eq!(region.directory.check(&by_itself, NOW).err(), Some(crate::directory::RecordFault::Signer));
     // In the name of a member, by a key of its own; and of itself with a member's TLS key.

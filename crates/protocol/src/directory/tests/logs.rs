@@ -318,7 +318,9 @@ fn a_policy_names_logs_of_its_own_coordinators_nodes_or_none() {
     assert_eq!(check(&|p| p.coordinators[0].witness_vkey.clear()), field);
     assert_eq!(check(&|p| p.coordinators[0].log_vkey.clear()), field);
     assert_eq!(check(&|p| p.coordinators[0].log_vkey = p.coordinators[1].log_vkey.clone()), field);
-    assert_eq!(check(&|p| p.coordinators[0].node_id = p.coordinators[1].node_id.clone()), field);
+    assert_eq!(check(&|p| p.coordinators[0].node_id.truncate(8)), field);
+    let others = check(&|p| p.coordinators[0].node_id = p.coordinators[1].node_id.clone());
+    assert_eq!(others, Some(RecordFault::NotItsNode));
     let alone = check(&|p| {
         for c in &mut p.coordinators[1..] {
             c.log_vkey.clear();

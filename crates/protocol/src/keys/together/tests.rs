@@ -141,5 +141,5 @@ fn signatures_with_a_key_or_a_nonce_of_small_order_are_refused_in_a_crowd() {
     all[9].signature[..32].copy_from_slice((ED25519_BASEPOINT_POINT * s).compress().as_bytes());
     all[9].signature[32..].copy_from_slice(s.as_bytes());
     let held = judged(&all);
-    assert!(held.iter().enumerate().all(|(n, holds)| *holds == ![3, 9].contains(&n)));
+    assert!(held.iter().enumerate().all(|(n, holds)| *holds != [3, 9].contains(&n)));
 }
