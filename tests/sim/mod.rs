@@ -33,6 +33,7 @@ mod disk;
 mod ends;
 mod flaw;
 mod forms;
+mod judging;
 mod model;
 mod net;
 mod node;

@@ -116,6 +116,9 @@ pub const LOG_ENTRY_MAX: usize = u16::MAX as usize;
 pub const LOG_PAGE_ENTRIES_MAX: usize = 2048;
 /// Entries of one page of a directory log that names them by the hashes of their leaves.
 pub const LOG_LEAVES_MAX: usize = 8192;
+/// Entries of one directory log that wait for records they stand on. A coordinator enters what it holds, so that an honest
+/// log has next to none.
+pub const WAITING_ENTRIES_MAX: usize = 1024;
 /// With the newest word of the coordinators older than this, no victim profile leaves.
 pub const DIRECTORY_AGED_SECS: u64 = 48 * HOUR;
 /// With it older than this, nobody is told anything new about a person.

@@ -50,6 +50,7 @@ use hearing::Hearing;
 use history::Histories;
 use people::Staff;
 use proving::Proving;
+use publishing::waiting::Waiting;
 use telling::Telling;
 use watch::DueTimes;
 use witness::Witnessed;
@@ -126,6 +127,7 @@ pub struct Office {
     alarms: Alarms,
     histories: Histories,
     depot: Depot,
+    waiting: Waiting,
 }
 
 impl Office {
@@ -152,6 +154,7 @@ impl Office {
             alarms: Alarms::default(),
             histories: Histories::default(),
             depot: Depot::default(),
+            waiting: Waiting::default(),
         }
     }
 

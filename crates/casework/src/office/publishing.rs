@@ -4,6 +4,8 @@
 //! entry is kept once, however many logs have it. Refuses to enter a record twice, and to go on behind a log that showed
 //! two histories.
 
+pub mod waiting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -35,7 +37,11 @@ const PROVED: u8 = b'P';
 
 impl Office {
     pub(super) fn apply_directory_log(&mut self, row: &Row) {
-        let (Some((kind, key)), Some(value)) = (row.key.split_first(), row.value.as_deref()) else { return };
+        let Some((kind, key)) = row.key.split_first() else { return };
+        if *kind == waiting::WAITING {
+            return self.waiting.apply(key, row.value.as_deref());
+        }
+        let Some(value) = row.value.as_deref() else { return };
         let directory = Arc::make_mut(&mut self.directory);
         let node = key.first_chunk::<16>().map(|node| NodeId(*node));
         match (*kind, node) {
@@ -60,7 +66,8 @@ impl Office {
     }
 
     /// Decides on what somebody showed of a coordinator's directory log: its next entries and a head. The records in it
-    /// are admitted as far as they are sound; what they are refused for is in the [`Intake`].
+    /// are admitted as far as they are sound; what they are refused for is in the [`Intake`]. What was refused for lack of
+    /// something waits here ([`waiting`]).
     ///
     /// # Errors
     /// [`LogFault`]: nothing of the page is taken. Where it proves that the log shows two histories, the step keeps the
@@ -96,8 +103,14 @@ impl Office {
                 return (step, Err(fault));
             }
         };
-        let bundle = wire::RecordBundle { records: records_in(page), ..wire::RecordBundle::default() };
-        let (mut step, intake) = self.admit_beside(&bundle, verdicts, now);
+        let entries = page.entries.iter().zip(checked.entered());
+        let read = |entry: &[u8]| wire::Signed::decode(entry).ok();
+        let shown: Vec<_> = entries.filter_map(|(entry, at)| Some((at.leaf(), read(entry)?))).collect();
+        let records = shown.iter().map(|(_, signed)| signed.clone()).collect();
+        let bundle = wire::RecordBundle { records, ..wire::RecordBundle::default() };
+        let (mut step, mut intake, came) = self.admit_all(&bundle, verdicts, now);
+        let names = self.have_wait(node, &shown, &intake.refused, &mut step);
+        intake.due = self.waiting.wanted(&came, &names);
         self.keep_entries(node, checked.first(), checked.entered(), &page.entries, &mut step);
         let held = self.directory.newest_head(node).map(|head| (head.size(), head.fresh()));
         let rises = held.is_none_or(|held| held < (checked.newest().size(), checked.newest().fresh()));

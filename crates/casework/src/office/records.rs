@@ -15,6 +15,7 @@ use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
 
+use super::publishing::waiting::News;
 use super::{Effect, Now, Office, Step};
 use crate::deadlines::Deadlines;
 use crate::roles::Actor;
@@ -33,6 +34,8 @@ pub struct Intake {
     pub contested: usize,
     /// Records refused, by their position in the bundle.
     pub refused: Vec<(usize, RecordFault)>,
+    /// What of it entries of directory logs waited for: they are to be tried again.
+    pub due: News,
 }
 
 /// The deadlines of a network: the defaults with the policy's overrides. An override outside its bounds is left out;
@@ -63,12 +66,26 @@ impl Office {
         verdicts: Verdicts,
         now: &mut Now<'_, R>,
     ) -> (Step, Intake) {
+        let (step, mut intake, came) = self.admit_all(bundle, verdicts, now);
+        intake.due = self.waiting.wanted(&came, &[]);
+        (step, intake)
+    }
+
+    /// [`Office::admit_beside`], with all that came, whether anything waits for it or not.
+    pub(super) fn admit_all<R: CryptoRng>(
+        &self,
+        bundle: &wire::RecordBundle,
+        verdicts: Verdicts,
+        now: &mut Now<'_, R>,
+    ) -> (Step, Intake, News) {
+        let mut came = News::default();
         let mut directory = (*self.directory).clone();
         let (mut step, mut intake) = (Step::default(), Intake::default());
         let mut rivals = Vec::new();
         let mut take = |position: usize, directory: &mut Directory, result, value: Vec<u8>| match result {
             Ok(Some(checked)) => {
                 step.rows.push(record_row(&checked, value));
+                came.add(&checked);
                 if let Checked::Rival(rival) = &checked {
                     rivals.push(rival.hash());
                     intake.contested += 1;
@@ -99,7 +116,7 @@ impl Office {
             step.effects.push(Effect::DirectoryChanged);
             step.verdicts = verdicts;
         }
-        (step, intake)
+        (step, intake, came)
     }
 
     /// Says that this organisation's entry is right: publishes a descriptor of this node with what a person attests.

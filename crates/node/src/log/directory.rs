@@ -13,6 +13,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clearhouse_casework::office::publishing::waiting::News;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::logs::LogFault;
 use clearhouse_protocol::ids::{NodeId, OrgId};
@@ -57,6 +58,12 @@ impl<S: Store + 'static> Follower<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
         let mut changed = self.owner.signals.directory.subscribe();
+        // A node that ended between a record and what waited for it would not try that again.
+        match self.owner.try_again(News::of_everybody()).await {
+            Ok(_) => {}
+            Err(NotTaken::Stopping) => return,
+            Err(error) => tracing::warn!(%error, "entries of directory logs that wait were not tried again"),
+        }
         let (mut own_heard, mut turns) = (false, Turns::default());
         loop {
             let directory = changed.borrow_and_update().clone();

@@ -21,7 +21,7 @@ fn entries(node: &Node) -> Vec<Vec<u8>> {
 }
 
 /// The same office out of its rows, as a store gives them: table by table, keys in no order.
-fn again(region: &Region, node: &Node, n: usize) -> Node {
+pub(super) fn again(region: &Region, node: &Node, n: usize) -> Node {
     let mut again = Node::new(region, n);
     let mut rows: Vec<Row> = node.rows.clone();
     rows.reverse();

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use clearhouse_casework::deadlines::Zone;
+use clearhouse_casework::office::publishing::waiting::News;
 use clearhouse_casework::office::{Me, Office};
+use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_store::MemoryStore;
@@ -37,7 +39,10 @@ struct Keeper {
 impl Keeper {
     /// With so many entries, no record among them: what is in a log is not its keeper's to judge.
     fn of(count: u8) -> Self {
-        let entries = (0..count).map(|n| vec![n; 1000]).collect();
+        Self::showing((0..count).map(|n| vec![n; 1000]).collect())
+    }
+
+    fn showing(entries: Vec<Vec<u8>>) -> Self {
         Self { region: Mutex::new(Region::with_logs(3, 4)), entries, asked: AtomicUsize::new(0) }
     }
 
@@ -67,7 +72,7 @@ impl Pages for Keeper {
 /// A member's node that follows it.
 fn follower(keeper: &Keeper) -> Owner<MemoryStore> {
     let region = keeper.region.lock().unwrap();
-    let member = &region.members[3];
+    let member = &region.members[2];
     let me = Me {
         net: region.net,
         org: member.org,
@@ -78,7 +83,13 @@ fn follower(keeper: &Keeper) -> Owner<MemoryStore> {
     };
     let (service, content) = (ServiceKeys::generate(&mut chance()), ContentKeys::generate(&mut chance()));
     let ledger = Ledger::new(MemoryStore::new(), Vault::new(&service, Some(&content)).unwrap());
-    let (world, _) = World::load(Office::new(me, region.directory.clone()), ledger).unwrap();
+    let mut directory = Directory::found(&region.genesis, None).unwrap();
+    // All but the last member, whose records come in the log.
+    for record in region.records.iter().take(1 + 3 * 3) {
+        let checked = directory.check(record, NOW).unwrap().unwrap();
+        directory.insert(checked);
+    }
+    let (world, _) = World::load(Office::new(me, directory), ledger).unwrap();
     Owner::start(world, SigningKey::from_seed(&[1; 32]), Arc::new(At)).0
 }
 
@@ -113,4 +124,22 @@ async fn what_a_look_reads_has_an_end_in_bytes() {
     let owner = follower(&keeper);
     let room = keeper.page_len() * 7 / 2;
     assert_eq!(look(&owner, &keeper, room).await, (Read::Part, 4), "the page with which it is reached is taken");
+}
+
+#[tokio::test]
+async fn a_certificate_pages_before_its_organisation_is_taken_and_never_asked_for_again() {
+    let region = Region::with_logs(3, 4);
+    let newcomer = &region.members[3];
+    let [org, cert] = [10, 11].map(|n: usize| region.records[n].encode_to_vec());
+    // Of three pages: the certificate in the first, the record in the last.
+    let between = (0..5u8).map(|n| vec![n; 1000]);
+    let keeper = Keeper::showing(std::iter::once(cert).chain(between).chain([org]).collect());
+    let owner = follower(&keeper);
+    assert_eq!(look(&owner, &keeper, 0).await, (Read::Part, 1));
+    let certified = || owner.signals.directory.borrow().cert(newcomer.node).is_some();
+    assert!(!certified());
+    assert_eq!(look(&owner, &keeper, usize::MAX).await, (Read::Whole, 3));
+    assert!(certified());
+    let waiting = owner.look(|world| world.office.waiting_for(&News::of_everybody()).len()).await.unwrap();
+    assert_eq!(waiting, 0);
 }
