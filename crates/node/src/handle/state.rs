@@ -98,7 +98,9 @@ impl<S: Store + 'static> Handle<S> {
                 let next = "After 90 days nobody sends it a new case. Look at it and say: clearhouse directory attest";
                 seen.push(finding_of("CH-D0205", text, next, true));
             }
-            seen.extend(age_finding(office.directory(), office.mail().aside().count(), now));
+            let unknown = office.mail().aside().count().saturating_sub(office.mail().dated_ahead().count());
+            seen.extend(age_finding(office.directory(), unknown, now));
+            seen.extend(dated_ahead_finding(office.mail().dated_ahead().count()));
             seen.extend(standing::findings(office.directory(), (me.org, me.node), now));
             seen.extend(probing(office.directory(), &counted.pressing));
             for two in office.directory().contested() {
@@ -262,6 +264,17 @@ fn age_finding(directory: &Directory, aside: usize, now: u64) -> Option<Value> {
     }
 }
 
+/// Letters that wait for their own time.
+fn dated_ahead_finding(count: usize) -> Option<Value> {
+    let text = match count {
+        0 => return None,
+        1 => "1 letter is dated ahead of this node's clock and waits, sealed, for its time.".to_owned(),
+        count => format!("{count} letters are dated ahead of this node's clock and wait, sealed, for their time."),
+    };
+    let next = "One of two clocks is wrong. Compare this computer's with a phone's; each opens by itself within the hour or so.";
+    Some(finding_of("CH-D0220", text, next, false))
+}
+
 /// Who pressed on against the limits of this node's doors.
 fn probing(directory: &Directory, pressing: &Pressing) -> Vec<Value> {
     let finding = |(org, refused): (OrgId, u64)| {
@@ -296,6 +309,14 @@ mod tests {
         assert!(aged["code"] == "CH-D0206" && aged["text"].as_str().unwrap().ends_with("No profile leaves."), "{aged}");
         let old = found(DIRECTORY_OLD_SECS).unwrap();
         assert!(old["text"].as_str().unwrap().contains("OUT OF DATE") && old["problem"] == true, "{old}");
+    }
+
+    #[test]
+    fn letters_dated_ahead_are_counted_and_no_problem_of_their_own() {
+        assert_eq!(dated_ahead_finding(0), None);
+        let found = |count| dated_ahead_finding(count).unwrap();
+        assert!(found(1)["text"].as_str().unwrap().starts_with("1 letter is") && found(1)["problem"] == false);
+        assert!(found(2)["text"].as_str().unwrap().starts_with("2 letters are"));
     }
 
     #[test]

@@ -37,9 +37,13 @@ pub struct Letter {
     #[prost(bool, tag = "11")]
     pub released: bool,
     /// It is not opened for now: the directory cannot tell yet whether its sender may speak, because no coordinator was
-    /// heard for long, or because the sender was only just let in.
+    /// heard for long, or because the sender was only just let in; or its own date lies ahead, see `opens_at`.
     #[prost(bool, tag = "12")]
     pub aside: bool,
+    /// It is laid aside because it is dated further ahead than clocks are forgiven: from when on it is opened, unix
+    /// seconds; 0 when that is not why.
+    #[prost(uint64, tag = "13")]
+    pub opens_at: u64,
 }
 
 /// What is shown of a letter in quarantine. Its sender's key signed all of it; who held the key then is the question.
