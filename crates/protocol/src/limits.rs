@@ -157,6 +157,14 @@ pub const SLOT_LEN: usize = 5632;
 pub const SMALLEST_ENVELOPE_LEN: usize = 5391;
 /// Failed questions after which the keeper of a message counts as lost and the message goes to the next mailbox.
 pub const KEEPER_LOST_ASKS: u32 = 8;
+/// After how long the mailbox that stored a receipt is first asked whether it opened; each next pause is four times as long.
+pub const RECEIPT_ASK_SECS: u64 = 5 * MINUTE;
+/// Questions about one receipt. The last lies three weeks behind the first: after it nobody asks.
+pub const RECEIPT_ASKS_MAX: u32 = 7;
+/// How often a receipt that its recipient could not open is made again: it goes anew sealed, with the same words.
+pub const RECEIPTS_REMADE_MAX: u32 = 3;
+/// How long a receipt waits that is made again for the second time; each next one four times as long.
+pub const RECEIPT_AGAIN_SECS: u64 = HOUR;
 /// Messages waiting to leave.
 pub const OUTBOX_MAX: usize = 10_000;
 /// Messages held back because an earlier one of their conversation is missing.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
-use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
+use clearhouse_protocol::ids::{CaseId, Digest, MsgId};
 use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault, is_unanswered};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
@@ -274,6 +274,9 @@ impl Office {
             && let Some(step) = self.reseal(msg_id, now)
         {
             return step;
+        }
+        if attempt == Attempt::NotOpened && self.mail.is_unconfirmed(msg_id) {
+            return self.make_again(msg_id, now);
         }
         let rows = self.mail.attempted(msg_id, attempt, now.time, now.rng);
         let mut step = Step { rows, ..Step::default() };

@@ -10,16 +10,19 @@ use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
-use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::mail::{Delivery, Outgoing};
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::{Finding, Store, Weight};
-use clearhouse_wire::v1::NetworkKind;
+use clearhouse_wire::v1::{MessageType, NetworkKind};
 use serde_json::{Value, json};
 
 use super::netcheck::span;
 use super::{Answer, Handle, Scrubbed, failure, lock, not_taken, standing};
 use crate::control::ControlFailure;
 use crate::pressing::Pressing;
+
+/// How long `doctor` tells of a receipt that did not open.
+const UNOPENED_RECEIPTS_SECS: u64 = 7 * DAY;
 
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn status(&self) -> Answer {
@@ -101,6 +104,7 @@ impl<S: Store + 'static> Handle<S> {
             let unknown = office.mail().aside().count().saturating_sub(office.mail().dated_ahead().count());
             seen.extend(age_finding(office.directory(), unknown, now));
             seen.extend(dated_ahead_finding(office.mail().dated_ahead().count()));
+            seen.extend(unopened_receipts_finding(office.mail().all_outgoing().map(|(_, out)| out), now));
             seen.extend(standing::findings(office.directory(), (me.org, me.node), now));
             seen.extend(probing(office.directory(), &counted.pressing));
             for two in office.directory().contested() {
@@ -275,6 +279,25 @@ fn dated_ahead_finding(count: usize) -> Option<Value> {
     Some(finding_of("CH-D0220", text, next, false))
 }
 
+/// Receipts that did not open there, however often they went, of the last days.
+fn unopened_receipts_finding<'a>(all: impl Iterator<Item = &'a Outgoing>, now: u64) -> Option<Value> {
+    let is_one = |out: &&Outgoing| {
+        let ended = Delivery::of(out) == Delivery::NotOpened && out.msg_type == MessageType::Receipt as u32;
+        ended && out.settled_at.saturating_add(UNOPENED_RECEIPTS_SECS) > now
+    };
+    let text = match all.filter(is_one).count() {
+        0 => return None,
+        1 => "1 receipt of this node could not be opened by who it is for, also when it was sealed anew.".to_owned(),
+        count => {
+            format!(
+                "{count} receipts of this node could not be opened by who they are for, also when they were sealed anew."
+            )
+        }
+    };
+    let next = "Check this computer's clock, look for whom: clearhouse outbox; and tell them by phone that their messages are here.";
+    Some(finding_of("CH-D0221", text, next, true))
+}
+
 /// Who pressed on against the limits of this node's doors.
 fn probing(directory: &Directory, pressing: &Pressing) -> Vec<Value> {
     let finding = |(org, refused): (OrgId, u64)| {
@@ -309,6 +332,23 @@ mod tests {
         assert!(aged["code"] == "CH-D0206" && aged["text"].as_str().unwrap().ends_with("No profile leaves."), "{aged}");
         let old = found(DIRECTORY_OLD_SECS).unwrap();
         assert!(old["text"].as_str().unwrap().contains("OUT OF DATE") && old["problem"] == true, "{old}");
+    }
+
+    #[test]
+    fn receipts_that_did_not_open_are_a_finding_for_some_days() {
+        let out = |state: Delivery, kind: MessageType| Outgoing {
+            state: state as u32,
+            msg_type: kind as u32,
+            settled_at: NOW,
+            ..Outgoing::default()
+        };
+        let (receipt, notice) =
+            (out(Delivery::NotOpened, MessageType::Receipt), out(Delivery::NotOpened, MessageType::ReturnNotice));
+        let settled = out(Delivery::Settled, MessageType::Receipt);
+        let found = |at| unopened_receipts_finding([&receipt, &notice, &settled].into_iter(), at);
+        let said = found(NOW + UNOPENED_RECEIPTS_SECS - 1).unwrap();
+        assert!(said["code"] == "CH-D0221" && said["text"].as_str().unwrap().starts_with("1 receipt "), "{said}");
+        assert_eq!(found(NOW + UNOPENED_RECEIPTS_SECS), None);
     }
 
     #[test]

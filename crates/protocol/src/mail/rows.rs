@@ -141,6 +141,13 @@ pub struct Outgoing {
     /// For whom it went; empty when the node acted by itself.
     #[prost(bytes = "vec", tag = "26")]
     pub actor: Vec<u8>,
+    /// What a receipt says, as it was signed, until its recipient's node opened it or nobody asks any more: it may have to be
+    /// sealed again. Empty in anything else.
+    #[prost(bytes = "vec", tag = "27")]
+    pub statement: Vec<u8>,
+    /// How often this receipt was made again before.
+    #[prost(uint32, tag = "28")]
+    pub remade: u32,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.

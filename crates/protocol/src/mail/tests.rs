@@ -40,6 +40,7 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
         prev: place.prev,
         actor: None,
         not_before: 0,
+        remade: 0,
     };
     let rows = room.queue(&out, NOW);
     (sealed, rows)

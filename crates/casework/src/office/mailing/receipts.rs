@@ -5,6 +5,8 @@
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{ConversationId, Digest, MsgId, NodeId, OrgId};
+use clearhouse_protocol::limits::RECEIPTS_REMADE_MAX;
+use clearhouse_protocol::mail::{Attempt, Delivery};
 use clearhouse_protocol::receipt;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1 as wire;
@@ -37,11 +39,33 @@ impl Office {
             event,
         };
         let signed = receipt::issue(self.me.net, &statement, now.time, now.key).encode_to_vec();
-        let parcel = parcel(&signed, to, conversation);
+        let parcel = parcel(&signed, to, conversation, 0);
         if self.seal_and_queue(&parcel, step, now).is_ok() {
             let happening = Happening::of(AuditEvent::ReceiptSent).with(to.0, to.1).about(said.digest, 0);
             self.record(step, &happening, now);
         }
+    }
+
+    /// A receipt went and its recipient's node signed that it could not open it: the same words go again, sealed anew, a few
+    /// times. Then it is shown like any message that did not open there, and a person has to phone.
+    pub(super) fn make_again<R: CryptoRng>(&self, msg_id: MsgId, now: &mut Now<'_, R>) -> Step {
+        let rows = self.mail.attempted(msg_id, Attempt::NotOpened, now.time, now.rng);
+        let mut step = Step { rows, ..Step::default() };
+        self.record(&mut step, &self.about_outgoing(AuditEvent::NotOpened, msg_id), now);
+        let Some(out) = self.mail.outgoing(msg_id) else { return step };
+        let to = out.peer_org.as_slice().try_into().ok().zip(out.peer_node.as_slice().try_into().ok());
+        let conversation = ConversationId::try_from(out.conversation.as_slice()).ok();
+        if let Some((to, conversation)) = to.zip(conversation)
+            && out.remade < RECEIPTS_REMADE_MAX
+            && self.seal_and_queue(&parcel(&out.statement, to, conversation, out.remade + 1), &mut step, now).is_ok()
+        {
+            let happening =
+                Happening { digest: about(&out.statement), ..Happening::of(AuditEvent::ReceiptSent).with(to.0, to.1) };
+            self.record(&mut step, &happening, now);
+        } else {
+            step.rows = self.mail.end(msg_id, Delivery::NotOpened, now.time);
+        }
+        step
     }
 
     /// A receipt or a proof that came before in another envelope: the letter ends. Nobody answers either.
@@ -89,7 +113,7 @@ impl Office {
     }
 }
 
-fn parcel(signed: &[u8], to: (OrgId, NodeId), conversation: ConversationId) -> Parcel<'_> {
+fn parcel(signed: &[u8], to: (OrgId, NodeId), conversation: ConversationId, remade: u32) -> Parcel<'_> {
     Parcel {
         msg_type: MessageType::Receipt as u32,
         body_version: 1,
@@ -100,7 +124,15 @@ fn parcel(signed: &[u8], to: (OrgId, NodeId), conversation: ConversationId) -> P
         actor: None,
         case: None,
         not_after: u64::MAX,
+        remade,
     }
+}
+
+/// The envelope that a receipt of this node is about.
+fn about(statement: &[u8]) -> Option<Digest> {
+    let signed = wire::Signed::decode(statement).ok()?;
+    let said = wire::Receipt::decode(signed.payload.as_slice()).ok()?;
+    Digest::try_from(said.envelope_digest.as_slice()).ok()
 }
 
 /// What a receipt is about to say.
@@ -133,3 +165,7 @@ fn receipt_row(msg_id: MsgId, stage: i32, body: &[u8]) -> Row {
         must_be_new: false,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

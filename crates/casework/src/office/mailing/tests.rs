@@ -179,6 +179,7 @@ fn a_message_outside_the_corridors_leaves_nobody_and_is_refused_where_one_comes_
         actor: None,
         case: None,
         not_after: NOW + DAY,
+        remade: 0,
     };
     let stop = office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err().unwrap();
     let crate::office::desk::Stop::Route(fault) = stop else { panic!() };
