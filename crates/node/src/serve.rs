@@ -1,41 +1,41 @@
 //! Starting a node, keeping it, stopping it. The order is the safety: folder taken, keys opened, store checked, memory
 //! read, and only then the doors opened; the other way round when it stops.
 
+mod fault;
+mod folder;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clearhouse_casework::deadlines::Zone;
-use clearhouse_casework::office::{Me, Office};
+use clearhouse_casework::office::Office;
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId};
+use clearhouse_protocol::ids::Net;
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::relay::rented;
-use clearhouse_store::heads::HeadsFile;
-use clearhouse_store::keyfile::{DeviceSecret, KdfCost, KeyFile, KeyFileError, Opened, ServiceKeys, SlotSecret};
+use clearhouse_store::Store;
+use clearhouse_store::keyfile::KdfCost;
 use clearhouse_store::ledger::Ledger;
-use clearhouse_store::passphrase::{Credential, Passphrase, PassphraseError};
+use clearhouse_store::passphrase::PassphraseError;
 use clearhouse_store::tile_files::TileFiles;
 use clearhouse_store::vault::Vault;
-use clearhouse_store::{DurableStore, Finding, OpenError, Store};
 use clearhouse_wire::v1 as wire;
-use prost::Message as _;
 use zeroize::Zeroizing;
 
 use crate::alarms::Watch;
 use crate::calls::Call;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError, Fault, Unattended};
-use crate::control::{ControlError, ControlRequest, ControlSocket};
+use crate::config::{Config, ConfigError, Fault};
+use crate::control::{ControlRequest, ControlSocket};
 use crate::courier::Courier;
 use crate::door::FrontDoor;
 use crate::erasing::Eraser;
 use crate::fetcher::Fetcher;
 use crate::handle::{Handle, Parts, failure};
 use crate::limits::Counters;
-use crate::listener::{ListenError, Listener};
+use crate::listener::Listener;
 use crate::log::alone::Alone;
 use crate::log::directory::Follower;
 use crate::log::herald::Herald;
@@ -44,15 +44,18 @@ use crate::log::resume::resume;
 use crate::log::teller::Teller;
 use crate::log::view::View;
 use crate::log::witnesses::{Line, Round};
-use crate::log::{self, Keeper, LogError};
+use crate::log::{self, LogError};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
 use crate::relay::Keeping;
 use crate::rpc::client::Pool;
 use crate::rpc::server::service;
-use crate::setup::{Identity as NodeIdentity, files};
+use crate::setup::files;
 use crate::sync::{Puller, Teller as DirectoryTeller};
-use crate::tls::{Identity, Pins, TlsError};
+use crate::tls::{Identity, Pins};
+
+pub use fault::ServeError;
+use folder::{me, open_keys, open_log, open_store, read_identity};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -62,72 +65,6 @@ const REFRESH: Duration = Duration::from_secs(3600);
 const SCRUB: Duration = Duration::from_secs(24 * 3600);
 /// How often the store is asked whether it wants compaction.
 const COMPACT: Duration = Duration::from_secs(300);
-
-/// Why a node did not start, or stopped by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file of the node's folder.
-    #[error("{}: {why}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why, and what to do.
-        why: String,
-    },
-    /// The key file.
-    #[error("{0}")]
-    Keys(#[from] KeyFileError),
-    /// A pass phrase or credential file.
-    #[error("{0}")]
-    Passphrase(#[from] PassphraseError),
-    /// The node's folder lost its store. A new one would look as if there never had been a case.
-    #[error("{}: no store is here, and this folder's node has one; none was begun anew. Put it back from your backup", .0.display())]
-    NoStore(PathBuf),
-    /// Another process has the store.
-    #[error("a node already runs on {}: stop it before you start another", .0.display())]
-    AlreadyRuns(PathBuf),
-    /// The store.
-    #[error("{0}")]
-    Store(String),
-    /// TLS.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The public door.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The local door.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// Another process uses this node's keys.
-    #[error("{0}")]
-    Twin(LogError),
-    /// The store can no longer be trusted.
-    #[error("{0}")]
-    Fatal(String),
-}
-
-impl From<LogError> for ServeError {
-    fn from(error: LogError) -> Self {
-        if matches!(error, LogError::Twin { .. }) { Self::Twin(error) } else { Self::Store(error.to_string()) }
-    }
-}
-
-impl ServeError {
-    /// Whether a pass phrase or key was missing or wrong.
-    #[must_use]
-    pub fn is_about_keys(&self) -> bool {
-        matches!(self, Self::Keys(_) | Self::Passphrase(_))
-    }
-
-    /// Whether something stored is not what was stored.
-    #[must_use]
-    pub fn is_about_integrity(&self) -> bool {
-        matches!(self, Self::NoStore(_) | Self::Store(_) | Self::Twin(_) | Self::Fatal(_))
-    }
-}
 
 /// A node that is up, as its starter is told.
 pub struct Up {
@@ -266,6 +203,7 @@ pub async fn run(
         training,
         keep_open: config.keep_content_open,
         counters: Arc::clone(&counters),
+        data: config.data.clone(),
         endpoint: config.endpoint.clone().or(listen.map(|at| at.to_string())).unwrap_or_default(),
         relays: config.relays.clone(),
         languages: identity.languages.clone(),
@@ -411,98 +349,6 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
             }
         }
     }
-}
-
-/// Takes up the node's log. A node that has lost what it signed last, or whose store is older, must not sign again.
-fn open_log(data: &Path, me: &Me, keys: &ServiceKeys, store: &impl Store) -> Result<Keeper, ServeError> {
-    let path = data.join(files::HEADS);
-    let failed = |why: String| ServeError::File { path: path.clone(), why };
-    let heads = HeadsFile::open(&path, (me.net, me.node), keys).map_err(|e| failed(e.to_string()))?;
-    let origin = clearhouse_protocol::audit::origin(me.net, me.org, me.node, me.generation);
-    let key = SigningKey::from_seed(keys.log_seed.expose());
-    Keeper::open(heads, &data.join(files::LOG), origin, key, store).map_err(|e| failed(e.to_string()))
-}
-
-fn read_identity(config: &Config) -> Result<(NodeIdentity, wire::Signed), ServeError> {
-    let read = |name: &str| {
-        let path = config.data.join(name);
-        let from = if name == files::GENESIS { "a coordinator or your backup" } else { "your backup" };
-        let why = |e: std::io::Error| ServeError::File {
-            path: path.clone(),
-            why: format!("cannot be read ({}). Put it back from {from}", e.kind()),
-        };
-        std::fs::read(&path).map_err(why)
-    };
-    let damaged = |name: &str, why: &str| ServeError::File { path: config.data.join(name), why: why.to_owned() };
-    let identity = String::from_utf8(read(files::IDENTITY)?)
-        .map_err(|_| damaged(files::IDENTITY, "is not text. Put it back from your backup"))?;
-    let identity = toml::from_str(&identity)
-        .map_err(|_| damaged(files::IDENTITY, "is not what `init` wrote. Put it back from your backup"))?;
-    let genesis = wire::Signed::decode(read(files::GENESIS)?.as_slice())
-        .map_err(|_| damaged(files::GENESIS, "is not a genesis record. Put it back from a coordinator"))?;
-    Ok((identity, genesis))
-}
-
-/// Opens the store that `init` made. Never makes one: where there is none, it was lost.
-fn open_store(data: &Path) -> Result<(DurableStore, Vec<Finding>), ServeError> {
-    let folder = data.join(files::STORE);
-    if !data.join(files::STORE_MADE).exists() {
-        return Err(ServeError::NoStore(folder));
-    }
-    DurableStore::open(&folder).map_err(|error| match error {
-        OpenError::InUse(folder) => ServeError::AlreadyRuns(folder),
-        error @ (OpenError::Newer { .. }
-        | OpenError::NotAStore(_)
-        | OpenError::JournalBehind { .. }
-        | OpenError::Damaged { .. }
-        | OpenError::Full
-        | OpenError::Io { .. }) => ServeError::Store(error.to_string()),
-    })
-}
-
-fn me(identity: &NodeIdentity, relays: &[NodeId]) -> Result<Me, ServeError> {
-    let wrong = || ServeError::File {
-        path: files::IDENTITY.into(),
-        why: "an identifier in it is not what `init` wrote. Put it back from your backup".into(),
-    };
-    let zone = if identity.zone == "UTC" { Some(Zone::utc()) } else { None };
-    let net = Net::from_hex(&identity.net).ok_or_else(wrong)?;
-    let node = NodeId::from_hex(&identity.node).ok_or_else(wrong)?;
-    let own = MailboxId::from_hex(&identity.mailbox).ok_or_else(wrong)?;
-    Ok(Me {
-        net,
-        org: OrgId::from_hex(&identity.org).ok_or_else(wrong)?,
-        node,
-        mailboxes: std::iter::once(own).chain(relays.iter().map(|keeper| rented(net, node, *keeper))).collect(),
-        generation: 1,
-        zone: zone.ok_or_else(|| ServeError::File {
-            path: files::IDENTITY.into(),
-            why: "only the zone UTC is known in this version".into(),
-        })?,
-    })
-}
-
-fn open_keys(
-    config: &Config,
-    me: &Me,
-    ask: impl FnOnce() -> Result<Option<Zeroizing<String>>, PassphraseError>,
-) -> Result<Opened, ServeError> {
-    let locked = KeyFile::open(&config.key_file)?;
-    locked.expect(me.net, me.node)?;
-    let device = DeviceSecret::open(&config.device_secret)?;
-    let opened = match &config.unattended {
-        Unattended::Passphrase(file) => {
-            locked.unlock(&SlotSecret::Passphrase(&Passphrase::from_file(file)?), &device)?
-        }
-        Unattended::Credential(file) => {
-            locked.unlock(&SlotSecret::Credential(&Credential::from_file(file)?), &device)?
-        }
-        Unattended::No => {
-            let given = ask()?.ok_or(KeyFileError::WrongPassphrase)?;
-            locked.unlock(&SlotSecret::Passphrase(&Passphrase::new(given)?), &device)?
-        }
-    };
-    Ok(opened)
 }
 
 /// No core dumps, and no panic text: a crash must not write keys or cases to a disk or a log. Where it happened is

@@ -17,7 +17,7 @@ use clearhouse_wire::v1::{MessageType, NetworkKind};
 use serde_json::{Value, json};
 
 use super::netcheck::span;
-use super::{Answer, Handle, Scrubbed, failure, lock, not_taken, standing};
+use super::{Answer, Handle, Scrubbed, astray, failure, lock, not_taken, standing};
 use crate::control::ControlFailure;
 use crate::pressing::Pressing;
 
@@ -81,6 +81,7 @@ impl<S: Store + 'static> Handle<S> {
         let now = self.clock.now();
         let keep_open = self.keep_open;
         let mut findings = self.damage();
+        findings.extend(astray::findings(&self.data, self.training));
         let (clocks, counted) = (self.puller.clocks(), Arc::clone(&self.counters));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
