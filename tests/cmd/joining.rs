@@ -181,6 +181,78 @@ fn a_refusal_is_signed_says_why_and_anybody_can_check_it() {
     directory(&other, "verify", &out, &[]).exits(8);
 }
 
+/// A second policy, by which the first two coordinators are their organisations; each with its id of before and of now.
+fn second_policy(desk: &Desk, ids: &[String]) -> (std::path::PathBuf, [String; 2]) {
+    let (two, whole) = (desk.path("two"), desk.path("policy-2.record"));
+    let genesis = desk.path("ceremony/genesis.record");
+    let mut now = Vec::new();
+    let mut args =
+        vec!["directory".to_owned(), "propose".to_owned(), "--genesis".to_owned(), text(&genesis).to_owned()];
+    for n in [1, 2] {
+        let folder = desk.path(&format!("coordinator-{n}"));
+        let made =
+            desk.init(&folder, "council", "RO", "Coordinator", &format!("127.0.0.1:{}", 17040 + n)).exits(0).json();
+        now.push(made["org"].as_str().unwrap().to_owned());
+        args.extend(["--log".to_owned(), format!("{n}={}", text(&folder.join("application.record")))]);
+    }
+    args.extend(["--out".to_owned(), text(&two).to_owned()]);
+    clearhouse(args.iter().map(AsRef::<OsStr>::as_ref).collect::<Vec<_>>()).exits(0);
+    let keys = ["first", "second", "third"].map(|name| desk.path(&format!("ceremony/{name}.key")));
+    let [a, b, c] = keys.each_ref().map(|key| text(key));
+    directory(desk, "sign", &two, &["--key", a, "--key", b, "--key", c, "--out", text(&whole)]).exits(0);
+    let now: [String; 2] = now.try_into().unwrap();
+    assert!(now[0] != ids[0] && now[1] != ids[1]);
+    (whole, now)
+}
+
+#[test]
+fn after_a_second_policy_coordinators_are_who_it_names_and_sponsors_of_before_are_still_known() {
+    let desk = Desk::new();
+    let ids = coordinators(&desk);
+    let (policy, now) = second_policy(&desk, &ids);
+    let folder = desk.path("node");
+    let sponsors = ["--sponsor", &ids[0], "--sponsor", &now[1]];
+    desk.init_with(&folder, "Casa Nova", "MD", "Origin", "127.0.0.1:17047", &sponsors).exits(0);
+    let application = folder.join("application.record");
+    let key = desk.path("ceremony/first.key");
+    let refuse = |file: &Path, more: &[&str], out: &str| {
+        let out = desk.path(out);
+        let rest = ["--reason", "Incomplete", "--key", text(&key), "--out", text(&out)];
+        directory(&desk, "refuse", file, &[&rest[..], more].concat())
+    };
+    // By the genesis alone the second sponsor is nobody, and the notice names who the first was founded as.
+    let old = refuse(&application, &[], "old").exits(0);
+    assert!(old.err.contains(&format!("the coordinator of RO ({})", ids[0])), "{}", old.err);
+    assert!(old.err.contains(&format!("{}: unknown here", now[1])), "{}", old.err);
+
+    let records = ["--records", text(&policy)];
+    let said = refuse(&application, &records, "new").exits(0);
+    for id in [&ids[0], &now[1]] {
+        assert!(said.err.contains(&format!("the coordinator of RO ({id})")), "{}", said.err);
+    }
+    let new = desk.path("new");
+    directory(&desk, "verify", &new, &[]).exits(8);
+    let read = directory(&desk, "verify", &new, &[&["--json"][..], &records].concat()).exits(0).json();
+    assert_eq!(read["coordinator"], now[0].as_str(), "{read}");
+
+    // An application that brings the policy needs no other file, as one of a member that renews does.
+    let mut bundle = RecordBundle::decode(fs::read(&policy).unwrap().as_slice()).unwrap();
+    bundle.records.extend(RecordBundle::decode(fs::read(&application).unwrap().as_slice()).unwrap().records);
+    let whole = desk.path("whole");
+    fs::write(&whole, bundle.encode_to_vec()).unwrap();
+    let said = refuse(&whole, &[], "by-itself").exits(0);
+    assert!(!said.err.contains("unknown here"), "{}", said.err);
+    let out = desk.path("signed");
+    let signed = directory(&desk, "accredit", &whole, &["--key", text(&key), "--out", text(&out)]).exits(0);
+    assert!(signed.err.contains("sponsored by") && !signed.err.contains("unknown here"), "{}", signed.err);
+    // What is no record of this network is said before anything is signed.
+    let other = Desk::new();
+    other.network();
+    let strange = other.path("ceremony/genesis.record");
+    let ran = refuse(&application, &["--records", text(&strange)], "never");
+    assert!(ran.code == Some(8) && !desk.path("never").exists(), "{:?} {}", ran.code, ran.err);
+}
+
 /// A node that knows nobody yet, and somebody who may speak for it.
 struct Office {
     node: Running,

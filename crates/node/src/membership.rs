@@ -26,19 +26,29 @@ pub fn membership(directory: &Directory, org: &OrgRecord, now: u64) -> Value {
 
 /// Who vouches for it, as far as this directory knows: a name, or the country of a coordinator that the policy names.
 fn sponsor(directory: &Directory, id: &[u8], now: u64) -> Value {
-    let held = OrgId::try_from(id).ok().and_then(|id| Some((id, directory.org(id)?)));
-    let coordinator = directory.policy().coordinators.iter().find(|c| c.id == id);
+    // A coordinator may be named by the id it was founded with: the next policy names its organisation.
+    let coordinator = directory.coordinator_named(id);
+    let named = coordinator.as_ref().map_or(id, |(coordinator, _)| &coordinator.id);
+    let held = [id, named].into_iter().find_map(|id| {
+        let id = OrgId::try_from(id).ok()?;
+        Some((id, directory.org(id)?))
+    });
     let ended = held.is_some_and(|(id, _)| directory.is_revoked(&id.0, now));
+    let country = || coordinator.as_ref().map(|(coordinator, _)| coordinator.country.clone());
     json!({
         "org": hex(id), "label": held.map(|(_, org)| org.label.clone()),
-        "country": held.map(|(_, org)| org.country.clone()).or_else(|| coordinator.map(|c| c.country.clone())),
-        "coordinator": coordinator.is_some(), "ended": ended, "known": held.is_some() || coordinator.is_some(),
+        "country": held.map(|(_, org)| org.country.clone()).or_else(country),
+        "coordinator": coordinator.as_ref().is_some_and(|(_, in_force)| *in_force), "ended": ended,
+        "known": held.is_some() || coordinator.is_some(),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use clearhouse_protocol::ceremony::next_policy;
     use clearhouse_protocol::fixture::{NOW, Region};
+    use clearhouse_protocol::keys::SigningKey;
+    use clearhouse_protocol::signed::add_signature;
     use clearhouse_wire::v1::Agreement;
 
     use super::*;
@@ -67,5 +77,26 @@ mod tests {
             (json!("RO"), json!(true))
         );
         assert_eq!(said["standards_signed"], "2026-11-14");
+    }
+
+    #[test]
+    fn a_coordinator_is_known_by_the_id_it_was_founded_with_whatever_the_next_policy_calls_it() {
+        let mut region = Region::new(1, 2);
+        let newcomer = SigningKey::from_seed(&[77; 32]);
+        let own = region.members[0].org;
+        let mut next = next_policy(region.directory.newest_policy(), NOW, |policy| {
+            policy.coordinators[0].id = own.to_vec();
+            policy.coordinators[1].id = vec![8; 16];
+            policy.coordinators[1].accreditation_pk = newcomer.public().to_vec();
+        })
+        .unwrap();
+        region.coordinators.iter().chain([&newcomer]).for_each(|key| add_signature(&mut next, key));
+        let checked = region.directory.check(&next, NOW).unwrap().unwrap();
+        region.directory.insert(checked);
+        let said = |id: u8| sponsor(&region.directory, &[id; 16], NOW);
+        let label = region.directory.org(own).unwrap().label.as_str();
+        assert_eq!((&said(1)["coordinator"], &said(1)["label"]), (&json!(true), &json!(label)), "the one of today");
+        assert_eq!((&said(2)["coordinator"], &said(2)["known"]), (&json!(false), &json!(true)), "it was one");
+        assert_eq!((&said(8)["coordinator"], &said(9)["known"]), (&json!(true), &json!(false)));
     }
 }

@@ -202,6 +202,7 @@ pub async fn run(
         training,
         keep_open: config.keep_content_open,
         counters: Arc::clone(&counters),
+        data: config.data.clone(),
         endpoint: config.endpoint.clone().or(listen.map(|at| at.to_string())).unwrap_or_default(),
         relays: config.relays.clone(),
         languages: identity.languages.clone(),

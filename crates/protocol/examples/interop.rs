@@ -290,6 +290,7 @@ fn read(region: &Region, bytes: &[u8]) -> Result<Box<Opened>, String> {
     match envelope::open(&outside, held, &reader).map_err(|f| format!("{f:?}"))? {
         Opening::Whole(opened) => Ok(opened),
         Opening::Rejected(_, why) => Err(format!("Rejected({why:?})")),
+        Opening::Early(_) => Err("Time".to_owned()),
         Opening::Ended(_) => Err("Revoked".to_owned()),
     }
 }

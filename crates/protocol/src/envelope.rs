@@ -1,24 +1,25 @@
-//! The envelope of suite 1: how a message is sealed to one node, and the order in which one is opened.
-//!
-//! Opening fails closed. Until the sender is authenticated every failure is [`Unopenable`], one answer outward
-//! whatever the reason; only after the inner signature held does a failure become a [`Rejected`] that the sender
-//! may be told. No plaintext leaves [`open`] before that (protocol section 7.2).
+//! The envelope of suite 1: how a message is sealed to one node, and what its outside says. How one is opened is next door
+//! ([`open`]). Refuses to seal what no recipient could take.
+
+mod opening;
 
 use clearhouse_wire::v1 as wire;
-use hpke::{Deserializable as _, OpModeR, OpModeS, Serializable as _};
+use hpke::{OpModeS, Serializable as _};
 use prost::Message;
 use rand_core::CryptoRng;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
+
+pub use opening::{Opened, Opening, Reader, Rejected, open};
 
 use crate::canon::{self, NotCanonical};
 use crate::chunked;
-use crate::directory::{Directory, Recipient, RouteFault};
+use crate::directory::{Recipient, RouteFault};
 use crate::ids::{ConversationId, Digest, KeyId, MailboxId, MsgId, Net, NodeId, OrgId, PrekeyId, StaffId};
-use crate::keys::{Kem, PrekeySecret, SigningKey};
+use crate::keys::{Kem, SigningKey};
 use crate::labels::{BODY_DIGEST, ENVELOPE_DIGEST, HPKE_INFO, OUTER, media};
 use crate::limits::{
-    ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, ENVELOPE_LIFE_SECS, ENVELOPE_MAX, HEADER_MAX, HOUR, INNER_MAX, KEM_ENC_LEN,
-    KEM_LEN, PLAINTEXT_MAX, SIZE_CLASSES, SKEW_SECS,
+    ATTACHMENTS_MAX, ATTACHMENTS_MAX_BYTES, ENVELOPE_LIFE_SECS, ENVELOPE_MAX, HEADER_MAX, HOUR, INNER_MAX, KEM_LEN,
+    PLAINTEXT_MAX, SIZE_CLASSES,
 };
 use crate::pae::{hash, pae_parts, sha256};
 
@@ -323,202 +324,6 @@ impl Outside {
             outer,
         })
     }
-}
-
-/// A message whose whole chain held: made only by [`open`].
-pub struct Opened {
-    inner: wire::Inner,
-    inner_bytes: Vec<u8>,
-    sig: [u8; SIG_LEN],
-    attachments: Vec<Attachment>,
-    /// The envelope it came in.
-    pub digest: Digest,
-    /// Who sent it.
-    pub sender: (OrgId, NodeId),
-    /// The message.
-    pub msg_id: MsgId,
-    /// The conversation.
-    pub conversation: ConversationId,
-    /// For whom the sender acted.
-    pub actor: Option<StaffId>,
-}
-
-impl Opened {
-    /// The signed inner message.
-    #[must_use]
-    pub fn inner(&self) -> &wire::Inner {
-        &self.inner
-    }
-
-    /// The exact bytes that were signed, and the signature: evidence.
-    #[must_use]
-    pub fn signed_bytes(&self) -> (&[u8], &[u8; SIG_LEN]) {
-        (&self.inner_bytes, &self.sig)
-    }
-
-    /// The attachments, each checked against its reference.
-    #[must_use]
-    pub fn attachments(&self) -> &[Attachment] {
-        &self.attachments
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.inner.body.zeroize();
-        self.inner_bytes.zeroize();
-    }
-}
-
-/// Why an authenticated message is refused. The sender gets a signed refusal with the coarse code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
-    /// A critical extension that this node does not know.
-    #[error("a critical extension this node does not know")]
-    Extension,
-}
-
-/// What opening gave.
-pub enum Opening {
-    /// Whole, authentic and addressed to us.
-    Whole(Box<Opened>),
-    /// Authentic, but it will not be taken.
-    Rejected(Box<Opened>, Rejected),
-    /// Authentic by a key that a revocation ended: whoever holds it now may have written this, whatever date it bears
-    /// (attack case 25). A person decides.
-    Ended(Box<Opened>),
-}
-
-/// What [`open`] needs to know of this node.
-pub struct Reader<'a> {
-    /// This organisation.
-    pub org: OrgId,
-    /// This node.
-    pub node: NodeId,
-    /// The directory now.
-    pub directory: &'a Directory,
-    /// Unix seconds.
-    pub now: u64,
-}
-
-/// Opens an envelope with the one prekey its header names.
-///
-/// # Errors
-/// [`Unopenable`], before the sender was authenticated. Whether it was seen before is the caller's next question.
-pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -> Result<Opening, Unopenable> {
-    let policy = me.directory.policy();
-    if SUITE < policy.min_suite || !policy.allowed_suites.contains(&SUITE) {
-        return Err(Unopenable::Suite);
-    }
-    if outside.expires <= me.now {
-        return Err(Unopenable::Time);
-    }
-    let prekey = prekey.ok_or(Unopenable::Prekey)?;
-    let cek = unwrap_key(outside, prekey, me.directory.net())?;
-    let plaintext = chunked::open(&cek, &outside.outer, &outside.content)?;
-    let (inner_bytes, sig, rest) = split(&plaintext).ok_or(Unopenable::Inner)?;
-    let inner: wire::Inner = canon::decode(inner_bytes, INNER_MAX).map_err(|_| Unopenable::Inner)?;
-    let attachments = take_attachments(&inner, rest)?;
-    addressed_to_me(&inner, outside, me)?;
-    timely(&inner, outside, me.now)?;
-
-    let (org, node, key_id) = sender(&inner).ok_or(Unopenable::Inner)?;
-    let (key, revoked) = me.directory.standing(org, node, me.now)?;
-    if key_id != key.id() {
-        return Err(Unopenable::Signature);
-    }
-    key.verify(media::INNER, inner_bytes, &sig).map_err(|_| Unopenable::Signature)?;
-
-    let name = |bytes: &[u8]| MsgId::try_from(bytes).map_err(|_| Unopenable::Inner);
-    let actor = match inner.actor_id.as_slice() {
-        [] => None,
-        id => Some(StaffId::try_from(id).map_err(|_| Unopenable::Inner)?),
-    };
-    let opened = Box::new(Opened {
-        digest: outside.digest,
-        sender: (org, node),
-        msg_id: name(&inner.msg_id)?,
-        conversation: ConversationId::try_from(inner.conversation.as_slice()).map_err(|_| Unopenable::Inner)?,
-        actor,
-        inner_bytes: inner_bytes.to_vec(),
-        sig,
-        attachments,
-        inner,
-    });
-    if revoked {
-        return Ok(Opening::Ended(opened));
-    }
-    if opened.inner.extensions.iter().any(|e| e.critical) {
-        return Ok(Opening::Rejected(opened, Rejected::Extension));
-    }
-    Ok(Opening::Whole(opened))
-}
-
-fn unwrap_key(outside: &Outside, prekey: &PrekeySecret, net: Net) -> Result<Zeroizing<[u8; 32]>, Unopenable> {
-    let (enc, wrapped) = outside.kem.split_at_checked(KEM_ENC_LEN).ok_or(Unopenable::Length)?;
-    let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| Unopenable::Kem)?;
-    let secret = prekey.private().map_err(|_| Unopenable::Prekey)?;
-    let info = info(net, &outside.header_bytes);
-    let cek = hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, &secret, &enc, &info, wrapped, b"")
-        .map(Zeroizing::new)
-        .map_err(|_| Unopenable::Kem)?;
-    let cek: [u8; 32] = cek.as_slice().try_into().map_err(|_| Unopenable::Kem)?;
-    Ok(Zeroizing::new(cek))
-}
-
-/// `u32be len || inner || sig[64] || rest`.
-fn split(plaintext: &[u8]) -> Option<(&[u8], [u8; SIG_LEN], &[u8])> {
-    let (len, rest) = plaintext.split_first_chunk::<4>()?;
-    let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
-    let (inner, rest) = rest.split_at_checked(len)?;
-    let (sig, rest) = rest.split_first_chunk::<SIG_LEN>()?;
-    Some((inner, *sig, rest))
-}
-
-fn take_attachments(inner: &wire::Inner, mut rest: &[u8]) -> Result<Vec<Attachment>, Unopenable> {
-    if inner.attachments.len() > ATTACHMENTS_MAX {
-        return Err(Unopenable::Inner);
-    }
-    let mut taken = Vec::with_capacity(inner.attachments.len());
-    for refer in &inner.attachments {
-        let len = usize::try_from(refer.len).ok().filter(|l| *l > 0).ok_or(Unopenable::Inner)?;
-        let (bytes, after) = rest.split_at_checked(len).ok_or(Unopenable::Inner)?;
-        if refer.sha256 != sha256(bytes) {
-            return Err(Unopenable::Inner);
-        }
-        let name_tag = refer.name_tag.as_slice().try_into().map_err(|_| Unopenable::Inner)?;
-        taken.push(Attachment { name_tag, bytes: Zeroizing::new(bytes.to_vec()) });
-        rest = after;
-    }
-    // Padding is zero, or it could carry what nobody signed.
-    if rest.iter().any(|b| *b != 0) {
-        return Err(Unopenable::Inner);
-    }
-    Ok(taken)
-}
-
-fn addressed_to_me(inner: &wire::Inner, outside: &Outside, me: &Reader<'_>) -> Result<(), Unopenable> {
-    let to_me =
-        inner.recipient.as_ref().is_some_and(|r| r.org == me.org.0 && r.node == me.node.0 && r.key == outside.prekey.0);
-    let same = inner.outer == outside.outer && inner.suite == SUITE && inner.net == me.directory.net().0;
-    if to_me && same { Ok(()) } else { Err(Unopenable::Misdirected) }
-}
-
-fn timely(inner: &wire::Inner, outside: &Outside, now: u64) -> Result<(), Unopenable> {
-    let life = inner.expires.checked_sub(inner.created).ok_or(Unopenable::Time)?;
-    let sound = life > 0
-        && life <= ENVELOPE_LIFE_SECS
-        && inner.expires > now
-        && inner.created <= now.saturating_add(SKEW_SECS)
-        && inner.expires.div_ceil(HOUR).checked_mul(HOUR) == Some(outside.expires);
-    if sound { Ok(()) } else { Err(Unopenable::Time) }
-}
-
-fn sender(inner: &wire::Inner) -> Option<(OrgId, NodeId, KeyId)> {
-    let party = inner.sender.as_ref()?;
-    let org = OrgId::try_from(party.org.as_slice()).ok()?;
-    let node = NodeId::try_from(party.node.as_slice()).ok()?;
-    Some((org, node, KeyId::try_from(party.key.as_slice()).ok()?))
 }
 
 #[cfg(test)]

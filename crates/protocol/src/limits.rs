@@ -13,6 +13,8 @@ pub const WEEK: u64 = 7 * DAY;
 
 /// How far a peer's clock may be ahead of ours.
 pub const SKEW_SECS: u64 = 10 * MINUTE;
+/// How much further ahead a letter may be dated and wait, sealed, for its time, instead of ending.
+pub const LETTER_AHEAD_WAIT_SECS: u64 = HOUR;
 /// Longest life of an envelope, from `created` to `expires`.
 pub const ENVELOPE_LIFE_SECS: u64 = 30 * DAY;
 /// How long a delivered message id is remembered after its envelope could last be valid.
@@ -162,6 +164,14 @@ pub const SLOT_LEN: usize = 5632;
 pub const SMALLEST_ENVELOPE_LEN: usize = 5391;
 /// Failed questions after which the keeper of a message counts as lost and the message goes to the next mailbox.
 pub const KEEPER_LOST_ASKS: u32 = 8;
+/// After how long the mailbox that stored a receipt is first asked whether it opened; each next pause is four times as long.
+pub const RECEIPT_ASK_SECS: u64 = 5 * MINUTE;
+/// Questions about one receipt. The last lies three weeks behind the first: after it nobody asks.
+pub const RECEIPT_ASKS_MAX: u32 = 7;
+/// How often a receipt that its recipient could not open is made again: it goes anew sealed, with the same words.
+pub const RECEIPTS_REMADE_MAX: u32 = 3;
+/// How long a receipt waits that is made again for the second time; each next one four times as long.
+pub const RECEIPT_AGAIN_SECS: u64 = HOUR;
 /// Messages waiting to leave.
 pub const OUTBOX_MAX: usize = 10_000;
 /// Messages held back because an earlier one of their conversation is missing.

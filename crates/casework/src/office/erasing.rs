@@ -230,7 +230,8 @@ impl Office {
 
     /// Letters that this node has not opened may be of any case; receipts are mail of this one.
     fn guard_mail(&self, case: &Case) -> Result<(), Stop> {
-        // What is laid aside is of somebody with whom there is no case here.
+        // What is laid aside is of somebody with whom there is no case here, or dated ahead: then it is taken like a letter
+        // that comes after, and nobody holds an erasure back by the date he writes.
         if self.mail.to_open().next().is_some() {
             return Err(Refusal::ErasureLettersWait.into());
         }

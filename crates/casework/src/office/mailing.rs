@@ -3,19 +3,21 @@
 //! A letter is stored first and understood later; what a message means for a case is asked of [`super::cases`].
 
 mod aside;
+mod receipts;
 
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::envelope::{Opened, Opening, Outside, Rejected, Unopenable};
-use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId};
+use clearhouse_protocol::ids::{CaseId, Digest, MsgId};
 use clearhouse_protocol::mail::{Arrival, Attempt, Delivery, DepositFault, is_unanswered};
 use clearhouse_protocol::receipt;
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::{MessageType, RefusalCode, Stage};
-use prost::Message as _;
 use rand_core::CryptoRng;
+
+pub(super) use receipts::{Said, receipt_keys};
 
 use super::witness::FAULT_SUSPENDED;
 use super::{Effect, Now, Office, Step};
@@ -117,6 +119,9 @@ impl Office {
             // Who was just let in is in the logs, and this node may not have read them yet.
             Err(Unopenable::Sender(RouteFault::Unpublished)) if self.may_be_behind(digest, now.time) => {
                 Step { rows: self.mail.lay_aside(digest, true).into_iter().collect(), ..Step::default() }
+            }
+            Ok(Opening::Early(opens_at)) => {
+                Step { rows: self.mail.lay_aside_until(digest, opens_at).into_iter().collect(), ..Step::default() }
             }
             Ok(Opening::Whole(opened)) if stands(&opened) => self.understand(&opened, now),
             Ok(_) | Err(_) => self.unopenable(digest, now),
@@ -241,88 +246,6 @@ impl Office {
         step
     }
 
-    /// Queues a receipt about the event just recorded. A sender whom the directory no longer reaches gets none; the
-    /// fact stands here all the same.
-    pub(super) fn send_receipt<R: CryptoRng>(
-        &self,
-        said: &Said<'_>,
-        to: (clearhouse_protocol::ids::OrgId, clearhouse_protocol::ids::NodeId),
-        conversation: ConversationId,
-        step: &mut Step,
-        now: &mut Now<'_, R>,
-    ) {
-        let Some(event) = step.events.last() else { return };
-        let statement = receipt::Statement {
-            digest: said.digest,
-            msg_id: said.msg_id,
-            stage: said.stage,
-            refusal: said.refusal,
-            holder: (self.me.org, self.me.node),
-            actor_label: said.actor_label,
-            event,
-        };
-        let signed = receipt::issue(self.me.net, &statement, now.time, now.key).encode_to_vec();
-        let parcel = super::sending::Parcel {
-            msg_type: MessageType::Receipt as u32,
-            body_version: 1,
-            to,
-            conversation,
-            body: &signed,
-            attachments: &[],
-            actor: None,
-            case: None,
-            not_after: u64::MAX,
-        };
-        if self.seal_and_queue(&parcel, step, now).is_ok() {
-            let happening = Happening::of(AuditEvent::ReceiptSent).with(to.0, to.1).about(said.digest, 0);
-            self.record(step, &happening, now);
-        }
-    }
-
-    /// A receipt or a proof that came before in another envelope: the letter ends. Nobody answers either.
-    fn end_repeated<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
-        let rows = self.mail.take(opened, Stage::Received, RefusalCode::Unspecified);
-        let mut step = Step { rows, ..Step::default() };
-        let happening = Happening::of(AuditEvent::ReceiptReceived)
-            .with(opened.sender.0, opened.sender.1)
-            .about(opened.digest, opened.inner().msg_type);
-        self.record(&mut step, &happening, now);
-        step
-    }
-
-    fn take_receipt<R: CryptoRng>(&self, opened: &Opened, now: &mut Now<'_, R>) -> Step {
-        let mut step = Step::default();
-        step.rows.extend(self.mail.take(opened, Stage::Received, RefusalCode::Unspecified));
-        let evidence = wire::Signed::decode(opened.inner().body.as_slice()).ok();
-        let key = self.directory.signing_key(opened.sender.0, opened.sender.1, now.time).ok();
-        let checked = evidence
-            .as_ref()
-            .zip(key)
-            .and_then(|(signed, key)| receipt::check(signed, self.me.net, opened.sender, &key).ok());
-        let Some(checked) = checked else {
-            self.record(&mut step, &Happening::of(AuditEvent::Rejected).about(opened.digest, 100), now);
-            return step;
-        };
-        let said = checked.value();
-        let about = MsgId::try_from(said.msg_id.as_slice()).ok();
-        let ours = about.filter(|id| self.mail.outgoing(*id).is_some_and(|o| o.peer_node == opened.sender.1.0));
-        if let Some(msg_id) = ours {
-            step.rows.extend(self.mail.settle(msg_id, opened.sender.1, now.time).unwrap_or_default());
-            step.rows.push(receipt_row(msg_id, said.stage, &opened.inner().body));
-            self.note_receipt(msg_id, said, opened, &mut step);
-            step.rows.extend(self.account_answered(msg_id, opened.sender.1, said));
-        }
-        let event = if ours.is_some() { AuditEvent::ReceiptReceived } else { AuditEvent::Rejected };
-        let happening = Happening {
-            answers: ours.and_then(|msg_id| self.digest_of_ours(msg_id)),
-            ..Happening::of(event)
-                .with(opened.sender.0, opened.sender.1)
-                .about(opened.digest, MessageType::Receipt as u32)
-        };
-        self.record(&mut step, &happening, now);
-        step
-    }
-
     /// Decides whether the courier may carry a message now: asked before every attempt, and the step is durable before
     /// the first byte leaves. What a withdrawal, her staying or a changed answer holds back is taken back instead, also
     /// when an earlier attempt may have got through: its receipt would say so, and would count (promise P4).
@@ -351,6 +274,9 @@ impl Office {
             && let Some(step) = self.reseal(msg_id, now)
         {
             return step;
+        }
+        if attempt == Attempt::NotOpened && self.mail.is_unconfirmed(msg_id) {
+            return self.make_again(msg_id, now);
         }
         let rows = self.mail.attempted(msg_id, attempt, now.time, now.rng);
         let mut step = Step { rows, ..Step::default() };
@@ -393,37 +319,6 @@ fn is_of_a_case(msg_type: u32) -> bool {
         MessageType::Withdrawal,
     ];
     of_cases.iter().any(|kind| *kind as u32 == msg_type)
-}
-
-/// What a receipt is about to say.
-pub(super) struct Said<'a> {
-    pub(super) digest: Digest,
-    pub(super) msg_id: MsgId,
-    pub(super) stage: Stage,
-    pub(super) refusal: RefusalCode,
-    pub(super) actor_label: &'a str,
-}
-
-/// Every key under which a receipt of a message may be kept.
-pub(super) fn receipt_keys(msg_id: MsgId) -> impl Iterator<Item = Vec<u8>> {
-    (0..=STAGE_LAST).map(move |stage| receipt_key(msg_id, stage))
-}
-
-/// The highest number of a stage.
-const STAGE_LAST: i32 = 16;
-
-fn receipt_key(msg_id: MsgId, stage: i32) -> Vec<u8> {
-    [msg_id.as_bytes(), &stage.to_be_bytes()].concat()
-}
-
-fn receipt_row(msg_id: MsgId, stage: i32, body: &[u8]) -> clearhouse_protocol::rows::Row {
-    clearhouse_protocol::rows::Row {
-        table: clearhouse_protocol::rows::Table::Receipt,
-        key: receipt_key(msg_id, stage),
-        value: Some(body.to_vec()),
-        under: clearhouse_protocol::rows::Under::Evidence,
-        must_be_new: false,
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clearhouse_protocol::directory::RouteFault;
 use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::envelope::{Attachment, Letter, seal};
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId, StaffId};
-use clearhouse_protocol::limits::ENVELOPE_LIFE_SECS;
+use clearhouse_protocol::limits::{ENVELOPE_LIFE_SECS, RECEIPT_AGAIN_SECS, RECEIPTS_REMADE_MAX};
 use clearhouse_protocol::mail::{Attempt, Outbound};
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{CaseBody, Consent, MessageType};
@@ -37,6 +37,8 @@ pub(super) struct Parcel<'a> {
     pub(super) case: Option<CaseId>,
     /// When it must not be opened any more: the end of the consent it rests on.
     pub(super) not_after: u64,
+    /// A receipt: how often it was made again before.
+    pub(super) remade: u32,
 }
 
 /// A message just queued.
@@ -104,7 +106,8 @@ impl Office {
             prekey: to.prekey.id(),
             prev: letter.prev_digest,
             actor: letter.actor,
-            not_before: self.may_leave_from(parcel.msg_type, now),
+            not_before: self.may_leave_from(parcel.msg_type, now).max(pause_of(parcel.remade, now.time)),
+            remade: parcel.remade,
         };
         step.rows.extend(self.mail.queue(&out, now.time));
         step.effects.push(Effect::Deliver);
@@ -213,6 +216,7 @@ impl Office {
             actor: Some(actor.staff_id),
             case: Some(case.id()),
             not_after: body.consents().map(|c| c.expires_at).min().unwrap_or(u64::MAX),
+            remade: 0,
         };
         let queued = self.seal_and_queue(&parcel, step, now)?;
         let fact = MessageOut {
@@ -339,6 +343,15 @@ impl Office {
     pub(super) fn digest_of_theirs(&self, org: OrgId, msg_id: MsgId) -> Option<Digest> {
         let node = self.node_that_sent(org, msg_id)?;
         Digest::try_from(self.mail.seen(node, msg_id)?.digest.as_slice()).ok()
+    }
+}
+
+/// From when on a receipt that was made again so often may leave, unix seconds: the first at once, as a newer key may be all it
+/// lacked; each later one after a longer pause, in which a clock may be set right.
+fn pause_of(remade: u32, now: u64) -> u64 {
+    match remade.checked_sub(2) {
+        None => 0,
+        Some(later) => now.saturating_add(RECEIPT_AGAIN_SECS << (2 * later.min(RECEIPTS_REMADE_MAX))),
     }
 }
 

@@ -239,6 +239,7 @@ impl Office {
             actor: None,
             case: None,
             not_after: u64::MAX,
+            remade: 0,
         };
         let queued = self.seal_and_queue(&parcel, step, now)?;
         self.record(step, &Happening::of(AuditEvent::Sent).with(to.0, to.1).about(queued.digest, msg_type), now);

@@ -11,6 +11,7 @@ mod policy;
 pub(crate) mod records;
 mod refuse;
 mod renew;
+mod signers;
 mod submit;
 mod verify;
 

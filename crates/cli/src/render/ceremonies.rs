@@ -29,7 +29,8 @@ fn sponsor(s: &Value) -> String {
     let (label, country, id) = (text(s, "label"), text(s, "country"), text(s, "org"));
     let who = match (flag(s, "known"), label.is_empty()) {
         (false, _) => format!("{id}: unknown here, ask who that is"),
-        (true, true) => format!("the coordinator of {country} ({id})"),
+        (true, true) if flag(s, "coordinator") => format!("the coordinator of {country} ({id})"),
+        (true, true) => format!("a coordinator of {country} until another policy came ({id})"),
         (true, false) => format!("{label} of {country} ({id})"),
     };
     if flag(s, "ended") { who + ", whose accreditation ENDED" } else { who }

@@ -5,6 +5,7 @@
 
 mod acts;
 mod alarms;
+mod astray;
 mod attest;
 mod audit;
 mod erasing;
@@ -21,6 +22,7 @@ mod standing;
 mod state;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -104,6 +106,8 @@ pub struct Parts<S> {
     pub keep_open: bool,
     /// The public door's counters.
     pub counters: Arc<Counters>,
+    /// The node's folder.
+    pub data: PathBuf,
     /// The public address, as others are told it.
     pub endpoint: String,
     /// Nodes that keep mailboxes for this one.
@@ -128,6 +132,7 @@ pub struct Handle<S> {
     training: bool,
     keep_open: bool,
     counters: Arc<Counters>,
+    data: PathBuf,
     endpoint: String,
     relays: Vec<NodeId>,
     languages: Vec<String>,
@@ -159,6 +164,7 @@ impl<S: Store + 'static> Handle<S> {
             training: parts.training,
             keep_open: parts.keep_open,
             counters: parts.counters,
+            data: parts.data,
             endpoint: parts.endpoint,
             relays: parts.relays,
             languages: parts.languages,

@@ -9,6 +9,7 @@ use clearhouse_casework::office::cases::case_code;
 use clearhouse_protocol::ids::{CaseId, OrgId};
 use clearhouse_protocol::mail::{Delivery, Outgoing};
 use clearhouse_store::Store;
+use clearhouse_wire::v1::MessageType;
 use serde_json::{Value, json};
 
 use super::show::{at_keeper, org_label};
@@ -17,6 +18,9 @@ use crate::owner::World;
 
 /// Why a letter did not open is never told to its sender by the other node. Most often it is one of these.
 const NOT_OPENED: &str = "their node could not open it: see that the clocks of both offices are right, run `clearhouse directory refresh`, then send it anew";
+
+/// The same of a receipt, which went several times by itself.
+const RECEIPT_NOT_OPENED: &str = "their node could not open this receipt, also when it was sealed anew: see that the clocks of both offices are right, and tell them by phone that their message is here";
 
 /// Why a message was not tried itself: those of one conversation leave in their order.
 const GOES_FIRST: &str = "an earlier message to them, perhaps a receipt, goes first; ";
@@ -44,6 +48,7 @@ fn firsts<'a>(all: impl Iterator<Item = &'a Outgoing>) -> BTreeMap<Thread<'a>, &
 fn why(o: &Outgoing, firsts: &BTreeMap<Thread<'_>, &Outgoing>) -> String {
     let first = firsts.get(&thread(o)).filter(|first| first.seq < o.seq);
     match (Delivery::of(o), first) {
+        (Delivery::NotOpened, _) if o.msg_type == MessageType::Receipt as u32 => RECEIPT_NOT_OPENED.to_owned(),
         (Delivery::NotOpened, _) => NOT_OPENED.to_owned(),
         (Delivery::Queued, Some(first)) => format!("{GOES_FIRST}{}", fault::sentence(first.fault)),
         (Delivery::Queued | Delivery::Stored | Delivery::Settled | Delivery::Expired | Delivery::Recalled, _) => {
@@ -99,5 +104,9 @@ mod tests {
         assert_eq!(why(&behind, &firsts), format!("{GOES_FIRST}{}", fault::sentence(fault::UNREACHABLE)));
         assert_eq!(why(&gone, &firsts), fault::sentence(fault::BROKE_OFF));
         assert_eq!(why(&other, &firsts), "");
+        let ended = row(2, 1, Delivery::NotOpened, 0);
+        assert_eq!(why(&ended, &firsts), NOT_OPENED);
+        let receipt = Outgoing { msg_type: MessageType::Receipt as u32, ..ended };
+        assert_eq!(why(&receipt, &firsts), RECEIPT_NOT_OPENED, "nobody can send one anew");
     }
 }

@@ -10,16 +10,19 @@ use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::DAY;
-use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::mail::{Delivery, Outgoing};
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::{Finding, Store, Weight};
-use clearhouse_wire::v1::NetworkKind;
+use clearhouse_wire::v1::{MessageType, NetworkKind};
 use serde_json::{Value, json};
 
 use super::netcheck::span;
-use super::{Answer, Handle, Scrubbed, failure, lock, not_taken, standing};
+use super::{Answer, Handle, Scrubbed, astray, failure, lock, not_taken, standing};
 use crate::control::ControlFailure;
 use crate::pressing::Pressing;
+
+/// How long `doctor` tells of a receipt that did not open.
+const UNOPENED_RECEIPTS_SECS: u64 = 7 * DAY;
 
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn status(&self) -> Answer {
@@ -78,6 +81,7 @@ impl<S: Store + 'static> Handle<S> {
         let now = self.clock.now();
         let keep_open = self.keep_open;
         let mut findings = self.damage();
+        findings.extend(astray::findings(&self.data, self.training));
         let (clocks, counted) = (self.puller.clocks(), Arc::clone(&self.counters));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
@@ -98,7 +102,10 @@ impl<S: Store + 'static> Handle<S> {
                 let next = "After 90 days nobody sends it a new case. Look at it and say: clearhouse directory attest";
                 seen.push(finding_of("CH-D0205", text, next, true));
             }
-            seen.extend(age_finding(office.directory(), office.mail().aside().count(), now));
+            let unknown = office.mail().aside().count().saturating_sub(office.mail().dated_ahead().count());
+            seen.extend(age_finding(office.directory(), unknown, now));
+            seen.extend(dated_ahead_finding(office.mail().dated_ahead().count()));
+            seen.extend(unopened_receipts_finding(office.mail().all_outgoing().map(|(_, out)| out), now));
             seen.extend(standing::findings(office.directory(), (me.org, me.node), now));
             seen.extend(probing(office.directory(), &counted.pressing));
             for two in office.directory().contested() {
@@ -262,6 +269,36 @@ fn age_finding(directory: &Directory, aside: usize, now: u64) -> Option<Value> {
     }
 }
 
+/// Letters that wait for their own time.
+fn dated_ahead_finding(count: usize) -> Option<Value> {
+    let text = match count {
+        0 => return None,
+        1 => "1 letter is dated ahead of this node's clock and waits, sealed, for its time.".to_owned(),
+        count => format!("{count} letters are dated ahead of this node's clock and wait, sealed, for their time."),
+    };
+    let next = "One of two clocks is wrong. Compare this computer's with a phone's; each opens by itself within the hour or so.";
+    Some(finding_of("CH-D0220", text, next, false))
+}
+
+/// Receipts that did not open there, however often they went, of the last days.
+fn unopened_receipts_finding<'a>(all: impl Iterator<Item = &'a Outgoing>, now: u64) -> Option<Value> {
+    let is_one = |out: &&Outgoing| {
+        let ended = Delivery::of(out) == Delivery::NotOpened && out.msg_type == MessageType::Receipt as u32;
+        ended && out.settled_at.saturating_add(UNOPENED_RECEIPTS_SECS) > now
+    };
+    let text = match all.filter(is_one).count() {
+        0 => return None,
+        1 => "1 receipt of this node could not be opened by who it is for, also when it was sealed anew.".to_owned(),
+        count => {
+            format!(
+                "{count} receipts of this node could not be opened by who they are for, also when they were sealed anew."
+            )
+        }
+    };
+    let next = "Check this computer's clock, look for whom: clearhouse outbox; and tell them by phone that their messages are here.";
+    Some(finding_of("CH-D0221", text, next, true))
+}
+
 /// Who pressed on against the limits of this node's doors.
 fn probing(directory: &Directory, pressing: &Pressing) -> Vec<Value> {
     let finding = |(org, refused): (OrgId, u64)| {
@@ -296,6 +333,31 @@ mod tests {
         assert!(aged["code"] == "CH-D0206" && aged["text"].as_str().unwrap().ends_with("No profile leaves."), "{aged}");
         let old = found(DIRECTORY_OLD_SECS).unwrap();
         assert!(old["text"].as_str().unwrap().contains("OUT OF DATE") && old["problem"] == true, "{old}");
+    }
+
+    #[test]
+    fn receipts_that_did_not_open_are_a_finding_for_some_days() {
+        let out = |state: Delivery, kind: MessageType| Outgoing {
+            state: state as u32,
+            msg_type: kind as u32,
+            settled_at: NOW,
+            ..Outgoing::default()
+        };
+        let (receipt, notice) =
+            (out(Delivery::NotOpened, MessageType::Receipt), out(Delivery::NotOpened, MessageType::ReturnNotice));
+        let settled = out(Delivery::Settled, MessageType::Receipt);
+        let found = |at| unopened_receipts_finding([&receipt, &notice, &settled].into_iter(), at);
+        let said = found(NOW + UNOPENED_RECEIPTS_SECS - 1).unwrap();
+        assert!(said["code"] == "CH-D0221" && said["text"].as_str().unwrap().starts_with("1 receipt "), "{said}");
+        assert_eq!(found(NOW + UNOPENED_RECEIPTS_SECS), None);
+    }
+
+    #[test]
+    fn letters_dated_ahead_are_counted_and_no_problem_of_their_own() {
+        assert_eq!(dated_ahead_finding(0), None);
+        let found = |count| dated_ahead_finding(count).unwrap();
+        assert!(found(1)["text"].as_str().unwrap().starts_with("1 letter is") && found(1)["problem"] == false);
+        assert!(found(2)["text"].as_str().unwrap().starts_with("2 letters are"));
     }
 
     #[test]

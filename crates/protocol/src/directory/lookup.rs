@@ -3,6 +3,9 @@
 //! Every answer walks the whole chain organisation, certificate, descriptor, prekey again: a record that expired
 //! or was revoked a second ago no longer counts.
 
+use clearhouse_wire::v1::{Coordinator, RootPolicy};
+use prost::Message as _;
+
 use super::Directory;
 use crate::ids::{MailboxId, NodeId, OrgId, PrekeyId};
 use crate::keys::{Prekey, VerifyKey};
@@ -68,6 +71,21 @@ pub struct Recipient {
 }
 
 impl Directory {
+    /// Whom an id names as a coordinator, in the policy in force or in one before it, where the same coordinator may have had
+    /// another id; and whether the policy in force still names its key. Of two policies the newer one is asked first.
+    #[must_use]
+    pub fn coordinator_named(&self, id: &[u8]) -> Option<(Coordinator, bool)> {
+        let today = &self.policy().coordinators;
+        if let Some(named) = today.iter().find(|c| c.id == id) {
+            return Some((named.clone(), true));
+        }
+        let before = self.walk.iter().rev().chain(std::iter::once(&self.genesis));
+        let named = before.filter_map(|policy| RootPolicy::decode(policy.payload.as_slice()).ok());
+        let was = named.flat_map(|policy| policy.coordinators).find(|c| c.id == id)?;
+        let is = today.iter().find(|c| c.accreditation_pk == was.accreditation_pk);
+        Some(is.map_or((was, false), |is| (is.clone(), true)))
+    }
+
     /// The signing key of a node whose whole chain is valid at `now`.
     ///
     /// # Errors

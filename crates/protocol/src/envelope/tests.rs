@@ -1,7 +1,8 @@
 //! Attacks on envelopes, named after the cases of the protocol's list.
+use super::opening::{split, take_attachments};
 use super::*;
 use crate::fixture::{Member, NOW, Region};
-use crate::limits::{CHUNK_LEN, DAY, MINUTE, WEEK};
+use crate::limits::{CHUNK_LEN, DAY, LETTER_AHEAD_WAIT_SECS, MINUTE, SKEW_SECS, WEEK};
 
 fn letter<'a>(region: &Region, from: &Member, body: &'a [u8]) -> Letter<'a> {
     Letter {
@@ -85,7 +86,8 @@ fn forge(region: &mut Region, to: usize, make: impl FnOnce(&[u8; 32]) -> (Vec<u8
 fn genuine_inner(region: &mut Region) -> (Vec<u8>, [u8; 64]) {
     let sealed = send(region, b"body");
     let Ok(Opening::Whole(opened)) = read(region, 1, &sealed.bytes, NOW) else { panic!("a genuine letter opens") };
-    (opened.inner_bytes.clone(), opened.sig)
+    let (bytes, sig) = opened.signed_bytes();
+    (bytes.to_vec(), *sig)
 }
 
 #[test]
@@ -160,7 +162,12 @@ fn attack_05_time_is_bounded_on_both_sides() {
     let mut region = Region::new(1, 2);
     let sealed = send(&mut region, b"body");
     assert!(read(&region, 1, &sealed.bytes, NOW - 9 * MINUTE).is_ok());
-    assert_eq!(fault(&region, 1, &sealed.bytes, NOW - 11 * MINUTE), Some(Unopenable::Time));
+    let ahead = |secs: u64| read(&region, 1, &sealed.bytes, NOW - SKEW_SECS - secs);
+    assert!(matches!(ahead(0), Ok(Opening::Whole(_))));
+    for secs in [1, LETTER_AHEAD_WAIT_SECS] {
+        assert!(matches!(ahead(secs), Ok(Opening::Early(at)) if at == NOW - SKEW_SECS), "it may wait for its time");
+    }
+    assert_eq!(ahead(LETTER_AHEAD_WAIT_SECS + 1).err(), Some(Unopenable::Time));
     assert!(read(&region, 1, &sealed.bytes, NOW + 7 * DAY - 1).is_ok());
     assert_eq!(fault(&region, 1, &sealed.bytes, NOW + 7 * DAY), Some(Unopenable::Time));
 
@@ -186,6 +193,23 @@ fn attack_05_time_is_bounded_on_both_sides() {
         );
         assert_eq!(fault(&region, 1, &forged, NOW), Some(Unopenable::Time), "{created} {expires}");
     }
+}
+
+#[test]
+fn attack_05_a_date_ahead_that_its_sender_did_not_sign_lays_nothing_aside() {
+    let mut region = Region::new(1, 2);
+    let (inner, sig) = genuine_inner(&mut region);
+    let forged = forge(
+        &mut region,
+        1,
+        |outer| {
+            let mut inner = wire::Inner::decode(inner.as_slice()).unwrap();
+            inner.outer = outer.to_vec();
+            (inner.encode_to_vec(), sig)
+        },
+        SUITE,
+    );
+    assert_eq!(fault(&region, 1, &forged, NOW - HOUR), Some(Unopenable::Signature));
 }
 
 #[test]

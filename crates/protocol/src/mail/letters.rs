@@ -100,6 +100,7 @@ impl Mailroom {
             quarantine: None,
             released: false,
             aside: false,
+            opens_at: 0,
         };
         let mut row = service_row(Table::Mailbox, outside.digest.as_bytes(), Some(&letter));
         row.must_be_new = true;
@@ -129,11 +130,27 @@ impl Mailroom {
         self.waiting.values().copied().filter(|digest| self.letters.get(digest).is_some_and(|letter| letter.aside))
     }
 
+    /// The letters that are laid aside because they are dated ahead of their time.
+    pub fn dated_ahead(&self) -> impl Iterator<Item = Digest> {
+        self.aside().filter(|digest| self.letters.get(digest).is_some_and(|letter| letter.opens_at > 0))
+    }
+
     /// The row that lays a letter aside, or takes it up again; `None` for one that is not waiting.
     #[must_use]
     pub fn lay_aside(&self, digest: Digest, aside: bool) -> Option<Row> {
+        self.put(digest, aside, 0)
+    }
+
+    /// The row that lays a letter aside until its time has come, unix seconds; `None` for one that is not waiting.
+    #[must_use]
+    pub fn lay_aside_until(&self, digest: Digest, opens_at: u64) -> Option<Row> {
+        self.put(digest, true, opens_at)
+    }
+
+    fn put(&self, digest: Digest, aside: bool, opens_at: u64) -> Option<Row> {
         let letter = self.letters.get(&digest).filter(|letter| letter.state == LetterState::Stored as u32)?;
-        Some(service_row(Table::Mailbox, digest.as_bytes(), Some(&Letter { aside, ..letter.clone() })))
+        let put = Letter { aside, opens_at, ..letter.clone() };
+        Some(service_row(Table::Mailbox, digest.as_bytes(), Some(&put)))
     }
 
     /// Whether this names an envelope that came here, or one that went from here.

@@ -4,6 +4,8 @@
 //! takes the same rows, so a node that starts again is where it was. Bodies pass through sealed: nothing here can
 //! open one. Split by subject: [`letters`](self) in, `outgoing` out, `threads` for order.
 
+mod confirming;
+mod ending;
 mod letters;
 mod outgoing;
 mod rows;
@@ -30,6 +32,8 @@ pub struct Mailroom {
     threads: BTreeMap<(ConversationId, NodeId), Thread>,
     /// Outgoing messages that have not ended: what every beat looks at, however long the history grows.
     open: BTreeSet<MsgId>,
+    /// Receipts that are stored there, and of which nobody said yet whether they opened.
+    unconfirmed: BTreeSet<MsgId>,
     /// Outgoing messages by their current sealing.
     by_digest: BTreeMap<Digest, MsgId>,
     /// Sealed letters waiting, by order of arrival, and their bytes.
@@ -102,6 +106,11 @@ impl Mailroom {
             self.open.insert(key);
         } else {
             self.open.remove(&key);
+        }
+        if self.outgoing.get(&key).is_some_and(confirming::is_unconfirmed) {
+            self.unconfirmed.insert(key);
+        } else {
+            self.unconfirmed.remove(&key);
         }
     }
 }

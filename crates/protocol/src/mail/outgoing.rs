@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use super::{Mailroom, Outgoing, is_unanswered, service_row};
 use crate::envelope::{Sealed, body_digest};
 use crate::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId, PrekeyId, StaffId};
-use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, KEEPER_LOST_ASKS, OUTBOX_MAX};
+use crate::limits::{BACKOFF_FIRST_SECS, BACKOFF_MAX_SECS, KEEPER_LOST_ASKS, OUTBOX_MAX, RECEIPT_ASK_SECS};
 use crate::rows::{Row, Table, Under};
+use clearhouse_wire::v1::MessageType;
 use rand_core::CryptoRng;
 
 /// Where an outgoing message stands.
@@ -71,6 +72,8 @@ pub struct Outbound<'a> {
     pub actor: Option<StaffId>,
     /// It does not leave by itself before this, unix seconds; 0 at once.
     pub not_before: u64,
+    /// A receipt: how often it was made again before.
+    pub remade: u32,
 }
 
 /// How an attempt to deposit, or a question about a deposit, ended.
@@ -158,6 +161,8 @@ impl Mailroom {
             prekey: out.prekey.to_vec(),
             prev_digest: out.prev.map(Vec::from).unwrap_or_default(),
             actor: out.actor.map(StaffId::to_vec).unwrap_or_default(),
+            statement: if out.msg_type == MessageType::Receipt as u32 { out.body.to_vec() } else { Vec::new() },
+            remade: out.remade,
             ..Outgoing::default()
         };
         let mut entry = service_row(Table::Outbox, out.msg_id.as_bytes(), Some(&row));
@@ -229,15 +234,16 @@ impl Mailroom {
         Some(vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))])
     }
 
-    fn open(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
+    pub(super) fn open(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
         self.open.iter().filter_map(|id| Some((*id, self.outgoing.get(id)?)))
     }
 
-    /// Stored messages whose mailbox is to be asked again what became of them.
+    /// Stored messages whose mailbox is to be asked again what became of them, and receipts that may not have opened there.
     #[must_use]
     pub fn to_ask(&self, now: u64) -> Vec<MsgId> {
         let due = |o: &Outgoing| Delivery::of(o) == Delivery::Stored && o.next_try <= now && o.expires > now;
-        self.open().filter(|(_, o)| due(o)).map(|(id, _)| id).collect()
+        let letters = self.open().filter(|(_, o)| due(o)).map(|(id, _)| id);
+        letters.chain(self.receipts_to_ask(now)).collect()
     }
 
     /// Rows that make everything under way due now, because a person asked for it; but not what was never tried and waits for
@@ -253,14 +259,15 @@ impl Mailroom {
     /// When the outbox next wants to be looked at, if ever.
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
-        self.open().map(|(_, o)| o.next_try.min(o.expires)).min()
+        let letters = self.open().map(|(_, o)| o.next_try.min(o.expires));
+        letters.chain(self.next_receipt_to_ask()).min()
     }
 
     /// Rows that record how an attempt ended. An attempt on a message that already ended changes nothing.
     pub fn attempted(&self, msg_id: MsgId, attempt: Attempt, now: u64, rng: &mut impl CryptoRng) -> Vec<Row> {
         let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
         if !is_open(old) {
-            return Vec::new();
+            return self.asked(msg_id, attempt, now).into_iter().collect();
         }
         let mut row = old.clone();
         row.attempts = row.attempts.saturating_add(1);
@@ -280,10 +287,11 @@ impl Mailroom {
                 row.unanswered = 0;
                 row.fault = 0;
                 row.may_have_left = true;
-                // Nobody answers a receipt or a proof: being stored is its end.
+                // Nobody answers a receipt or a proof: being stored is its end. Whether a receipt opened is asked later.
                 if is_unanswered(row.msg_type) {
                     row.state = Delivery::Settled as u32;
                     row.settled_at = now;
+                    row.next_try = now.saturating_add(RECEIPT_ASK_SECS);
                     rows.extend(self.drop_envelope(old));
                 }
             }
@@ -315,69 +323,6 @@ impl Mailroom {
         rows.push(service_row(Table::Outbox, msg_id.as_bytes(), Some(&row)));
         rows
     }
-
-    /// Rows that close a message because its recipient answered. `None` when it is not ours or already closed.
-    #[must_use]
-    pub fn settle(&self, msg_id: MsgId, from: NodeId, now: u64) -> Option<Vec<Row>> {
-        let old = self.outgoing.get(&msg_id).filter(|o| o.peer_node == from.0)?;
-        if Delivery::of(old) == Delivery::Settled {
-            return None;
-        }
-        let stored_at = if old.stored_at == 0 { now } else { old.stored_at };
-        let row = Outgoing {
-            state: Delivery::Settled as u32,
-            settled_at: now,
-            stored_at,
-            locked: false,
-            fault: 0,
-            ..old.clone()
-        };
-        let mut rows = vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))];
-        rows.extend(self.drop_envelope(old));
-        Some(rows)
-    }
-
-    /// The row that marks a message as one whose fate is in the other node's log, by a proof that came from `from`;
-    /// `None` when there is nothing to mark.
-    #[must_use]
-    pub fn fate_proved(&self, digest: Digest, from: NodeId, now: u64) -> Option<Row> {
-        let msg_id = *self.by_digest.get(&digest)?;
-        let old = self.outgoing.get(&msg_id).filter(|o| o.peer_node == from.0 && o.proved_at == 0)?;
-        Some(service_row(Table::Outbox, msg_id.as_bytes(), Some(&Outgoing { proved_at: now, ..old.clone() })))
-    }
-
-    /// Messages whose time ran out unanswered.
-    #[must_use]
-    pub fn expired(&self, now: u64) -> Vec<MsgId> {
-        self.open().filter(|(_, o)| o.expires <= now).map(|(id, _)| id).collect()
-    }
-
-    /// Rows that end a message, expired or recalled. The row stays, so the end can be shown.
-    #[must_use]
-    pub fn end(&self, msg_id: MsgId, how: Delivery, now: u64) -> Vec<Row> {
-        let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
-        let row = Outgoing { state: how as u32, settled_at: now, ..old.clone() };
-        let mut rows = vec![service_row(Table::Outbox, msg_id.as_bytes(), Some(&row))];
-        rows.extend(self.drop_envelope(old));
-        rows
-    }
-
-    /// Whether a message certainly has not left this machine and can be recalled.
-    #[must_use]
-    pub fn can_recall(&self, msg_id: MsgId) -> bool {
-        let here = |o: &Outgoing| Delivery::of(o) == Delivery::Queued && !o.may_have_left && !o.departing;
-        self.outgoing.get(&msg_id).is_some_and(here)
-    }
-
-    /// Whether a message still waits here to be carried, even if an earlier attempt may have got through.
-    #[must_use]
-    pub fn is_waiting(&self, msg_id: MsgId) -> bool {
-        self.outgoing.get(&msg_id).is_some_and(|o| Delivery::of(o) == Delivery::Queued)
-    }
-
-    fn drop_envelope(&self, outgoing: &Outgoing) -> Option<Row> {
-        Digest::try_from(outgoing.digest.as_slice()).ok().map(|digest| envelope_row(digest, None))
-    }
 }
 
 pub(super) fn is_open(outgoing: &Outgoing) -> bool {
@@ -399,7 +344,7 @@ fn miss_keeper(row: &mut Outgoing, now: u64) {
     }
 }
 
-fn envelope_row(digest: Digest, bytes: Option<Vec<u8>>) -> Row {
+pub(super) fn envelope_row(digest: Digest, bytes: Option<Vec<u8>>) -> Row {
     Row { table: Table::Envelope, key: digest.to_vec(), value: bytes, under: Under::Letter(digest), must_be_new: false }
 }
 

@@ -37,9 +37,13 @@ pub struct Letter {
     #[prost(bool, tag = "11")]
     pub released: bool,
     /// It is not opened for now: the directory cannot tell yet whether its sender may speak, because no coordinator was
-    /// heard for long, or because the sender was only just let in.
+    /// heard for long, or because the sender was only just let in; or its own date lies ahead, see `opens_at`.
     #[prost(bool, tag = "12")]
     pub aside: bool,
+    /// It is laid aside because it is dated further ahead than clocks are forgiven: from when on it is opened, unix
+    /// seconds; 0 when that is not why.
+    #[prost(uint64, tag = "13")]
+    pub opens_at: u64,
 }
 
 /// What is shown of a letter in quarantine. Its sender's key signed all of it; who held the key then is the question.
@@ -137,6 +141,13 @@ pub struct Outgoing {
     /// For whom it went; empty when the node acted by itself.
     #[prost(bytes = "vec", tag = "26")]
     pub actor: Vec<u8>,
+    /// What a receipt says, as it was signed, until its recipient's node opened it or nobody asks any more: it may have to be
+    /// sealed again. Empty in anything else.
+    #[prost(bytes = "vec", tag = "27")]
+    pub statement: Vec<u8>,
+    /// How often this receipt was made again before.
+    #[prost(uint32, tag = "28")]
+    pub remade: u32,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.

@@ -40,6 +40,7 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
         prev: place.prev,
         actor: None,
         not_before: 0,
+        remade: 0,
     };
     let rows = room.queue(&out, NOW);
     (sealed, rows)
@@ -63,7 +64,7 @@ fn opened(region: &Region, outside: &Outside) -> Box<Opened> {
     let me = Reader { org: b.org, node: b.node, directory: &region.directory, now: NOW };
     match open(outside, Some(b.prekey(NOW)), &me) {
         Ok(Opening::Whole(opened)) => opened,
-        Ok(Opening::Rejected(..) | Opening::Ended(_)) | Err(_) => panic!("a genuine letter opens"),
+        Ok(Opening::Rejected(..) | Opening::Ended(_) | Opening::Early(_)) | Err(_) => panic!("a genuine letter opens"),
     }
 }
 

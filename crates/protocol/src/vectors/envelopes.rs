@@ -124,6 +124,7 @@ impl ReaderFile {
         match open(&outside, held, &reader).map_err(refusal)? {
             Opening::Whole(opened) => Ok(opened),
             Opening::Rejected(_, why) => Err(format!("Rejected({why:?})")),
+            Opening::Early(_) => Err(format!("{:?}", Unopenable::Time)),
             Opening::Ended(_) => Err(format!("{:?}", Unopenable::Sender(crate::directory::RouteFault::Revoked))),
         }
     }

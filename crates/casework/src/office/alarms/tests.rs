@@ -77,6 +77,7 @@ impl World {
                 actor: None,
                 case: None,
                 not_after: u64::MAX,
+                remade: 0,
             };
             let mut step = Step::default();
             let queued = office.seal_and_queue(&parcel, &mut step, now).unwrap();

@@ -1,5 +1,6 @@
-//! Letters that wait sealed because this node's directory cannot tell yet whether their sender may speak: no coordinator was
-//! heard for long, or the sender was only just let in. Refuses to end one for what this node has not read.
+//! Letters that wait sealed: because this node's directory cannot tell yet whether their sender may speak, as no coordinator
+//! was heard for long, or the sender was only just let in; or because they are dated ahead of their time, as one of two
+//! clocks is wrong. Refuses to end one for what this node has not read, or for a clock that may be its own.
 
 use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::ids::{Digest, OrgId};
@@ -29,12 +30,15 @@ impl Office {
         }
     }
 
-    /// Takes up what was laid aside as soon as coordinators are heard again.
+    /// Takes up what was laid aside: as soon as coordinators are heard again, and what is dated ahead when its time has come.
     pub(in crate::office) fn open_aside(&self, step: &mut Step, now: u64) {
-        if matches!(self.directory.freshness(now), Freshness::Old(_)) {
-            return;
-        }
-        let rows: Vec<_> = self.mail.aside().filter_map(|digest| self.mail.lay_aside(digest, false)).collect();
+        let old = matches!(self.directory.freshness(now), Freshness::Old(_));
+        let due = |digest: &Digest| match self.mail.letter(*digest).map_or(0, |letter| letter.opens_at) {
+            0 => !old,
+            opens_at => opens_at <= now,
+        };
+        let due = self.mail.aside().filter(due);
+        let rows: Vec<_> = due.filter_map(|digest| self.mail.lay_aside(digest, false)).collect();
         if !rows.is_empty() {
             step.effects.push(Effect::OpenLetters);
         }

@@ -3,6 +3,7 @@
 use clearhouse_protocol::ceremony::revoke;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::rows::Table;
 use rand_chacha::ChaCha20Rng;
@@ -179,6 +180,7 @@ fn a_message_outside_the_corridors_leaves_nobody_and_is_refused_where_one_comes_
         actor: None,
         case: None,
         not_after: NOW + DAY,
+        remade: 0,
     };
     let stop = office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err().unwrap();
     let crate::office::desk::Stop::Route(fault) = stop else { panic!() };

@@ -4,7 +4,8 @@
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::limits::{DAY, DIRECTORY_OLD_SECS, HOUR};
+use clearhouse_protocol::ids::ConversationId;
+use clearhouse_protocol::limits::{DAY, DIRECTORY_OLD_SECS, HOUR, LETTER_AHEAD_WAIT_SECS, SKEW_SECS};
 use clearhouse_protocol::rows::Table;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -192,4 +193,45 @@ fn who_was_just_let_in_waits_until_the_logs_are_read_and_not_for_long_after() {
     assert_eq!(stage.to_open(), [digest]);
     let step = stage.opened(digest, &bytes);
     assert!(!is_taken(&step) && stage.office.mail().unopened().is_empty(), "it ends, and its sender is told");
+}
+
+#[test]
+fn what_is_dated_ahead_waits_sealed_for_its_time_and_is_taken_up_by_itself() {
+    let mut stage = Stage::heard(0);
+    stage.now = NOW - SKEW_SECS - LETTER_AHEAD_WAIT_SECS;
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    let step = stage.opened(digest, &bytes);
+    assert!(step.events.is_empty() && step.effects.is_empty(), "nobody is answered");
+    let mail = stage.office.mail();
+    assert_eq!((mail.dated_ahead().collect::<Vec<_>>(), mail.unopened()), (vec![digest], vec![digest]));
+    assert!(stage.to_open().is_empty(), "it is not opened again and again, and no erasure waits for it");
+    stage.now = NOW - SKEW_SECS - 1;
+    assert!(!stage.tick().rows.iter().any(|row| row.table == Table::Mailbox), "not yet");
+
+    stage.now = NOW - SKEW_SECS;
+    assert!(stage.tick().effects.contains(&Effect::OpenLetters));
+    assert_eq!((stage.to_open(), stage.office.mail().dated_ahead().count()), (vec![digest], 0));
+    assert!(is_taken(&stage.opened(digest, &bytes)));
+    assert!(stage.tick().rows.is_empty(), "once");
+
+    let mut stage = Stage::heard(0);
+    stage.now = NOW - SKEW_SECS - LETTER_AHEAD_WAIT_SECS - 1;
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    let step = stage.opened(digest, &bytes);
+    assert!(!is_taken(&step) && stage.office.mail().unopened().is_empty(), "further ahead it ends as ever");
+}
+
+#[test]
+fn a_date_ahead_is_waited_for_by_its_own_time_and_not_by_what_the_directory_knows() {
+    let mut stage = Stage::heard(DIRECTORY_OLD_SECS);
+    stage.now = NOW - SKEW_SECS - 1;
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    stage.opened(digest, &bytes);
+    assert_eq!(stage.office.mail().dated_ahead().count(), 1);
+    stage.now = NOW;
+    stage.tick();
+    assert_eq!(stage.to_open(), [digest], "its time has come");
+    stage.opened(digest, &bytes);
+    let mail = stage.office.mail();
+    assert_eq!((mail.aside().count(), mail.dated_ahead().count()), (1, 0), "and now it waits for coordinators");
 }

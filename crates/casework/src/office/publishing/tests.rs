@@ -127,6 +127,7 @@ fn attack_16_with_no_new_word_of_coordinators_profiles_stay_and_then_notices_too
             actor: None,
             case: None,
             not_after: at + DAY,
+            remade: 0,
         };
         sender.office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err()
     };

@@ -97,6 +97,7 @@ fn an_entry_is_confirmed_by_a_person_and_nobody_new_goes_to_one_that_is_not() {
             actor: None,
             case: None,
             not_after: u64::MAX,
+            remade: 0,
         };
         office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err()
     };

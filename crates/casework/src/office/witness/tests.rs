@@ -210,6 +210,7 @@ fn parcel(kind: MessageType, body: &[u8]) -> Parcel<'_> {
         actor: None,
         case: None,
         not_after: u64::MAX,
+        remade: 0,
     }
 }
 

@@ -14,19 +14,20 @@ use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{NodeId, OrgId, hex};
 use clearhouse_protocol::keys::{SigningKey, VerifyKey};
 use clearhouse_protocol::labels::media;
-use clearhouse_protocol::limits::SIGNATURES_MAX;
-use clearhouse_protocol::signed::{add_signature, count};
+use clearhouse_protocol::signed::count;
 use clearhouse_wire::v1::{NetworkKind, NodeCert, OrgRecord, RecordBundle, Revocation, Signed, SubjectKind};
 use prost::Message as _;
 use rand_core::Rng as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+pub(super) use super::signers::{Coordinators, does_not_hold, no_record, not_a_coordinator};
+
 use super::joining::Application;
 use super::records;
 use crate::cli::App;
 use crate::files::{self, NewFolder};
-use crate::trouble::{Code, Exit, Trouble, sentence};
+use crate::trouble::{Code, Exit, Trouble};
 use crate::{render, secrets};
 
 /// Most coordinators of one network.
@@ -194,7 +195,7 @@ pub(crate) struct Accredit {
     /// A coordinator's key file; can be repeated
     #[arg(long = "key", value_name = "FILE", required = true)]
     keys: Vec<PathBuf>,
-    /// Records of those who vouch for it, to say who they are; can be repeated
+    /// Newer policies, and records of those who vouch for it, to say who they are; can be repeated
     #[arg(long = "records", value_name = "FILE")]
     records: Vec<PathBuf>,
     /// The file to make
@@ -207,11 +208,9 @@ pub(crate) struct Accredit {
 
 impl Accredit {
     pub(super) fn run(self, app: &App) -> Result<Exit, Trouble> {
-        let mut directory = records::found(&self.genesis, None)?;
-        for file in &self.records {
-            records::take(&mut directory, file, SystemClock.now())?;
-        }
+        let mut directory = records::known(&self.genesis, &self.records, SystemClock.now())?;
         let application = Application::read(&self.application)?;
+        records::take_policies(&mut directory, &application.bundle, SystemClock.now());
         let described = application.described(&directory, SystemClock.now());
         let Application { mut bundle, position, org } = application;
         check_application(&directory, &bundle, position, &org)?;
@@ -300,6 +299,9 @@ pub(crate) struct Revoke {
     /// Sign what another coordinator has begun
     #[arg(long, value_name = "FILE", conflicts_with_all = ["org", "reason"])]
     add_to: Option<PathBuf>,
+    /// Newer policies, which say who coordinates now; can be repeated
+    #[arg(long = "records", value_name = "FILE")]
+    records: Vec<PathBuf>,
     /// A coordinator's key file, or the organisation's own; can be repeated
     #[arg(long = "key", value_name = "FILE", required = true)]
     keys: Vec<PathBuf>,
@@ -313,7 +315,7 @@ pub(crate) struct Revoke {
 
 impl Revoke {
     pub(super) fn run(self, app: &App) -> Result<Exit, Trouble> {
-        let directory = records::found(&self.genesis, None)?;
+        let directory = records::known(&self.genesis, &self.records, SystemClock.now())?;
         let mut signed = self.unsigned(&directory)?;
         let revocation = Revocation::decode(signed.payload.as_slice()).map_err(|_| no_record())?;
         if revocation.net != directory.net().as_bytes() {
@@ -361,76 +363,4 @@ impl Revoke {
         let now = SystemClock.now();
         Ok(ceremony::revoke(directory.net(), SubjectKind::Organisation, org.0, reason, now, &[]))
     }
-}
-
-/// The coordinators of a network by key and country.
-pub(super) struct Coordinators(Vec<(VerifyKey, String)>);
-
-impl Coordinators {
-    pub(super) fn of(directory: &Directory) -> Result<Self, Trouble> {
-        let admitted = directory.policy().coordinators.iter().map(|c| {
-            let key = VerifyKey::admit(&c.accreditation_pk).map_err(|_| no_record())?;
-            Ok((key, c.country.clone()))
-        });
-        admitted.collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Signs with every key of `files`, each once; says who signed. `strangers` may sign too where one could count.
-    pub(super) fn sign(
-        &self,
-        signed: &mut Signed,
-        media: &str,
-        files: &[PathBuf],
-        strangers: bool,
-    ) -> Result<Vec<Value>, Trouble> {
-        let mut signers = Vec::new();
-        for file in files {
-            let key = secrets::signing_key(file)?;
-            let known = self.0.iter().find(|(pk, _)| pk.public() == key.public());
-            if known.is_none() && !strangers {
-                return Err(not_a_coordinator(file));
-            }
-            let again = VerifyKey::admit(&key.public())
-                .is_ok_and(|pk| count(media, signed, &[pk]).is_ok_and(|found| !found.is_empty()));
-            if !again && signed.signatures.len() < SIGNATURES_MAX {
-                add_signature(signed, &key);
-            }
-            signers.push(json!({
-                "fingerprint": records::fingerprint(&key.public()), "country": known.map(|(_, c)| c.clone()),
-                "coordinator": known.is_some(), "had_signed": again,
-            }));
-        }
-        Ok(signers)
-    }
-
-    /// Which coordinators have signed, each once.
-    pub(super) fn who_signed(&self, signed: &Signed) -> Result<Vec<Value>, Trouble> {
-        let keys: Vec<VerifyKey> = self.0.iter().map(|(key, _)| key.clone()).collect();
-        let found = count(&signed.payload_type, signed, &keys);
-        let found = found.map_err(|fault| does_not_hold(Path::new("It"), fault.into()))?;
-        let one = |(key, country): &(VerifyKey, String)| json!({"fingerprint": records::fingerprint(&key.public()), "country": country, "coordinator": true});
-        Ok(found.into_iter().filter_map(|at| self.0.get(at)).map(one).collect())
-    }
-
-    /// How many coordinators have signed.
-    pub(super) fn signed(&self, signed: &Signed, media: &str) -> Result<usize, Trouble> {
-        let keys: Vec<VerifyKey> = self.0.iter().map(|(key, _)| key.clone()).collect();
-        let found = count(media, signed, &keys).map_err(|fault| does_not_hold(Path::new("It"), fault.into()))?;
-        Ok(found.len())
-    }
-}
-
-pub(super) fn not_a_coordinator(file: &Path) -> Trouble {
-    let text = format!("{} is not the key of a coordinator of this network. Nothing was signed.", file.display());
-    Trouble::new(Code::NotACoordinator, text, "clearhouse directory verify FILE --genesis FILE")
-}
-
-pub(super) fn does_not_hold(path: &Path, fault: RecordFault) -> Trouble {
-    let text = sentence(&format!("{} does not hold: {fault}. Nothing was signed", path.display()));
-    Trouble::new(Code::Record, text, "clearhouse directory verify FILE --genesis FILE")
-}
-
-pub(super) fn no_record() -> Trouble {
-    let text = "The file holds no such record, or one that cannot be read. Nothing was signed.";
-    Trouble::new(Code::Records, text, "clearhouse directory verify FILE --genesis FILE")
 }

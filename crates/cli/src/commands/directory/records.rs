@@ -1,10 +1,10 @@
 //! Files of directory records: reading them, and what a person compares by voice. Refuses what is no such file before
 //! anybody asks what it says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clearhouse_protocol::canon;
-use clearhouse_protocol::directory::{Directory, RECORD_TYPES};
+use clearhouse_protocol::directory::{Checked, Directory, RECORD_TYPES};
 use clearhouse_protocol::ids::Net;
 use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::{BUNDLE_MAX, RECORD_MAX};
@@ -70,6 +70,27 @@ pub(crate) fn found(path: &Path, expected: Option<Net>) -> Result<Directory, Tro
         let text = sentence(&format!("{} does not hold: {fault}", path.display()));
         Trouble::new(Code::Record, text, "Ask a coordinator for genesis.record and compare the network's id")
     })
+}
+
+/// The directory a genesis file founds, and what files of records say since: the policies among them say who coordinates now.
+///
+/// # Errors
+/// As [`found`] and [`take`].
+pub(crate) fn known(genesis: &Path, records: &[PathBuf], now: u64) -> Result<Directory, Trouble> {
+    let mut directory = found(genesis, None)?;
+    for file in records {
+        take(&mut directory, file, now)?;
+    }
+    Ok(directory)
+}
+
+/// Takes the policies of a bundle that follow what is held. Others are left: who made the bundle has no say in what holds.
+pub(crate) fn take_policies(directory: &mut Directory, bundle: &RecordBundle, now: u64) {
+    for policy in bundle.records.iter().filter(|record| record.payload_type == media::ROOT) {
+        if let Ok(Some(checked @ Checked::Policy(..))) = directory.check(policy, now) {
+            directory.insert(checked);
+        }
+    }
 }
 
 /// Takes the records of a file into a directory that lives as long as this command.

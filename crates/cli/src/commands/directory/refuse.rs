@@ -64,6 +64,9 @@ pub(crate) struct Refuse {
     /// The coordinator's key file
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// Newer policies, and records of those who vouch for it, to say who they are; can be repeated
+    #[arg(long = "records", value_name = "FILE")]
+    records: Vec<PathBuf>,
     /// Why
     #[arg(long, value_enum)]
     reason: Reason,
@@ -77,9 +80,10 @@ pub(crate) struct Refuse {
 
 impl Refuse {
     pub(super) fn run(self, app: &App) -> Result<Exit, Trouble> {
-        let directory = records::found(&self.genesis, None)?;
-        let application = Application::read(&self.application)?;
         let now = SystemClock.now();
+        let mut directory = records::known(&self.genesis, &self.records, now)?;
+        let application = Application::read(&self.application)?;
+        records::take_policies(&mut directory, &application.bundle, now);
         app.out.read_out(&render::reply(&application.described(&directory, now)));
         app.out.read_out(&format!(
             "Your key signs that you refuse exactly this application, today, for the reason {}.",

@@ -27,6 +27,9 @@ pub(crate) struct Verify {
     /// The network's genesis record
     #[arg(long, value_name = "FILE")]
     genesis: PathBuf,
+    /// Newer policies, for what a coordinator of today signed; can be repeated
+    #[arg(long = "records", value_name = "FILE")]
+    records: Vec<PathBuf>,
     /// The network's id, as compared on paper or by voice
     #[arg(long, value_name = "HEX")]
     network: Option<String>,
@@ -36,6 +39,9 @@ impl Verify {
     pub(super) fn run(self, app: &App) -> Result<Exit, Trouble> {
         let expected = self.network.as_deref().map(network_id).transpose()?;
         let mut directory = records::found(&self.genesis, expected)?;
+        for file in &self.records {
+            records::take(&mut directory, file, SystemClock.now())?;
+        }
         let bytes = files::read(&self.file, records::FILE_MAX, Code::Records)?;
         if let Some(refusal) = records::refusal(&bytes) {
             app.out.reply(&refuse::verified(&directory, &refusal, &self.file)?)?;
