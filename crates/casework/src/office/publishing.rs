@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use clearhouse_protocol::directory::beforehand::in_one;
 use clearhouse_protocol::directory::logs::{Entered, LogFault, Newest};
-use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::ids::{NodeId, OrgId};
+use clearhouse_protocol::labels::media;
 use clearhouse_protocol::limits::{BUNDLE_MAX, LOG_PAGE_ENTRIES_MAX};
 use clearhouse_protocol::log::equivocation::Equivocation;
 use clearhouse_protocol::pae::sha256;
@@ -195,6 +196,24 @@ impl Office {
 #[must_use]
 pub fn records_in(page: &wire::DirectoryLogReply) -> Vec<wire::Signed> {
     page.entries.iter().filter_map(|entry| wire::Signed::decode(entry.as_slice()).ok()).collect()
+}
+
+/// Of entries of a directory log the records about these organisations and their nodes: read again after a root key changed
+/// that those who signed them had not yet.
+#[must_use]
+pub fn records_about(entries: &[Vec<u8>], orgs: &[OrgId]) -> Vec<wire::Signed> {
+    let about = |signed: &wire::Signed| {
+        let payload = signed.payload.as_slice();
+        let org = match signed.payload_type.as_str() {
+            media::ORG => wire::OrgRecord::decode(payload).ok().map(|record| record.org_id),
+            media::NODECERT => wire::NodeCert::decode(payload).ok().map(|cert| cert.org_id),
+            media::OBJECTION => wire::Objection::decode(payload).ok().map(|objection| objection.org_id),
+            _ => None,
+        };
+        org.is_some_and(|org| orgs.iter().any(|of| of.0[..] == org))
+    };
+    let all = entries.iter().filter_map(|entry| wire::Signed::decode(entry.as_slice()).ok());
+    all.filter(about).collect()
 }
 
 fn log_row(key: Vec<u8>, value: Vec<u8>) -> Row {
