@@ -65,6 +65,7 @@ impl<S: Store + 'static> Follower<S> {
     pub async fn run(self) {
         let mut changed = self.owner.signals.directory.subscribe();
         let (mut own_heard, mut turn, mut looked) = (false, 0, 0);
+        let mut rekeyed = super::lost_keys::changed_before(&changed.borrow());
         loop {
             let directory = changed.borrow_and_update().clone();
             let logs: Vec<NodeId> = directory.directory_logs().map(|(node, _)| node).collect();
@@ -80,6 +81,11 @@ impl<S: Store + 'static> Follower<S> {
                     Err(NotTaken::Stopping) => return,
                     Err(error) => tracing::warn!(%error, "what a directory log says was not taken"),
                 }
+            }
+            match super::lost_keys::mind(&self.owner, std::mem::take(&mut rekeyed)).await {
+                Ok(()) => {}
+                Err(NotTaken::Stopping) => return,
+                Err(error) => tracing::warn!(%error, "how long a new root key waits was not kept"),
             }
             if own_heard && logs.contains(&self.me.1) {
                 match self.keep().await {
