@@ -109,6 +109,13 @@ impl Office {
         (step, intake)
     }
 
+    /// The organisations for which the wait of another root key is over.
+    #[must_use]
+    pub fn lost_keys_due(&self, now: u64) -> Vec<OrgId> {
+        let over = self.directory.waits_over(now).into_iter();
+        over.filter_map(|checked| if let Checked::Org(org, _) = checked { Some(org) } else { None }).collect()
+    }
+
     /// Begins the waits of root keys that the one before did not sign, and takes the records whose wait is over, each in one
     /// step with the rows that it leaves. With the organisations that have another key now: what that signed was refused.
     pub fn mind_lost_keys<R: CryptoRng>(&self, now: &mut Now<'_, R>) -> (Step, Vec<OrgId>) {

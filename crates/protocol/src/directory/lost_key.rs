@@ -116,7 +116,8 @@ impl Directory {
     /// Where a sound record belongs that names another root key without the word of the one before.
     pub(super) fn announce(&self, id: OrgId, record: Verified<OrgRecord>) -> Result<Option<Checked>, RecordFault> {
         let entry = Entry::new(record);
-        let waiting = self.announced.get(&id);
+        // What the policy in force would not let in any more keeps nobody's place.
+        let waiting = self.announced.get(&id).filter(|waiting| self.judge(&waiting.first).is_some());
         if waiting.is_some_and(|waiting| waiting.entries().any(|held| held.hash == entry.hash)) {
             return Ok(None);
         }
@@ -176,7 +177,7 @@ impl Directory {
     }
 
     /// Whether the root key in force said no to a record, or so often that it is taken to say no to any.
-    fn is_objected(&self, org: OrgId, announced: &[u8; 32]) -> bool {
+    pub(super) fn is_objected(&self, org: OrgId, announced: &[u8; 32]) -> bool {
         let all = self.objections.get(&org);
         all.is_some_and(|all| all.contains_key(announced) || all.len() >= OBJECTIONS_MAX)
     }
@@ -283,10 +284,13 @@ impl Directory {
             until <= heard && self.is_published(&waiting.first.hash)
         };
         let over = self.announced.iter().filter(|(org, waiting)| over(**org, waiting));
-        let judged = over.filter_map(|(_, waiting)| {
-            self.check_org(waiting.first.record.raw(), &Verdicts::default(), true).ok().flatten()
-        });
-        judged.filter(|checked| matches!(checked, Checked::Org(..))).collect()
+        over.filter_map(|(_, waiting)| self.judge(&waiting.first)).collect()
+    }
+
+    /// What becomes of a record that waits once it does no more; `None` when the policy in force does not let it in.
+    fn judge(&self, waiting: &Entry<OrgRecord>) -> Option<Checked> {
+        let judged = self.check_org(waiting.record.raw(), &Verdicts::default(), true).ok()?;
+        judged.filter(|checked| matches!(checked, Checked::Org(..)))
     }
 
     /// The row keys under which a node keeps what waits for an organisation: to be deleted when the wait is over.

@@ -13,6 +13,7 @@ use super::{Checked, Directory, RecordFault, Rival, as_usize, lifetime, no_criti
 use crate::ids::OrgId;
 use crate::labels::media;
 use crate::limits::RECORD_LIFE_SECS;
+use crate::pae::sha256;
 use crate::signed::{self, Verdicts, Verified};
 
 impl Directory {
@@ -41,6 +42,9 @@ impl Directory {
         let before = held.shown().value();
         if kept {
             return Ok(Some(Checked::Org(id, record)));
+        }
+        if org.lost_key && self.is_objected(id, &sha256(&signed.payload)) {
+            return Err(RecordFault::Objected);
         }
         if before.org_root_pk != org.org_root_pk {
             let old = verdicts.held(&before.org_root_pk)?;

@@ -223,6 +223,11 @@ fn the_holder_of_the_old_key_objects_before_or_after_the_record_is_read() {
     let mut early = region.directory.clone();
     take(&mut early, &object(&m.root));
     assert_eq!(fault(&early, &signed), Some(RecordFault::Objected), "for ever");
+    let mut agreed = signed.clone();
+    add_signature(&mut agreed, &m.root);
+    for directory in [&early, &late] {
+        assert_eq!(fault(directory, &agreed), Some(RecordFault::Objected), "whatever is signed later");
+    }
     // Another one is another matter: it takes the place of the one that was objected to.
     let again = lost(&region, m, &key(8));
     take(&mut late, &again);
@@ -293,4 +298,13 @@ fn coordinators_that_the_next_policy_names_no_more_end_no_wait() {
     take(directory, &policy);
     look(directory, NOW + 9 * WAIT);
     assert_eq!(root(directory, m), m.root.public());
+    // The others sign it anew, and it waits from the beginning.
+    let named = signed.signatures[1..].to_vec();
+    let mut anew = Signed { signatures: named, ..signed };
+    add_signature(&mut anew, &fresh);
+    take(directory, &anew);
+    assert_eq!(stage(directory, m, NOW), Some(Stage::Unseen));
+    look(directory, NOW);
+    look(directory, NOW + WAIT);
+    assert_eq!(root(directory, m), new.public());
 }
