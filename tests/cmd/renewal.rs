@@ -1,4 +1,5 @@
-//! An accreditation is renewed before it ends, and a root key is changed with the old one's word.
+//! An accreditation is renewed before it ends, a root key is changed with the old one's word, a lost one waits where all can
+//! see it, and whoever has it objects.
 
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,11 @@ impl Office {
     fn state(&self) -> Value {
         self.node.run(["directory", "show", "nova", "--json"]).exits(0).json()["nodes"][0]["state"].clone()
     }
+
+    fn finding(&self) -> Option<Value> {
+        let told = self.node.run(["doctor", "--json"]).json();
+        told["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "CH-D0209").cloned()
+    }
 }
 
 fn text(path: &Path) -> &str {
@@ -77,7 +83,7 @@ fn an_accreditation_is_renewed_and_its_root_key_changed_with_the_old_ones_word()
 
     let own = office.own_key();
     let (told, next) = office.renew(&["--key", text(&own)], "renewal.record");
-    assert_eq!((&told["version"], &told["new_key"]), (&json!(2), &Value::Null));
+    assert_eq!((&told["version"], &told["lost"], &told["new_key"]), (&json!(2), &json!(false), &Value::Null));
     let sent = office.submit(&office.sign(&next)).exits(0).json();
     assert_eq!(sent["sent"], json!(true));
     assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
@@ -94,4 +100,58 @@ fn an_accreditation_is_renewed_and_its_root_key_changed_with_the_old_ones_word()
     assert_eq!(office.state(), json!("usable now"));
     office.submit(&end).exits(0);
     assert_eq!(office.state(), json!("revoked"));
+}
+
+#[test]
+fn a_lost_root_key_waits_where_all_can_see_it_and_who_has_the_old_one_objects() {
+    let office = Office::open();
+    let (before, own) = (office.words(), office.own_key());
+    let object = |key: &Path, name: &str| {
+        let out = office.desk.path(name);
+        let ran = office.node.run(["directory", "object", "--key", text(key), "--out", text(&out)]);
+        (ran, out)
+    };
+    assert_eq!(office.finding(), None);
+    let (ran, out) = object(&own, "nothing.record");
+    ran.exits(8);
+    assert!(!out.exists());
+
+    let key = office.desk.path("new-root.key");
+    let (told, next) = office.renew(&["--new-key", text(&key)], "lost.record");
+    assert_eq!((&told["version"], &told["lost"], &told["new_key"]), (&json!(2), &json!(true), &json!(text(&key))));
+    let signed = office.sign(&next);
+    let sent = office.submit(&signed).exits(0).json();
+    assert_eq!(
+        (&sent["sent"], &sent["submitted"][0]["waits"], &sent["import"]["waiting"]),
+        (&json!(true), &json!(true), &json!(1))
+    );
+    assert_eq!(sent["import"]["refused"], json!([]), "what the new key vouches for is not handed in yet");
+    // Everything goes on as before, and it is said.
+    assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
+    let finding = office.finding().unwrap();
+    assert!(finding["problem"] == true && finding["text"].as_str().unwrap().contains("this organisation"), "{finding}");
+    assert!(finding["next"].as_str().unwrap().contains("clearhouse directory object"), "{finding}");
+    assert_eq!(office.node.run(["status", "--json"]).exits(0).json()["lost_root_keys"], json!(1));
+    let again = office.submit(&signed).exits(0).json();
+    assert_eq!(again["submitted"][0]["known"], json!(true));
+
+    let (ran, out) = object(&key, "forged.record");
+    ran.exits(5);
+    assert!(!out.exists());
+    let (ran, objection) = object(&own, "objection.record");
+    ran.exits(0);
+    let sent = office.submit(&objection).exits(0).json();
+    assert_eq!((&sent["sent"], &sent["submitted"][0]["kind"]), (&json!(true), &json!("objection")));
+    let finding = office.finding().unwrap();
+    assert!(finding["problem"] == false && finding["text"].as_str().unwrap().contains("objected to"), "{finding}");
+    assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
+
+    // And the year goes on with the old one.
+    let (told, next) = office.renew(&["--key", text(&own)], "renewal.record");
+    assert_eq!(told["version"], json!(2));
+    office.submit(&office.sign(&next)).exits(0);
+    assert_eq!((office.finding(), office.words(), office.state()), (None, before, json!("usable now")));
+    // What was overtaken is refused in words.
+    let late = office.submit(&signed).exits(8);
+    assert!(late.err.contains("older than the record already held"), "{}", late.err);
 }

@@ -85,6 +85,7 @@ class Directory:
         self.net, self.policy, self.policy_hash, self.coordinators = net, policy, sha256(payload), keys
         self.named = {c["id"] for c in policy["coordinators"]}
         self.orgs, self.certs, self.descriptors, self.prekeys, self.revocations = {}, {}, {}, {}, {}
+        self.waiting, self.objections = {}, set()
 
     def take(self, signed, now):
         """Takes a record, or raises BadRecord."""
@@ -94,6 +95,7 @@ class Directory:
             MEDIA.format("nodecert"): self.take_cert,
             MEDIA.format("descriptor"): lambda record: self.take_descriptor(record, now),
             MEDIA.format("revocation"): self.take_revocation,
+            MEDIA.format("objection"): self.take_objection,
         }
         demand(signed.get("payload_type") in takers, "no record of the directory")
         takers[signed["payload_type"]](signed)
@@ -158,13 +160,39 @@ class Directory:
         countries = {self.policy["coordinators"][i].get("country") for i in signing}
         enough = len(signing) >= self.policy["k_accredit"]
         demand(enough and len(countries) >= 2 and countries != {country}, "not enough coordinators")
-        held = self.orgs.get(org["org_id"])
+        held, lost = self.orgs.get(org["org_id"]), org.get("lost_key", False)
+        demand(not lost or org.get("version", 0) >= 2, "a lost key, and none before")
         if held:
             if not self.follows(held, org, signed["payload"]):
                 return
             old = held["record"]["org_root_pk"]
-            demand(old == org["org_root_pk"] or signers(signed, kind, [admitted(old)]), "the old root did not sign")
+            demand(not lost or old != org["org_root_pk"], "a lost key that is the same")
+            agreed = old == org["org_root_pk"] or signers(signed, kind, [admitted(old)])
+            demand(agreed or lost, "the old root did not sign")
+            lost = not agreed
+        if lost:
+            self.wait(org, sha256(signed["payload"]))
+            return
+        self.waiting.pop(org["org_id"], None)
         self.orgs[org["org_id"]] = {"record": org, "hash": sha256(signed["payload"])}
+
+    def wait(self, org, hash_):
+        """Beside what is held: it counts after 72 hours in a log, and this reader follows none."""
+        demand(hash_ not in self.objections, "the key in force objected")
+        waits = self.waiting.setdefault(org["org_id"], set())
+        demand(hash_ in waits or len(waits) < 2, "two wait already")
+        waits.add(hash_)
+
+    def take_objection(self, signed):
+        said = parsed(signed, "Objection")
+        demand(said.get("net") == self.net and len(said.get("announced", b"")) == 32, "another network, or no hash")
+        demand(not any(e.get("critical") for e in said.get("extensions", [])), "a critical extension")
+        held = self.orgs.get(said.get("org_id", b""))
+        demand(held, "an organisation nobody accredited")
+        root = admitted(held["record"]["org_root_pk"])
+        demand(signers(signed, MEDIA.format("objection"), [root]), "not signed by the key in force")
+        demand(said.get("version", 0) == held["record"]["version"] + 1, "an objection to another version")
+        self.objections.add(said["announced"])
 
     def check_membership(self, org):
         """How it came in, and what it bound itself to."""

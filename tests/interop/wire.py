@@ -140,6 +140,15 @@ SCHEMAS = {
         15: ("standards_signed", U64),
         16: ("agreements", Many("Agreement")),
         17: ("sponsors", Many(BYTES)),
+        18: ("lost_key", BOOL),
+    },
+    "Objection": {
+        1: ("net", BYTES),
+        2: ("org_id", BYTES),
+        3: ("version", U64),
+        4: ("announced", BYTES),
+        5: ("made", U64),
+        6: ("extensions", Many("Extension")),
     },
     "NodeCert": {
         1: ("net", BYTES),

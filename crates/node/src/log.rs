@@ -12,6 +12,7 @@ pub mod directory;
 mod fixture;
 pub mod folder;
 pub mod herald;
+mod lost_keys;
 pub mod prover;
 pub mod resume;
 pub mod teller;

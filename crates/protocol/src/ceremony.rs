@@ -4,8 +4,8 @@
 //! stores a key or reads a clock.
 
 use clearhouse_wire::v1::{
-    Agreement, ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, OrgRecord, PrekeyHash,
-    Readable, Revocation, RootPolicy, Signed, SubjectKind,
+    Agreement, ChildPlaces, Coordinator, Descriptor, DutyHours, Mailbox, NetworkKind, NodeCert, Objection, OrgRecord,
+    PrekeyHash, Readable, Revocation, RootPolicy, Signed, SubjectKind,
 };
 use prost::Message;
 
@@ -170,6 +170,7 @@ pub fn apply(net: Net, a: &Application<'_>, m: &Membership, now: u64) -> Signed 
         standards_signed,
         agreements: m.agreements.iter().map(agreement).collect(),
         sponsors: m.sponsors.iter().map(|id| id.to_vec()).collect(),
+        lost_key: false,
     };
     Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] }
 }
@@ -193,6 +194,7 @@ pub fn next_org(held: &Signed, now: u64, change: impl FnOnce(&mut OrgRecord)) ->
     record.prev_hash = sha256(&held.payload).to_vec();
     record.valid_from = now.saturating_sub(DAY);
     record.valid_until = now + 360 * DAY;
+    record.lost_key = false;
     change(&mut record);
     Some(Signed { payload_type: media::ORG.into(), payload: record.encode_to_vec(), signatures: vec![] })
 }
@@ -378,6 +380,22 @@ pub fn revoke(
         add_signature(&mut signed, key);
     }
     signed
+}
+
+/// What whoever holds the root key in force says against `announced`, a record that would replace it. `None` when that is
+/// no accreditation.
+#[must_use]
+pub fn object(announced: &Signed, root: &SigningKey, now: u64) -> Option<Signed> {
+    let record: OrgRecord = crate::canon::decode(&announced.payload, RECORD_MAX).ok()?;
+    let objection = Objection {
+        net: record.net,
+        org_id: record.org_id,
+        version: record.version,
+        announced: sha256(&announced.payload).to_vec(),
+        made: now,
+        extensions: vec![],
+    };
+    Some(sign(media::OBJECTION, objection.encode_to_vec(), root))
 }
 
 /// The revocation with which an organisation can end itself at any later time, made at its set-up and kept by somebody it

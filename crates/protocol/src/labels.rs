@@ -14,6 +14,8 @@ pub mod media {
     pub const DESCRIPTOR: &str = "application/vnd.clearhouse.descriptor.v1+pb";
     /// [`Revocation`](clearhouse_wire::v1::Revocation).
     pub const REVOCATION: &str = "application/vnd.clearhouse.revocation.v1+pb";
+    /// [`Objection`](clearhouse_wire::v1::Objection).
+    pub const OBJECTION: &str = "application/vnd.clearhouse.objection.v1+pb";
     /// [`Refusal`](clearhouse_wire::v1::Refusal).
     pub const REFUSAL: &str = "application/vnd.clearhouse.refusal.v1+pb";
     /// [`Inner`](clearhouse_wire::v1::Inner).

@@ -106,6 +106,10 @@ pub const FILE_PAGES_MAX: usize = 4096;
 pub const ATTESTED_SECS: u64 = 90 * DAY;
 /// A revocation counts at once, and stands in a directory log within this, or it is said that it does not.
 pub const REVOCATION_LOGGED_SECS: u64 = DAY;
+/// A root key that the one before did not sign counts only after everybody could see it for so long.
+pub const LOST_KEY_WAIT_SECS: u64 = 72 * HOUR;
+/// Objections kept of one organisation against records of its next version. After so many none of them is listened to.
+pub const OBJECTIONS_MAX: usize = 4;
 /// Prekeys with which a node introduces itself: those of the weeks it publishes, and one more while they turn.
 pub const INTRODUCED_PREKEYS_MAX: usize = PREKEY_WEEKS as usize + 1;
 /// Records that vouch for a node which introduces itself: of its organisation and of itself the newest, the one before and

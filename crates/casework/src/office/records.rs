@@ -6,8 +6,9 @@ use std::sync::Arc;
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::ceremony::{Attested, attest};
 use clearhouse_protocol::directory::beforehand::{InParts, in_one};
-use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
-use clearhouse_protocol::ids::Digest;
+use clearhouse_protocol::directory::lost_key::Wait;
+use clearhouse_protocol::directory::{Checked, Directory, ROW_KINDS, RecordFault};
+use clearhouse_protocol::ids::{Digest, OrgId};
 use clearhouse_protocol::limits::BUNDLE_MAX;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_protocol::signed::Verdicts;
@@ -23,6 +24,9 @@ use crate::roles::Actor;
 /// The first byte of a prekey's row.
 const PREKEY: u8 = b'R';
 
+/// The first byte of the row of a record that waits.
+const WAITS: u8 = b'A';
+
 /// What became of a bundle of records.
 #[derive(Default)]
 pub struct Intake {
@@ -30,6 +34,8 @@ pub struct Intake {
     pub new: usize,
     /// Records already held.
     pub known: usize,
+    /// Of the new ones those that wait: another root key, which the one before did not sign.
+    pub waiting: usize,
     /// Records that contradict one that is held: from now on neither counts.
     pub contested: usize,
     /// Records refused, by their position in the bundle.
@@ -86,6 +92,7 @@ impl Office {
             Ok(Some(checked)) => {
                 step.rows.push(record_row(&checked, value));
                 came.add(&checked);
+                intake.waiting += usize::from(matches!(checked, Checked::Announced(..)));
                 if let Checked::Rival(rival) = &checked {
                     rivals.push(rival.hash());
                     intake.contested += 1;
@@ -117,6 +124,26 @@ impl Office {
             step.verdicts = verdicts;
         }
         (step, intake, came)
+    }
+
+    /// Begins the waits of root keys that the one before did not sign, and takes the records whose wait is over, each in one
+    /// step with the rows that it leaves. With the organisations that have another key now: what that signed was refused.
+    pub fn mind_lost_keys<R: CryptoRng>(&self, now: &mut Now<'_, R>) -> (Step, Vec<OrgId>) {
+        let (mut step, mut changed) = (Step::default(), Vec::new());
+        for wait in self.directory.waits_begun(now.time) {
+            step.rows.push(directory_row(wait.row_key(), Some(wait.bytes())));
+        }
+        for checked in self.directory.waits_over(now.time) {
+            let Checked::Org(org, record) = &checked else { continue };
+            step.rows.push(record_row(&checked, record.raw().encode_to_vec()));
+            step.rows.extend(Directory::waiting_row_keys(*org).map(|key| directory_row(key, None)));
+            changed.push(*org);
+        }
+        if !step.rows.is_empty() {
+            self.record(&mut step, &Happening::of(AuditEvent::DirectoryChanged), now);
+            step.effects.push(Effect::DirectoryChanged);
+        }
+        (step, changed)
     }
 
     /// Says that this organisation's entry is right: publishes a descriptor of this node with what a person attests.
@@ -155,10 +182,17 @@ impl Office {
     pub(super) fn apply_record(&mut self, row: &Row, verdicts: &Verdicts) {
         let Some(value) = row.value.as_deref() else { return };
         let directory = Arc::make_mut(&mut self.directory);
-        let checked = if row.key.first() == Some(&PREKEY) {
-            wire::Prekey::decode(value).ok().and_then(|p| directory.check_kept_prekey(p.week, &p.pk).ok().flatten())
-        } else {
-            wire::Signed::decode(value).ok().and_then(|s| directory.check_kept(&s, verdicts).ok().flatten())
+        if let Some(wait) = Wait::kept(&row.key, value) {
+            directory.begin_wait(&wait);
+            return;
+        }
+        let signed = || wire::Signed::decode(value).ok();
+        let checked = match row.key.first() {
+            Some(&PREKEY) => {
+                wire::Prekey::decode(value).ok().and_then(|p| directory.check_kept_prekey(p.week, &p.pk).ok().flatten())
+            }
+            Some(&WAITS) => signed().and_then(|s| directory.check_waiting(&s, verdicts).ok().flatten()),
+            Some(_) | None => signed().and_then(|s| directory.check_kept(&s, verdicts).ok().flatten()),
         };
         if let Some(checked) = checked {
             let policy = matches!(checked, Checked::Policy(..));
@@ -171,20 +205,17 @@ impl Office {
 }
 
 fn record_row(checked: &Checked, value: Vec<u8>) -> Row {
-    Row {
-        table: Table::Directory,
-        key: Directory::row_key(checked),
-        value: Some(value),
-        under: Under::Service,
-        must_be_new: false,
-    }
+    directory_row(Directory::row_key(checked), Some(value))
+}
+
+fn directory_row(key: Vec<u8>, value: Option<Vec<u8>>) -> Row {
+    Row { table: Table::Directory, key, value, under: Under::Service, must_be_new: false }
 }
 
 /// Sorts the rows of each table, which lie together, into an order in which they can be taken: records so that each can
-/// be checked (policies, organisations, certificates, descriptors, prekeys, revocations), stretches of a directory log one
-/// after the other.
+/// be checked ([`ROW_KINDS`]), stretches of a directory log one after the other.
 pub fn reading_order(rows: &mut [Row]) {
-    let rank = |row: &Row| b"PONQRV".iter().position(|k| row.key.first() == Some(k));
+    let rank = |row: &Row| ROW_KINDS.iter().position(|k| row.key.first() == Some(k));
     for rows in rows.chunk_by_mut(|one, next| one.table == next.table) {
         match rows.first().map(|row| row.table) {
             Some(Table::Directory) => rows.sort_by_cached_key(|row| (rank(row), row.key.clone())),

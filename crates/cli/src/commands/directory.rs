@@ -182,17 +182,27 @@ Examples:
     Submit(submit::Submit),
     /// Make the application for this organisation's next accreditation, before the one in force ends
     ///
-    /// With its root key; with --new-key also another, which the old one signs.
+    /// With its root key; with --new-key also another, which the old one signs. With
+    /// --new-key alone the old one is lost: everybody is told, and the new one counts
+    /// three days after that, unless whoever has the old one objects.
     #[command(
         override_usage = "\
-clearhouse directory renew [OPTIONS] --key <FILE> --out <FILE>",
+clearhouse directory renew [OPTIONS] --out <FILE>
+           <--key <FILE>|--new-key <FILE>>",
         after_help = "\
 Examples:
   clearhouse directory renew --key organisation-root.key --out application.record
+  clearhouse directory renew --new-key new-root.key --out application.record
   clearhouse directory renew --key organisation-root.key --new-key new-root.key \\
       --self-revocation end.record --out application.record"
     )]
     Renew(renew::Renew),
+    /// Object to a new root key of this organisation that nobody here asked for
+    #[command(after_help = "\
+Examples:
+  clearhouse directory object --key organisation-root.key --out objection.record
+  clearhouse directory submit objection.record")]
+    Object(renew::Object),
     /// Propose the network's next policy: coordinators begin to keep directory logs
     #[command(
         override_usage = "\
@@ -286,6 +296,7 @@ impl Directory {
             Act::Refuse(refuse) => return refuse.run(app),
             Act::Submit(submit) => return submit.run(app).await,
             Act::Renew(renew) => return renew.run(app).await,
+            Act::Object(object) => return object.run(app).await,
             Act::Propose(propose) => return propose.run(app),
             Act::Sign(sign) => return sign.run(app),
             Act::Words { org } => {

@@ -95,6 +95,7 @@ fn kind(row: &Value) -> &'static str {
         Some("accreditation") => "accreditation",
         Some("policy") => "policy",
         Some("revocation") => "revocation",
+        Some("objection") => "objection",
         Some(_) | None => "record",
     }
 }
@@ -114,6 +115,11 @@ fn standing(row: &Value) -> String {
         format!("  NOT SENT: {have} signatures, but not of two countries. Another coordinator must sign.\n")
     } else if flag(row, "by_itself") {
         "  Complete: its own key is enough.\n".to_owned()
+    } else if flag(row, "waits") {
+        format!(
+            "  Complete with {have} of {needed} signatures. Its NEW ROOT KEY is not signed by the old one: it WAITS, and counts\n  \
+             three days after everybody could see it. Submit this file once more then.\n"
+        )
     } else {
         format!("  Complete with {have} of {needed} signatures.\n")
     }
@@ -171,8 +177,20 @@ pub(super) fn renewal(v: &Value) -> String {
         lines.extend([("new root key", new.clone()), ("fingerprint", text(v, "fingerprint"))]);
     }
     out += &pairs(2, &lines);
+    if flag(v, "lost") {
+        out += "The old root key has not signed it: it counts as LOST. Once coordinators of two countries have signed, everybody\n\
+                is told, and the new one counts three days after that, unless whoever has the old one objects. Submit the file\n\
+                then, and once more after the three days: nobody takes before that what the new key vouches for.\n";
+    }
     if !new.is_empty() {
         out += "Take the new root key offline. What the old one signed to end the organisation counts no more.\n";
     }
+    out + &pairs(0, &[("written", text(v, "file"))])
+}
+
+pub(super) fn objection(v: &Value) -> String {
+    let mut out = format!("{} says that a new root key is not its own:\n", text(v, "label"));
+    out += &pairs(2, &[("id", text(v, "org")), ("the new key", text(v, "fingerprint"))]);
+    out += "Hand it to all at once: `clearhouse directory submit` on any node. Then phone the coordinators.\n";
     out + &pairs(0, &[("written", text(v, "file"))])
 }

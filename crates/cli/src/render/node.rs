@@ -31,8 +31,12 @@ pub(super) fn status(v: &Value) -> String {
         0 => String::new(),
         _ => format!("{} OF A REVOKED SENDER: clearhouse inbox", count("quarantined", "LETTER", "LETTERS")),
     };
+    let lost = match number(v, "lost_root_keys") {
+        0 => String::new(),
+        _ => format!("{}: clearhouse doctor", count("lost_root_keys", "NEW ROOT KEY WAITS", "NEW ROOT KEYS WAIT")),
+    };
     let directory = match number(v, "contested_records") {
-        0 => [count("organisations", "organisation", "organisations"), text(v, "directory")]
+        0 => [count("organisations", "organisation", "organisations"), text(v, "directory"), lost]
             .into_iter()
             .filter(|part| !part.is_empty())
             .collect::<Vec<_>>()

@@ -93,6 +93,12 @@ pub(super) fn attested(v: &Value) -> String {
 
 pub(super) fn import(v: &Value) -> String {
     let mut out = format!("{} new, {} known already.\n", number(v, "new"), number(v, "known"));
+    if number(v, "waiting") > 0 {
+        out += &format!(
+            "{}: not signed by the old one, for three days everybody can see it and object. `clearhouse doctor` tells.\n",
+            counted(number(v, "waiting"), "NEW ROOT KEY WAITS", "NEW ROOT KEYS WAIT")
+        );
+    }
     if number(v, "contested") > 0 {
         out += &format!(
             "{} another that is held: somebody signed two truths, and neither counts. Phone your coordinators.\n",

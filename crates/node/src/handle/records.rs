@@ -333,6 +333,7 @@ fn intake_json(intake: &Intake) -> Value {
         intake.refused.iter().map(|(n, fault)| json!({"record": n + 1, "why": fault.to_string()})).collect();
     json!({
         "schema": "ch.import/1", "new": intake.new, "known": intake.known, "contested": intake.contested,
+        "waiting": intake.waiting,
         "refused": refused,
     })
 }

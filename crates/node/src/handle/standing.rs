@@ -1,7 +1,8 @@
-//! What `doctor` says of members' standing: an accreditation that ends, an end that no log shows. Names organisations as the directory does, and nothing of a case.
+//! What `doctor` says of members' standing: an accreditation that ends, an end that no log shows, a root key that is lost. Names organisations as the directory does, and nothing of a case.
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::directory::lost_key::{LostKey, Stage};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::limits::DAY;
 use clearhouse_wire::v1::{Revocation, SubjectKind};
@@ -11,12 +12,15 @@ use super::state::finding_of;
 
 /// So long before an accreditation ends its people are told to renew it.
 const RENEW_SECS: u64 = 60 * DAY;
-/// Findings about revocations that no log shows, at most.
+/// Findings about revocations that no log shows, and about lost root keys, at most of each.
 const TOLD_MAX: usize = 8;
 
 /// All of it, for a node of an organisation.
 pub(super) fn findings(directory: &Directory, (org, node): (OrgId, NodeId), now: u64) -> Vec<Value> {
-    ends_soon(directory, org, node, now).into_iter().chain(unlogged(directory, now)).collect()
+    // Whose own it is reads it first, however many there are.
+    let (own, others): (Vec<_>, Vec<_>) = directory.lost_keys(now).partition(|waiting| waiting.org == org);
+    let lost = own.iter().chain(&others).take(TOLD_MAX).map(|waiting| lost_key(waiting, org));
+    ends_soon(directory, org, node, now).into_iter().chain(unlogged(directory, now)).chain(lost).collect()
 }
 
 /// Who was put out without everybody seeing it.
@@ -39,6 +43,33 @@ fn unlogged(directory: &Directory, now: u64) -> Vec<Value> {
     directory.unlogged_revocations(now).take(TOLD_MAX).map(finding).collect()
 }
 
+/// A new root key that the old one did not sign. Everybody is told: only who has the old one can tell whether it is theirs.
+fn lost_key(waiting: &LostKey<'_>, me: OrgId) -> Value {
+    let own = waiting.org == me;
+    let whom = if own { "this organisation" } else { waiting.record.label.as_str() };
+    let what = format!("A new root key for {whom}, without the old one's word,");
+    let text = match waiting.stage {
+        Stage::Unseen => format!("{what} waits: no coordinators' log that is read here shows it yet."),
+        Stage::Until(until) => {
+            format!("{what} waits until {} and until coordinators were heard after that.", show_time(until))
+        }
+        Stage::Contested => format!("{what} waits beside another one: neither of them will count."),
+        Stage::Objected => format!("{what} was objected to with the old one: it never counts."),
+        Stage::Ended => format!("{what} waits for nothing: the organisation was ended."),
+    };
+    let next = match (waiting.is_settled(), own) {
+        (true, _) => "Tell a coordinator if you know more. Nothing changed.",
+        (false, true) => {
+            "Is it yours? Then wait. If you did not ask for it, say so with the old key, and phone the coordinators: \
+             clearhouse directory object --help"
+        }
+        (false, false) => {
+            "Phone them at the number you know: is it theirs? If they did not ask for it, they object while it waits."
+        }
+    };
+    finding_of("CH-D0209", text, next, !waiting.is_settled())
+}
+
 /// That this node's own accreditation ends soon: coordinators of several countries have to sign the next one.
 fn ends_soon(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Option<Value> {
     let until = directory.accredited(org)?.valid_until.min(directory.cert(node)?.valid_until);
@@ -51,8 +82,12 @@ fn ends_soon(directory: &Directory, org: OrgId, node: NodeId, now: u64) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use clearhouse_protocol::ceremony::next_org;
     use clearhouse_protocol::fixture::{NOW, Region};
-    use clearhouse_protocol::limits::DIRECTORY_AGED_SECS;
+    use clearhouse_protocol::keys::SigningKey;
+    use clearhouse_protocol::limits::{DIRECTORY_AGED_SECS, LOST_KEY_WAIT_SECS};
+    use clearhouse_protocol::signed::add_signature;
+    use clearhouse_wire::v1::OrgRecord;
 
     use super::*;
 
@@ -73,6 +108,35 @@ mod tests {
         assert!(unlogged(&region.directory, NOW + DIRECTORY_AGED_SECS).is_empty(), "the logs are what is out of date");
         region.directory.publish(clearhouse_protocol::pae::sha256(&ended.payload));
         assert!(unlogged(&region.directory, NOW + DAY + 1).is_empty());
+    }
+
+    #[test]
+    fn a_lost_root_key_is_told_to_everybody_and_first_to_whose_it_would_be() {
+        let region = Region::new(1, 3);
+        let mut directory = region.directory.clone();
+        for (of, seed) in [(0, 7), (1, 8)] {
+            let key = SigningKey::from_seed(&[seed; 32]);
+            let change = |record: &mut OrgRecord| (record.org_root_pk, record.lost_key) = (key.public().to_vec(), true);
+            let mut next = next_org(&region.records[3 * of], NOW, change).unwrap();
+            region.coordinators.iter().for_each(|coordinator| add_signature(&mut next, coordinator));
+            let checked = directory.check(&next, NOW).unwrap().unwrap();
+            directory.insert(checked);
+        }
+        directory.waits_begun(NOW).iter().for_each(|wait| directory.begin_wait(wait));
+        let told = |of: usize| {
+            let m = &region.members[of];
+            let all = findings(&directory, (m.org, m.node), NOW);
+            all.into_iter().filter(|finding| finding["code"] == "CH-D0209").collect::<Vec<_>>()
+        };
+        let until = show_time(NOW + LOST_KEY_WAIT_SECS);
+        for of in [0, 1] {
+            let [own, other] = &told(of)[..] else { panic!() };
+            assert!(own["text"].as_str().unwrap().contains("this organisation") && own["problem"] == true, "{own}");
+            assert!(own["text"].as_str().unwrap().contains(&until), "{own}");
+            assert!(own["next"].as_str().unwrap().contains("clearhouse directory object"), "{own}");
+            assert!(!other["text"].as_str().unwrap().contains("this organisation"), "{other}");
+        }
+        assert_eq!(told(2).len(), 2, "a stranger to both is told, too");
     }
 
     #[test]

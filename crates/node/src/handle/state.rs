@@ -65,6 +65,7 @@ impl<S: Store + 'static> Handle<S> {
                 "kept_for_others_bytes": office.depot().held().1,
                 "directory": heard(office.directory().freshness(now)),
                 "directory_out_of_date": matches!(office.directory().freshness(now), Freshness::Aged(_) | Freshness::Old(_)),
+                "lost_root_keys": office.directory().lost_keys(now).filter(|waiting| !waiting.is_settled()).count(),
                 "contested_records": office.directory().contested().count(),
                 "events": office.event_count(),
                 "log_signed": log_signed,

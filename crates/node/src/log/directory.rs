@@ -80,6 +80,11 @@ impl<S: Store + 'static> Follower<S> {
                     Err(error) => tracing::warn!(%error, "what a directory log says was not taken"),
                 }
             }
+            match super::lost_keys::mind(&self.owner).await {
+                Ok(()) => {}
+                Err(NotTaken::Stopping) => return,
+                Err(error) => tracing::warn!(%error, "how long a new root key waits was not kept"),
+            }
             if own_heard && keeps {
                 match self.keep().await {
                     Ok(()) => {}

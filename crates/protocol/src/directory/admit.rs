@@ -3,11 +3,10 @@
 //! Order of every check: type, signatures, canonical payload, this network, admission of keys, version chain,
 //! lifetimes. Time decides nothing here but fast-forward: an expired record is kept and simply not usable.
 
-use clearhouse_wire::v1::{Descriptor, NetworkKind, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
+use clearhouse_wire::v1::{Descriptor, NodeCert, Objection, OrgRecord, Revocation, RootPolicy, Signed};
 use prost::Message as _;
 
-use super::entry::membership::{is_sound, is_vouched_for};
-use super::entry::{CODES_MAX, Telling, check_name, is_code};
+use super::entry::{Telling, is_code};
 use super::held::{Held, Place};
 use super::{Directory, Entry};
 use crate::audit;
@@ -20,8 +19,10 @@ use crate::signed::{self, SignedFault, Verdicts, Verified};
 
 mod descriptors;
 mod ends;
+mod orgs;
 mod policies;
 
+use orgs::is_country;
 use policies::check_policy;
 
 /// Why a record is refused. The peer was wrong, or we lack the record it stands on.
@@ -54,6 +55,9 @@ pub enum RecordFault {
     /// The same version with other bytes: two truths were signed.
     #[error("two different records carry this version")]
     Equivocation,
+    /// The holder of the root key in force said no to the one that would replace it.
+    #[error("the root key in force objected to it")]
+    Objected,
     /// A field outside its limits: an identifier, a lifetime, a count, a text.
     #[error("a field is outside its limits")]
     Field,
@@ -81,6 +85,10 @@ pub enum Checked {
     Policy(Verified<RootPolicy>, Vec<VerifyKey>),
     /// An accreditation.
     Org(OrgId, Verified<OrgRecord>),
+    /// An accreditation with another root key that the one before did not sign: it waits, and gives no right.
+    Announced(OrgId, Verified<OrgRecord>),
+    /// The word of the root key in force against such a record.
+    Objection(OrgId, Verified<Objection>),
     /// A node of an accredited organisation.
     Cert(NodeId, Verified<NodeCert>),
     /// How to reach a node.
@@ -102,6 +110,8 @@ pub enum Rival {
     Org(OrgId, Verified<OrgRecord>),
     /// Of a node.
     Cert(NodeId, Verified<NodeCert>),
+    /// Of an organisation whose root key is lost, beside one that waits.
+    Announced(OrgId, Verified<OrgRecord>),
 }
 
 impl Rival {
@@ -110,7 +120,7 @@ impl Rival {
     pub fn hash(&self) -> [u8; 32] {
         sha256(match self {
             Self::Policy(record) => &record.raw().payload,
-            Self::Org(_, record) => &record.raw().payload,
+            Self::Org(_, record) | Self::Announced(_, record) => &record.raw().payload,
             Self::Cert(_, record) => &record.raw().payload,
         })
     }
@@ -154,6 +164,8 @@ impl Directory {
             revocations: Default::default(),
             tls: Default::default(),
             suspended: Default::default(),
+            announced: Default::default(),
+            objections: Default::default(),
             roots: Default::default(),
             logs: Default::default(),
             entries: Default::default(),
@@ -176,7 +188,8 @@ impl Directory {
     pub fn check_beside(&self, signed: &Signed, now: u64, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         match signed.payload_type.as_str() {
             media::ROOT => self.check_next_policy(signed),
-            media::ORG => self.check_org(signed, verdicts),
+            media::ORG => self.check_org(signed, verdicts, false),
+            media::OBJECTION => self.check_objection(signed, verdicts, false),
             media::NODECERT => self.check_cert(signed, verdicts, false),
             media::DESCRIPTOR => self.check_descriptor(signed, now, verdicts),
             media::REVOCATION => self.check_revocation(signed, verdicts),
@@ -192,10 +205,36 @@ impl Directory {
     /// As [`Directory::check`].
     pub fn check_kept(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         match signed.payload_type.as_str() {
+            media::ORG => self.check_org(signed, verdicts, true),
             media::NODECERT => self.check_cert(signed, verdicts, true),
+            media::OBJECTION => self.check_objection(signed, verdicts, true),
             media::REVOCATION => self.check_end(signed).map(|claim| self.place_end(claim, signed)),
             _ => self.check_beside(signed, u64::MAX, verdicts),
         }
+    }
+
+    /// Checks a record that waited when this node wrote it down, read back from its own store: whatever it says, it is taken
+    /// for nothing that counts.
+    ///
+    /// # Errors
+    /// As [`Directory::check`].
+    pub fn check_waiting(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
+        let checked = self.check_org(signed, verdicts, false)?;
+        Ok(checked.filter(|checked| matches!(checked, Checked::Announced(..) | Checked::Rival(Rival::Announced(..)))))
+    }
+
+    /// Checks a record where no wait is asked for: of what this organisation's own node tells, which has judged by which
+    /// record an organisation is met first, or in a file that is only looked at. Never for a directory that is acted on.
+    ///
+    /// # Errors
+    /// As [`Directory::check`].
+    pub fn check_told(&self, signed: &Signed, now: u64) -> Result<Option<Checked>, RecordFault> {
+        let met =
+            OrgRecord::decode(signed.payload.as_slice()).ok().and_then(|org| org.org_id.as_slice().try_into().ok());
+        if signed.payload_type == media::ORG && met.is_some_and(|org: OrgId| !self.orgs.contains_key(&org)) {
+            return self.check_org(signed, &Verdicts::default(), true);
+        }
+        self.check(signed, now)
     }
 
     /// Checks a prekey against the descriptors held: admitted, and listed by hash for its week.
@@ -242,63 +281,6 @@ impl Directory {
     /// As [`Directory::check_prekey`], but for the soundness of the key.
     pub fn check_kept_prekey(&self, week: u64, pk: &[u8]) -> Result<Option<Checked>, RecordFault> {
         self.check_listed(week, pk, |_| Prekey::held(pk))
-    }
-
-    fn check_org(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
-        let signers = signed::count_beside(media::ORG, signed, &self.coordinators, verdicts)?;
-        let record: Verified<OrgRecord> = signed::parse_verified(signed)?;
-        let org = record.value();
-        self.same_net(&org.net)?;
-        let id = org_id(&org.org_id)?;
-        no_critical(&org.extensions)?;
-        if !is_country(&org.country) || !codes(&org.roles) || !codes(&org.competences) || !is_sound(org) {
-            return Err(RecordFault::Field);
-        }
-        check_name(&org.label)?;
-        if !is_vouched_for(org, self.asks_for_sponsors(org)) {
-            return Err(RecordFault::Sponsors);
-        }
-        lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
-        verdicts.admit(&org.org_root_pk)?;
-        self.enough_coordinators(&signers, &org.country)?;
-        let Some(held) = self.orgs.get(&id) else { return Ok(Some(Checked::Org(id, record))) };
-        match held.place(org, &signed.payload, self.is_published(&held.newest().hash))? {
-            Place::Same => return Ok(None),
-            Place::Rival => return Ok(Some(Checked::Rival(Rival::Org(id, record)))),
-            Place::Next => {}
-        }
-        // A new root key needs the word of the one that counts. Of two that contradict each other neither does: what follows
-        // one of them asks the one before, or coordinators could name a key and have it hand itself on.
-        let before = held.shown().value();
-        if before.org_root_pk != org.org_root_pk {
-            let old = verdicts.held(&before.org_root_pk)?;
-            signed::count_beside(media::ORG, signed, &[old], verdicts)?.first().ok_or(RecordFault::Signer)?;
-        }
-        Ok(Some(Checked::Org(id, record)))
-    }
-
-    /// Whether an organisation joins with this record, in a network of real cases. One that any policy held names as a
-    /// coordinator was let in by those who signed that policy.
-    fn asks_for_sponsors(&self, org: &OrgRecord) -> bool {
-        if self.policy().kind() != NetworkKind::Live || org.version != 1 || !org.sponsors.is_empty() {
-            return false;
-        }
-        let names = |policy: &RootPolicy| policy.coordinators.iter().any(|c| c.id == org.org_id);
-        let mut held = std::iter::once(&self.genesis).chain(&self.walk);
-        !held.any(|policy| RootPolicy::decode(policy.payload.as_slice()).is_ok_and(|policy| names(&policy)))
-    }
-
-    fn enough_coordinators(&self, signers: &[usize], applicant: &str) -> Result<(), RecordFault> {
-        let policy = self.policy();
-        let country = |i: &usize| policy.coordinators.get(*i).map_or("", |c| c.country.as_str());
-        let mut countries: Vec<&str> = signers.iter().map(country).collect();
-        countries.sort_unstable();
-        countries.dedup();
-        let several = countries.len() >= 2 && countries.iter().any(|c| *c != applicant);
-        if signers.len() < as_usize(policy.k_accredit) || !several {
-            return Err(RecordFault::Threshold);
-        }
-        Ok(())
     }
 
     fn check_cert(&self, signed: &Signed, verdicts: &Verdicts, kept: bool) -> Result<Option<Checked>, RecordFault> {
@@ -354,35 +336,29 @@ impl Directory {
         if keys.len() == count { Ok(()) } else { Err(RecordFault::Field) }
     }
 
-    fn same_net(&self, net: &[u8]) -> Result<(), RecordFault> {
+    pub(super) fn same_net(&self, net: &[u8]) -> Result<(), RecordFault> {
         if net == self.net.as_bytes() { Ok(()) } else { Err(RecordFault::OtherNetwork) }
     }
 }
 
 /// Parses a payload of which the signatures are about to be counted by the same caller.
-fn checked_parse<T: prost::Message + Default>(media: &str, signed: &Signed) -> Result<Verified<T>, RecordFault> {
+pub(super) fn checked_parse<T: prost::Message + Default>(
+    media: &str,
+    signed: &Signed,
+) -> Result<Verified<T>, RecordFault> {
     signed::count(media, signed, &[])?;
     Ok(signed::parse_verified(signed)?)
-}
-
-fn codes(codes: &[String]) -> bool {
-    codes.len() <= CODES_MAX && codes.iter().all(|code| is_code(code))
-}
-
-/// ISO 3166-1 alpha-2, or XK.
-fn is_country(country: &str) -> bool {
-    country.len() == 2 && country.bytes().all(|c| c.is_ascii_uppercase())
 }
 
 fn lifetime(from: u64, until: u64, max: u64) -> Result<(), RecordFault> {
     if until > from && until - from <= max { Ok(()) } else { Err(RecordFault::Field) }
 }
 
-fn no_critical(extensions: &[clearhouse_wire::v1::Extension]) -> Result<(), RecordFault> {
+pub(super) fn no_critical(extensions: &[clearhouse_wire::v1::Extension]) -> Result<(), RecordFault> {
     if extensions.iter().any(|e| e.critical) { Err(RecordFault::Extension) } else { Ok(()) }
 }
 
-fn org_id(bytes: &[u8]) -> Result<OrgId, RecordFault> {
+pub(super) fn org_id(bytes: &[u8]) -> Result<OrgId, RecordFault> {
     OrgId::try_from(bytes).map_err(|_| RecordFault::Field)
 }
 

@@ -14,7 +14,9 @@ mod held;
 pub mod introduction;
 pub mod logs;
 mod lookup;
+pub mod lost_key;
 pub mod pages;
+mod rows;
 mod witnesses;
 
 use std::collections::btree_map::Entry as MapEntry;
@@ -27,6 +29,7 @@ pub use admit::{Checked, RecordFault, Rival};
 pub use corridor::RuleName;
 use held::{Chained, Held};
 pub use lookup::{Recipient, RouteFault};
+pub use rows::ROW_KINDS;
 
 use crate::audit;
 use crate::ids::{Net, NodeId, OrgId};
@@ -79,6 +82,8 @@ pub struct Directory {
     revocations: BTreeMap<([u8; 16], i32), Entry<Revocation>>,
     tls: BTreeMap<[u8; 32], NodeId>,
     suspended: BTreeSet<NodeId>,
+    announced: BTreeMap<OrgId, lost_key::Announced>,
+    objections: lost_key::Objections,
     /// Every root key that an accreditation held here ever named: what one of them signed before it was replaced, and was
     /// taken then, is taken again at a start.
     roots: BTreeMap<OrgId, BTreeSet<[u8; 32]>>,
@@ -156,6 +161,12 @@ impl Directory {
     fn is_unpublished(&self, org: OrgId, node: NodeId) -> bool {
         let org = self.orgs.get(&org).is_some_and(|held| held.in_force(|_| true).is_some());
         org && self.certs.get(&node).is_some_and(|held| held.in_force(|_| true).is_some())
+    }
+
+    /// The newest record of an organisation as it was signed, contested or not: what the next one follows.
+    #[must_use]
+    pub fn newest_org(&self, org: OrgId) -> Option<&Signed> {
+        self.orgs.get(&org).map(|held| held.newest().record.raw())
     }
 
     /// A node's certificate, valid or not, contested or not: for the keys of its log, never for its rights.
@@ -244,6 +255,7 @@ impl Directory {
         let policies = policies.chain(self.policy.contested().into_iter().map(|[_, rival]| rival.record.raw()));
         policies
             .chain(self.orgs.values().flat_map(|held| self.leading(held)))
+            .chain(self.waiting_records())
             .chain(self.certs.values().flat_map(|held| self.leading(held)))
             .chain(self.descriptors.values().map(|e| e.record.raw()))
             .chain(self.revocations.values().map(|e| e.record.raw()))
@@ -266,6 +278,7 @@ impl Directory {
         let mut bundle = clearhouse_wire::v1::RecordBundle::default();
         bundle.records.extend(std::iter::once(&self.genesis).chain(&self.walk).cloned());
         bundle.records.extend(self.orgs.get(&org).into_iter().flat_map(|held| self.leading(held)).cloned());
+        bundle.records.extend(self.waiting_records_of(org).cloned());
         for node in nodes {
             bundle.records.extend(self.certs.get(&node).into_iter().flat_map(|held| self.leading(held)).cloned());
             bundle.records.extend(self.descriptors.get(&node).map(|e| e.record.raw().clone()));
@@ -288,12 +301,16 @@ impl Directory {
             Checked::Org(id, record) => {
                 self.roots.entry(id).or_default().extend(<[u8; 32]>::try_from(record.value().org_root_pk.as_slice()));
                 advance(&mut self.orgs, id, Entry::new(record));
+                self.settle_announced(id);
             }
+            Checked::Announced(id, record) => self.take_announced(id, Entry::new(record)),
+            Checked::Objection(id, record) => self.take_objection(id, Entry::new(record)),
             Checked::Cert(id, record) => advance(&mut self.certs, id, Entry::new(record)),
             Checked::Rival(rival) => match rival {
                 Rival::Policy(record) => self.policy.contest(Entry::new(record)),
                 Rival::Org(id, record) => contest(&mut self.orgs, id, Entry::new(record)),
                 Rival::Cert(id, record) => contest(&mut self.certs, id, Entry::new(record)),
+                Rival::Announced(id, record) => self.contest_announced(id, Entry::new(record)),
             },
             Checked::Descriptor(id, record) => self.describe(id, Entry::new(record)),
             Checked::Revocation(record) => {
@@ -358,32 +375,6 @@ impl Directory {
     pub fn is_contested(&self) -> bool {
         self.policy.contested().is_some()
     }
-
-    /// The row key under which a node keeps a record. Of what is chained every version has its own, in order, and one
-    /// that contradicts another stands right behind it; of the rest a newer record takes the older one's place.
-    #[must_use]
-    pub fn row_key(checked: &Checked) -> Vec<u8> {
-        match checked {
-            Checked::Policy(record, _) => chained(b"P", &[], record.value()),
-            Checked::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
-            Checked::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
-            Checked::Rival(rival) => {
-                let mut key = match rival {
-                    Rival::Policy(record) => chained(b"P", &[], record.value()),
-                    Rival::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
-                    Rival::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
-                };
-                key.push(b'!');
-                key
-            }
-            Checked::Descriptor(id, _) => [b"Q".as_slice(), id.as_bytes()].concat(),
-            Checked::Prekey(id, week, _) => [b"R".as_slice(), id.as_bytes(), &week.to_be_bytes()].concat(),
-            Checked::Revocation(record) => {
-                let revocation = record.value();
-                [b"V".as_slice(), &revocation.subject, &revocation.subject_kind.to_be_bytes()].concat()
-            }
-        }
-    }
 }
 
 fn tls_keys(descriptor: &Descriptor) -> impl Iterator<Item = [u8; 32]> {
@@ -392,10 +383,6 @@ fn tls_keys(descriptor: &Descriptor) -> impl Iterator<Item = [u8; 32]> {
 
 fn prekey_hashes(descriptor: &Descriptor) -> impl Iterator<Item = ([u8; 32], u64)> {
     descriptor.prekeys.iter().filter_map(|prekey| Some((prekey.sha256.as_slice().try_into().ok()?, prekey.week)))
-}
-
-fn chained(kind: &[u8], subject: &[u8], record: &impl Chained) -> Vec<u8> {
-    [kind, subject, &record.version().to_be_bytes()].concat()
 }
 
 fn advance<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, next: Entry<T>) {
@@ -412,7 +399,8 @@ fn contest<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, rival
 }
 
 /// The payload types a directory reads.
-pub const RECORD_TYPES: [&str; 5] = [media::ROOT, media::ORG, media::NODECERT, media::DESCRIPTOR, media::REVOCATION];
+pub const RECORD_TYPES: [&str; 6] =
+    [media::ROOT, media::ORG, media::NODECERT, media::DESCRIPTOR, media::REVOCATION, media::OBJECTION];
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -402,6 +402,28 @@ pub struct OrgRecord {
     /// none, or the ids of the two organisations or coordinators that vouch for it
     #[prost(bytes = "vec", repeated, tag = "17")]
     pub sponsors: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// another org_root_pk, which the one before did not sign: it waits for 72 hours
+    #[prost(bool, tag = "18")]
+    pub lost_key: bool,
+}
+/// Whoever holds the root key of an organisation says that a new one, which waits, is not its own. Signed by that key.
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Objection {
+    #[prost(bytes = "vec", tag = "1")]
+    pub net: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub org_id: ::prost::alloc::vec::Vec<u8>,
+    /// of the OrgRecord that waits: the one after the version in force
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// SHA-256 of its payload
+    #[prost(bytes = "vec", tag = "4")]
+    pub announced: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub made: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub extensions: ::prost::alloc::vec::Vec<Extension>,
 }
 /// An organisation vouches for one of its nodes. Signed by the organisation's root key.
 #[derive(Clone, PartialEq, ::prost::Message)]

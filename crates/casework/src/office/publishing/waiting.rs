@@ -71,6 +71,8 @@ impl News {
                 let org = Name::try_from(cert.value().org_id.as_slice());
                 self.names.extend([Some(node.0), key.ok(), org.ok()].into_iter().flatten());
             }
+            // What waits beside an organisation changes nothing about what it may do.
+            Checked::Announced(..) | Checked::Rival(Rival::Announced(..)) | Checked::Objection(..) => {}
             Checked::Descriptor(..) | Checked::Revocation(_) | Checked::Prekey(..) => {}
         }
     }
@@ -166,6 +168,7 @@ fn waits_for(signed: &wire::Signed) -> Option<Name> {
     let name = match signed.payload_type.as_str() {
         media::ORG => wire::OrgRecord::decode(payload).ok()?.org_id,
         media::NODECERT => wire::NodeCert::decode(payload).ok()?.org_id,
+        media::OBJECTION => wire::Objection::decode(payload).ok()?.org_id,
         media::REVOCATION => wire::Revocation::decode(payload).ok()?.subject,
         media::ROOT => vec![0; 16],
         _ => return None,

@@ -172,3 +172,54 @@ fn what_an_old_root_key_signed_outlives_it_and_the_restart() {
     again.apply(&rows);
     assert_eq!(standing(&again), [Some(RouteFault::Revoked), None], "nothing lifts it, and no certificate is lost");
 }
+
+#[test]
+fn a_lost_root_key_waits_over_restarts_counts_after_three_days_and_its_rows_go_together() {
+    let region = Region::new(1, 2);
+    let founded = Directory::found(&region.genesis, None).unwrap();
+    let mut office = office(&region, founded.clone());
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let (sign, org) = (&region.members[0].sign, region.members[1].org);
+    let mut kept: BTreeMap<Vec<u8>, Row> = BTreeMap::new();
+    let mut keep = |step: &Step| {
+        for row in step.rows.iter().filter(|row| row.table == Table::Directory) {
+            match row.value {
+                Some(_) => drop(kept.insert(row.key.clone(), row.clone())),
+                None => drop(kept.remove(&row.key)),
+            }
+        }
+        kept.values().cloned().collect::<Vec<Row>>()
+    };
+    let mut records = region.records.clone();
+    let held = records.iter().find(|record| {
+        let read = wire::OrgRecord::decode(record.payload.as_slice());
+        record.payload_type == labels::media::ORG && read.is_ok_and(|read| read.org_id == org.0)
+    });
+    let key = SigningKey::from_seed(&[9; 32]);
+    let change = |record: &mut wire::OrgRecord| (record.org_root_pk, record.lost_key) = (key.public().to_vec(), true);
+    let mut next = ceremony::next_org(held.unwrap(), NOW, change).unwrap();
+    region.coordinators.iter().for_each(|coordinator| add_signature(&mut next, coordinator));
+    records.push(next);
+    let bundle = wire::RecordBundle { records, prekeys: Vec::new(), published: vec![] };
+    let (step, intake) = office.admit(&bundle, &mut Now { time: NOW, rng: &mut rng, key: sign });
+    assert!(intake.refused.is_empty() && intake.waiting == 1);
+    office.take(&step);
+    keep(&step);
+
+    let root = |office: &Office| office.directory().org(org).unwrap().org_root_pk == key.public();
+    for (days, counts) in [(0, false), (1, false), (2, false), (3, true)] {
+        let (step, changed) = office.mind_lost_keys(&mut Now { time: NOW + days * DAY, rng: &mut rng, key: sign });
+        assert_eq!(changed, if counts { vec![org] } else { vec![] });
+        office.take(&step);
+        assert_eq!(root(&office), counts, "after {days} days");
+        // Each day the node is started again, from what it kept.
+        let mut rows = keep(&step);
+        office = self::office(&region, founded.clone());
+        reading_order(&mut rows);
+        office.apply(&rows);
+        assert_eq!((root(&office), office.directory().lost_key(org, NOW).is_some()), (counts, !counts), "{days} days");
+        assert!(counts != rows.iter().any(|row| row.key[0] == b'A' || row.key[0] == b'W'), "nothing is left over");
+    }
+    let (step, _) = office.mind_lost_keys(&mut Now { time: NOW + 9 * DAY, rng: &mut rng, key: sign });
+    assert!(step.rows.is_empty());
+}

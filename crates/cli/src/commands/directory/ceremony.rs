@@ -217,6 +217,12 @@ impl Accredit {
 
         app.out.read_out(&render::reply(&described));
         app.out.read_out("Each key signs that this organisation belongs in the network, as it stands there.");
+        if org.lost_key {
+            app.out.read_out(
+                "It says that the OLD ROOT KEY IS LOST: sign only after you called people you know there yourself, at a number \
+                 you had before. Everybody is told, and for three days whoever has the old key can object.",
+            );
+        }
         let question = "Compare the fingerprint with the organisation by telephone before you sign.";
         secrets::confirm(question, "sign", self.yes, app.global.no_input)?;
         let coordinators = Coordinators::of(&directory)?;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
-use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::directory::{Checked, Directory};
 use clearhouse_protocol::ids::{KeyId, hex};
 use clearhouse_protocol::keys::key_id;
 use clearhouse_protocol::labels::media;
-use clearhouse_wire::v1::{NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
+use clearhouse_protocol::signed::Verdicts;
+use clearhouse_wire::v1::{NodeCert, Objection, OrgRecord, Revocation, RootPolicy, Signed};
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -73,6 +74,7 @@ impl Said {
             media::ORG => self.accreditation(payload(&signed)?),
             media::NODECERT => self.certificate(payload(&signed)?),
             media::REVOCATION => self.revocation(&payload(&signed)?),
+            media::OBJECTION => self.objection(&payload(&signed)?),
             _ => return None,
         };
         let what = fault.as_ref().map_or(what, |fault| format!("DOES NOT HOLD ({fault})"));
@@ -89,7 +91,11 @@ impl Said {
         match directory.check(signed, u64::MAX) {
             Ok(Some(checked)) => directory.insert(checked),
             Ok(None) => {}
-            Err(fault) => return Some(fault.to_string()),
+            Err(fault) => {
+                let Some((over, checked)) = gone_on(directory, signed) else { return Some(fault.to_string()) };
+                *directory = over;
+                checked.into_iter().for_each(|checked| directory.insert(checked));
+            }
         }
         None
     }
@@ -98,7 +104,7 @@ impl Said {
         let before = self.orgs.get(&org.org_id);
         let mut new = vec![format!("{} until {}", org.roles.join(" "), show_time(org.valid_until))];
         if before.is_some_and(|before| before.org_root_pk != org.org_root_pk) {
-            new.push("NEW ROOT KEY".to_owned());
+            new.push(if org.lost_key { "NEW ROOT KEY, the old one LOST" } else { "NEW ROOT KEY" }.to_owned());
         }
         if let Some(before) = before.filter(|before| before.label != org.label) {
             new.push(format!("was {}", before.label));
@@ -136,9 +142,30 @@ impl Said {
         (hex(&org), self.label(&org), what, new)
     }
 
+    fn objection(&self, said: &Objection) -> (String, String, String, String) {
+        let what = format!("OBJECTS to a new root key, version {}", said.version);
+        (hex(&said.org_id), self.label(&said.org_id), what, String::new())
+    }
+
     fn label(&self, org: &[u8]) -> String {
         self.orgs.get(org).map(|org| org.label.clone()).unwrap_or_default()
     }
+}
+
+/// Whether a record holds behind one with another root key that waited. A log does not say when: that its keeper went on there
+/// shows that the wait was over.
+fn gone_on(directory: &Directory, signed: &Signed) -> Option<(Directory, Option<Checked>)> {
+    let org = match signed.payload_type.as_str() {
+        media::ORG => payload::<OrgRecord>(signed)?.org_id,
+        media::NODECERT => payload::<NodeCert>(signed)?.org_id,
+        _ => return None,
+    };
+    let mut over = directory.clone();
+    let announced = over.announced(org.as_slice().try_into().ok()?).next()?.clone();
+    let taken = over.check_kept(&announced, &Verdicts::default()).ok()??;
+    over.insert(taken);
+    let checked = over.check(signed, u64::MAX).ok()?;
+    Some((over, checked))
 }
 
 /// What it claims; whether it holds is asked apart.

@@ -1,8 +1,8 @@
-//! `directory renew`: an accreditation and its certificates before they end, with the same root key or another that the old
-//! one signs.
+//! `directory renew` and `directory object`: an accreditation and its certificates before they end, with the same root key,
+//! another that the old one signs, or another because the old one is lost; and the word of the old one against that.
 //!
 //! Reads what is in force from the node and writes a file for the coordinators; nothing changes here before it comes back
-//! signed. Refuses a root key that is not the one in force.
+//! signed. Refuses a root key that is not the one in force, and to object with any other.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use clap::Args;
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
-use clearhouse_protocol::ceremony::{end_itself, next_cert, next_org};
+use clearhouse_protocol::ceremony::{end_itself, next_cert, next_org, object};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
@@ -30,17 +30,29 @@ use crate::{files, secrets};
 
 /// Arguments of `directory renew`.
 #[derive(Args)]
+#[group(id = "with", required = true, multiple = true)]
 pub(crate) struct Renew {
-    /// The organisation's root key
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    /// The organisation's root key; left out, it is LOST: see above
+    #[arg(long, value_name = "FILE", group = "with")]
+    key: Option<PathBuf>,
     /// Make another root key, and write it here
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "with")]
     new_key: Option<PathBuf>,
     /// Write what ends the organisation by a phone call here, signed with the new key
     #[arg(long, value_name = "FILE", requires = "new_key")]
     self_revocation: Option<PathBuf>,
     /// The application to make, for the coordinators
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Arguments of `directory object`.
+#[derive(Args)]
+pub(crate) struct Object {
+    /// The organisation's root key, the one in force
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The file to make
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -59,7 +71,7 @@ impl Own {
         let mut directory =
             Directory::found(bundle.records.first().ok_or_else(no_record)?, None).map_err(|_| no_record())?;
         for record in &bundle.records {
-            if let Ok(Some(checked)) = directory.check(record, SystemClock.now()) {
+            if let Ok(Some(checked)) = directory.check_told(record, SystemClock.now()) {
                 directory.insert(checked);
             }
         }
@@ -69,13 +81,8 @@ impl Own {
     }
 
     /// The newest record of it: what is renewed follows it, whether it counts yet or not.
-    fn newest(&self) -> Result<(&Signed, OrgRecord), Trouble> {
-        let own = |record: &&Signed| record.payload_type == media::ORG;
-        let all = self.bundle.records.iter().filter(own).filter_map(|signed| {
-            let record = OrgRecord::decode(signed.payload.as_slice()).ok()?;
-            (record.org_id == self.org.0).then_some((signed, record))
-        });
-        all.max_by_key(|(_, record)| record.version).ok_or_else(|| {
+    fn newest(&self) -> Result<&Signed, Trouble> {
+        self.directory.newest_org(self.org).ok_or_else(|| {
             let text = "This organisation is not accredited yet. Nothing was made.";
             Trouble::new(Code::Record, text, "Send application.record to your coordinators")
         })
@@ -96,15 +103,17 @@ impl Own {
 impl Renew {
     pub(super) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         let own = Own::ask(&Node::find(&app.global)?).await?;
-        let (held, _) = own.newest()?;
-        let old = own.root_key(&self.key)?;
+        let held = own.newest()?;
+        let old = self.key.as_ref().map(|file| own.root_key(file)).transpose()?;
         let new = self.new_key.as_ref().map(|_| SigningKey::generate(&mut chance()));
-        let root = new.as_ref().map_or(&old, |(key, _)| key);
+        // One of the two is there: the command line asks for it.
+        let root = new.as_ref().map(|(key, _)| key).or(old.as_ref()).ok_or_else(no_record)?;
         let now = SystemClock.now();
         let public = root.public();
-        let mut next = next_org(held, now, |record| record.org_root_pk = public.to_vec()).ok_or_else(no_record)?;
-        if new.is_some() {
-            add_signature(&mut next, &old);
+        let change = |record: &mut OrgRecord| (record.org_root_pk, record.lost_key) = (public.to_vec(), old.is_none());
+        let mut next = next_org(held, now, change).ok_or_else(no_record)?;
+        if let (Some(old), Some(_)) = (&old, &new) {
+            add_signature(&mut next, old);
         }
         let record = OrgRecord::decode(next.payload.as_slice()).map_err(|_| no_record())?;
         let bundle = self.application(&own, next, root, now)?;
@@ -122,7 +131,7 @@ impl Renew {
             "schema": "ch.renewal/1", "label": record.label, "org": own.org.to_string(), "version": record.version,
             "until": show_time(record.valid_until), "fingerprint": records::fingerprint(&record.org_root_pk),
             "new_key": self.new_key.as_ref().map(|file| file.display().to_string()),
-            "file": self.out.display().to_string(),
+            "lost": record.lost_key, "file": self.out.display().to_string(),
         }))?;
         Ok(Exit::Done)
     }
@@ -139,5 +148,26 @@ impl Renew {
         }
         records.extend(of(media::DESCRIPTOR).cloned());
         Ok(RecordBundle { records, prekeys: own.bundle.prekeys.clone(), published: vec![] })
+    }
+}
+
+impl Object {
+    pub(super) async fn run(self, app: &App) -> Result<Exit, Trouble> {
+        let own = Own::ask(&Node::find(&app.global)?).await?;
+        let now = SystemClock.now();
+        let waiting = own.directory.lost_key(own.org, now).ok_or_else(|| {
+            let text = "No new root key of this organisation waits. Nothing was made.";
+            Trouble::new(Code::Record, text, "clearhouse doctor")
+        })?;
+        let key = own.root_key(&self.key)?;
+        // Where two wait, both are meant.
+        let records = own.directory.announced(own.org).filter_map(|announced| object(announced, &key, now)).collect();
+        let bundle = RecordBundle { records, ..RecordBundle::default() };
+        files::write_new(&self.out, &bundle.encode_to_vec())?;
+        app.out.reply(&json!({
+            "schema": "ch.objection/1", "label": waiting.record.label, "org": own.org.to_string(),
+            "fingerprint": records::fingerprint(&waiting.record.org_root_pk), "file": self.out.display().to_string(),
+        }))?;
+        Ok(Exit::Done)
     }
 }

@@ -12,7 +12,7 @@ use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::directory::{Checked, Directory, RecordFault};
 use clearhouse_protocol::ids::hex;
 use clearhouse_protocol::labels::media;
-use clearhouse_wire::v1::{OrgRecord, RecordBundle, Revocation, RootPolicy, Signed, SubjectKind};
+use clearhouse_wire::v1::{Objection, OrgRecord, RecordBundle, Revocation, RootPolicy, Signed, SubjectKind};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -39,6 +39,8 @@ enum Verdict {
     Known,
     /// Everything is there.
     Complete,
+    /// Everything but the word of the root key that it replaces.
+    Waits,
     /// Signatures are missing.
     Lacks,
     /// Signed by itself, and this node does not know who that is.
@@ -84,6 +86,8 @@ impl Submit {
 fn question(rows: &[Value]) -> &'static str {
     if rows.iter().any(|row| row["kind"] == json!("revocation")) {
         "Every node that hears of it refuses that organisation at once, and nothing lifts it again."
+    } else if rows.iter().any(|row| row["waits"] == json!(true)) {
+        "Every node will tell its people that a new root key waits which the old one has not signed."
     } else {
         "Every node will hear of it, and it stays."
     }
@@ -103,7 +107,7 @@ async fn known(node: &Node, bundle: &RecordBundle) -> Result<Directory, Trouble>
     let mut directory = Directory::found(genesis, None).map_err(|_| no_record())?;
     for record in &held.records {
         // What the node holds it has judged; what does not fit here is none of this file's business.
-        if let Ok(Some(checked)) = directory.check(record, SystemClock.now()) {
+        if let Ok(Some(checked)) = directory.check_told(record, SystemClock.now()) {
             directory.insert(checked);
         }
     }
@@ -119,6 +123,7 @@ fn subject(record: &Signed) -> Option<Vec<u8>> {
     let payload = record.payload.as_slice();
     match record.payload_type.as_str() {
         media::ORG => OrgRecord::decode(payload).ok().map(|org| org.org_id),
+        media::OBJECTION => Objection::decode(payload).ok().map(|objection| objection.org_id),
         media::REVOCATION => {
             let revocation = Revocation::decode(payload).ok()?;
             (revocation.subject_kind() == SubjectKind::Organisation).then_some(revocation.subject)
@@ -147,7 +152,11 @@ fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Res
             }
             Err(fault) => return Err(does_not_hold(path, fault)),
         };
-        let verdict = if checked.is_some() { Verdict::Complete } else { Verdict::Known };
+        let verdict = match &checked {
+            None => Verdict::Known,
+            Some(Checked::Announced(..)) => Verdict::Waits,
+            Some(_) => Verdict::Complete,
+        };
         if is_ceremonys(record) {
             rows.push(row(directory, record, &verdict)?);
         }
@@ -158,14 +167,15 @@ fn examine(directory: &mut Directory, bundle: &RecordBundle, path: &Path) -> Res
         rows.retain(|row| row["known"] != json!(true));
     }
     if rows.is_empty() {
-        let text = format!("{} holds no accreditation, policy or revocation. Nothing was sent.", path.display());
+        let text =
+            format!("{} holds no accreditation, policy, revocation or objection. Nothing was sent.", path.display());
         return Err(Trouble::new(Code::Records, text, "clearhouse directory import FILE"));
     }
     Ok((rows, left))
 }
 
 fn is_ceremonys(record: &Signed) -> bool {
-    [media::ROOT, media::ORG, media::REVOCATION].contains(&record.payload_type.as_str())
+    [media::ROOT, media::ORG, media::REVOCATION, media::OBJECTION].contains(&record.payload_type.as_str())
 }
 
 fn lacking(directory: &Directory, record: &Signed) -> Verdict {
@@ -189,16 +199,26 @@ fn row(directory: &Directory, record: &Signed, verdict: &Verdict) -> Result<Valu
             let (label, country, id) = (&org.label, &org.country, hex(&org.org_id));
             ("accreditation", format!("{label} of {country} ({id}) is accredited",), policy.k_accredit)
         }
+        media::OBJECTION => {
+            let objection = Objection::decode(payload).map_err(|_| no_record())?;
+            let held = objection.org_id.as_slice().try_into().ok().and_then(|org| directory.org(org));
+            let label = held.map_or("an organisation", |org| org.label.as_str());
+            let what =
+                format!("{label} ({}) says NO to version {} of its record", hex(&objection.org_id), objection.version);
+            ("objection", what, 0)
+        }
         _ => {
             let revocation = Revocation::decode(payload).map_err(|_| no_record())?;
             ("revocation", ends(directory, &revocation), policy.k_revoke)
         }
     };
     let signers = Coordinators::of(directory)?.who_signed(record)?;
-    let by_itself = matches!(verdict, Verdict::Complete | Verdict::Known) && kind == "revocation" && signers.is_empty();
+    let by_itself = matches!(verdict, Verdict::Complete | Verdict::Known)
+        && ["revocation", "objection"].contains(&kind)
+        && signers.is_empty();
     Ok(json!({
         "kind": kind, "what": what, "signatures": signers.len(), "needed": needed, "signers": signers,
-        "by_itself": by_itself, "known": matches!(verdict, Verdict::Known), "unknown_here": matches!(verdict, Verdict::Stranger),
+        "by_itself": by_itself, "waits": matches!(verdict, Verdict::Waits), "known": matches!(verdict, Verdict::Known), "unknown_here": matches!(verdict, Verdict::Stranger),
         "lacks": matches!(verdict, Verdict::Lacks | Verdict::Stranger),
     }))
 }

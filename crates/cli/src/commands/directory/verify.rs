@@ -9,7 +9,7 @@ use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::hex;
 use clearhouse_protocol::labels::media;
-use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolicy, Signed};
+use clearhouse_wire::v1::{Descriptor, NodeCert, Objection, OrgRecord, Revocation, RootPolicy, Signed};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ impl Verify {
 }
 
 fn verify(directory: &mut Directory, signed: &Signed, now: u64) -> Value {
-    let why = match directory.check(signed, now) {
+    let why = match directory.check_told(signed, now) {
         Ok(checked) => {
             checked.into_iter().for_each(|c| directory.insert(c));
             None
@@ -111,7 +111,15 @@ fn describe(signed: &Signed) -> (&'static str, String, Option<u64>) {
         ),
         media::ORG => OrgRecord::decode(payload).map_or_else(
             |_| unreadable("organisation"),
-            |o| ("organisation", format!("{}, {} {}", o.label, o.country, hex(&o.org_id)), Some(o.valid_until)),
+            |o| {
+                let lost = if o.lost_key {
+                    ", a NEW ROOT KEY without the old one's word: it waits for three days"
+                } else {
+                    ""
+                };
+                let subject = format!("{}, {} {}{lost}", o.label, o.country, hex(&o.org_id));
+                ("organisation", subject, Some(o.valid_until))
+            },
         ),
         media::NODECERT => NodeCert::decode(payload)
             .map_or_else(|_| unreadable("node"), |n| ("node", hex(&n.node_id), Some(n.valid_until))),
@@ -120,6 +128,10 @@ fn describe(signed: &Signed) -> (&'static str, String, Option<u64>) {
         media::REVOCATION => Revocation::decode(payload).map_or_else(
             |_| unreadable("revocation"),
             |r| ("revocation", format!("{} {}", hex(&r.subject), r.reason), None),
+        ),
+        media::OBJECTION => Objection::decode(payload).map_or_else(
+            |_| unreadable("objection"),
+            |o| ("objection", format!("{} to version {}", hex(&o.org_id), o.version), None),
         ),
         _ => unreadable("unknown"),
     }

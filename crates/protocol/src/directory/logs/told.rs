@@ -90,7 +90,7 @@ impl Directory {
         let orgs = self.orgs.values().flat_map(|held| held.records(false));
         let certs = self.certs.values().flat_map(|held| held.records(false));
         let revocations = self.revocations.values().map(|entry| entry.record.raw());
-        let all = policies.chain(orgs).chain(certs).chain(revocations);
+        let all = policies.chain(orgs).chain(self.waiting_records()).chain(certs).chain(revocations);
         // One that no follower would take would end the log for everybody.
         let fits = |signed: &&Signed| signed.encoded_len() <= LOG_ENTRY_MAX;
         all.filter(|signed| !entered.contains(&sha256(&signed.payload))).filter(fits).collect()
