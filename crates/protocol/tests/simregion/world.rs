@@ -79,7 +79,8 @@ impl World {
         let mut region = Region::with_council(seed, scale.orgs, &COUNTRIES, k);
         region.publish_all(NOW);
         let newcomers = scale.events().div_ceil(3);
-        region.members.extend(Region::new(seed ^ (1 << 40), newcomers).members);
+        let strangers = Region::new(seed ^ (1 << 40), newcomers).members;
+        region.members.extend(strangers.into_iter().map(|member| member.moved_to(region.net)));
         let count = region.members.len();
         let mut dice = Dice::new(seed);
         let liars = if liars { vec![dice.below(3), 3 + dice.below(4)] } else { vec![] };
