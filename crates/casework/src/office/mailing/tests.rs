@@ -3,6 +3,7 @@
 use clearhouse_protocol::ceremony::revoke;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::rows::Table;
 use rand_chacha::ChaCha20Rng;

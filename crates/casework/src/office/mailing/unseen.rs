@@ -4,6 +4,7 @@
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::{DAY, DIRECTORY_OLD_SECS, HOUR, LETTER_AHEAD_WAIT_SECS, SKEW_SECS};
 use clearhouse_protocol::rows::Table;
 use rand_chacha::ChaCha20Rng;
