@@ -1,8 +1,10 @@
-//! Revocations: who may put whom out. Refuses to lift one, and to ask one that was taken for its signers again.
+//! Revocations: who may put whom out. Refuses to lift one, to ask one that was taken for its signers again, and a new one by
+//! those who are coordinators no more.
 
-use clearhouse_wire::v1::{NodeCert, Revocation, Signed, SubjectKind};
+use clearhouse_wire::v1::{NodeCert, Revocation, RootPolicy, Signed, SubjectKind};
+use prost::Message as _;
 
-use super::{Checked, Directory, RecordFault, as_usize, checked_parse, is_code, no_critical, org_id};
+use super::{Checked, Directory, RecordFault, as_usize, check_policy, checked_parse, is_code, no_critical, org_id};
 use crate::ids::{KeyId, NodeId, OrgId};
 use crate::keys::VerifyKey;
 use crate::labels::media;
@@ -21,10 +23,35 @@ impl Directory {
         let coordinators = signed::count_beside(media::REVOCATION, signed, &self.coordinators, verdicts)?.len();
         let own = self.own_keys(revocation.subject_kind(), subject)?;
         let by_itself = !signed::count_beside(media::REVOCATION, signed, &own, verdicts)?.is_empty();
-        if coordinators < as_usize(self.policy().k_revoke) && !by_itself {
+        if coordinators < as_usize(self.policy().k_revoke) && !by_itself && !self.stood_before(signed, verdicts) {
             return Err(RecordFault::Threshold);
         }
         Ok(self.place_end(claim, signed))
+    }
+
+    /// Whether enough coordinators of an earlier policy signed it, and everybody was shown it before they were replaced: for
+    /// who joined since, or slept. More logs than coordinators may lie must show it ahead of the policy that came next, or
+    /// without that one. A keeper that is honest entered it while the earlier policy was in force to it, and so took it by
+    /// that policy's keys and threshold; no log is written anew behind its witnesses. Keys that were stolen, or kept, sign
+    /// nothing new with this: what they sign today stands behind the next policy in every honest log, or in none. What the
+    /// founders alone signed is beyond it where the second policy replaces them: no log was there before that.
+    fn stood_before(&self, signed: &Signed, verdicts: &Verdicts) -> bool {
+        let hash = sha256(&signed.payload);
+        if !self.knows_published(&hash) {
+            return false;
+        }
+        let policies: Vec<&Signed> = std::iter::once(&self.genesis).chain(&self.walk).collect();
+        let lies = |policy: &RootPolicy| as_usize(policy.f);
+        policies.windows(2).any(|two| {
+            let [Ok(then), Ok(next)] = [0, 1].map(|at| RootPolicy::decode(two[at].payload.as_slice())) else {
+                return false;
+            };
+            let Ok(keys) = check_policy(&then) else { return false };
+            let enough = signed::count_beside(media::REVOCATION, signed, &keys, verdicts)
+                .is_ok_and(|signers| signers.len() >= as_usize(then.k_revoke));
+            let liars = lies(&then).max(lies(&next)).max(lies(self.policy()));
+            enough && self.logs_showing_ahead(&hash, &sha256(&two[1].payload)) > liars
+        })
     }
 
     /// Whether it says whose end it is; who signed it is not asked here.
@@ -73,3 +100,7 @@ impl Directory {
         keys.iter().map(|k| VerifyKey::held(k).map_err(RecordFault::from)).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/replaced.rs"]
+mod tests;

@@ -142,6 +142,17 @@ impl Directory {
         Arc::make_mut(&mut self.published).insert(record);
     }
 
+    /// How many of the logs that the policy in force names show a record and, as far as they are read and witnessed, nothing
+    /// of another one ahead of it.
+    pub(in crate::directory) fn logs_showing_ahead(&self, record: &Hash, other: &Hash) -> usize {
+        let shows = |node: &NodeId| {
+            let covered = self.logs.get(node).map_or(&[][..], |followed| &followed.entries[..followed.counted]);
+            let first = covered.iter().find(|entered| [record, other].contains(&&entered.record));
+            first.is_some_and(|entered| entered.record == *record)
+        };
+        self.directory_logs().filter(|(node, _)| shows(node)).count()
+    }
+
     /// Whether a record is known to stand in a log, whatever the policy asks for.
     #[must_use]
     pub fn knows_published(&self, record: &Hash) -> bool {
