@@ -189,7 +189,7 @@ impl Directory {
         match signed.payload_type.as_str() {
             media::ROOT => self.check_next_policy(signed),
             media::ORG => self.check_org(signed, verdicts, false),
-            media::OBJECTION => self.check_objection(signed, verdicts, false),
+            media::OBJECTION => self.check_objection(signed, verdicts),
             media::NODECERT => self.check_cert(signed, verdicts, false),
             media::DESCRIPTOR => self.check_descriptor(signed, now, verdicts),
             media::REVOCATION => self.check_revocation(signed, verdicts),
@@ -207,7 +207,6 @@ impl Directory {
         match signed.payload_type.as_str() {
             media::ORG => self.check_org(signed, verdicts, true),
             media::NODECERT => self.check_cert(signed, verdicts, true),
-            media::OBJECTION => self.check_objection(signed, verdicts, true),
             media::REVOCATION => self.check_end(signed).map(|claim| self.place_end(claim, signed)),
             _ => self.check_beside(signed, u64::MAX, verdicts),
         }

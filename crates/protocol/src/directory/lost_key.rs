@@ -137,14 +137,8 @@ impl Directory {
         }
     }
 
-    /// Checks an objection. Whoever asks what an organisation's key said needs to hold the organisation. `kept` is one that
-    /// this node took when it came, by any root key that was held.
-    pub(super) fn check_objection(
-        &self,
-        signed: &Signed,
-        verdicts: &Verdicts,
-        kept: bool,
-    ) -> Result<Option<Checked>, RecordFault> {
+    /// Checks an objection. Who asks what an organisation's key said needs to hold the organisation.
+    pub(super) fn check_objection(&self, signed: &Signed, verdicts: &Verdicts) -> Result<Option<Checked>, RecordFault> {
         let claim: Verified<Objection> = admit::checked_parse(media::OBJECTION, signed)?;
         let objection = claim.value();
         self.same_net(&objection.net)?;
@@ -152,10 +146,8 @@ impl Directory {
         admit::no_critical(&objection.extensions)?;
         let announced: [u8; 32] = objection.announced.as_slice().try_into().map_err(|_| RecordFault::Field)?;
         let held = self.orgs.get(&id).ok_or(RecordFault::Signer)?;
-        let root = held.shown().value().org_root_pk.as_slice();
-        let before = self.roots.get(&id).into_iter().flatten().filter(|_| kept).map(<[u8; 32]>::as_slice);
-        let roots = std::iter::once(root).chain(before).map(|key| verdicts.held(key)).collect::<Result<Vec<_>, _>>()?;
-        if signed::count_beside(media::OBJECTION, signed, &roots, verdicts)?.is_empty() {
+        let root = verdicts.held(&held.shown().value().org_root_pk)?;
+        if signed::count_beside(media::OBJECTION, signed, &[root], verdicts)?.is_empty() {
             return Err(RecordFault::Signer);
         }
         let newest = held.newest().value().version;

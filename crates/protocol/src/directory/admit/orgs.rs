@@ -43,13 +43,14 @@ impl Directory {
         if kept {
             return Ok(Some(Checked::Org(id, record)));
         }
-        if org.lost_key && self.is_objected(id, &sha256(&signed.payload)) {
-            return Err(RecordFault::Objected);
-        }
         if before.org_root_pk != org.org_root_pk {
             let old = verdicts.held(&before.org_root_pk)?;
             if signed::count_beside(media::ORG, signed, &[old], verdicts)?.is_empty() {
                 return if org.lost_key { self.announce(id, record) } else { Err(RecordFault::Signer) };
+            }
+            // What it said no to it does not sign later: whoever does has its key as well.
+            if org.lost_key && self.is_objected(id, &sha256(&signed.payload)) {
+                return Err(RecordFault::Objected);
             }
         } else if org.lost_key {
             return Err(RecordFault::Field);

@@ -65,10 +65,16 @@ fn the_wait_begins_when_a_log_shows_the_record_and_ends_by_the_coordinators_word
     council.take(&signed);
     council.look(NOW);
     council.look(NOW + 9 * WAIT);
+    let org = council.region.members[OF].org;
+    council.region.directory.begin_wait(&Wait { org, announced: [0; 32], since: 1 });
     assert_eq!(council.stage(), Some(Stage::Unseen), "it was shown to nobody");
 
     council.publish(NOW + HOUR);
     council.look(NOW + HOUR);
+    assert_eq!(council.stage(), Some(Stage::Until(NOW + HOUR + WAIT)));
+    // No row begins it anew, or the wait of another record.
+    let announced = sha256(&signed.payload);
+    council.region.directory.begin_wait(&Wait { org, announced, since: 1 });
     assert_eq!(council.stage(), Some(Stage::Until(NOW + HOUR + WAIT)));
     // Asleep, or cut off: this node's own clock ends nothing, however long.
     for at in [WAIT, HOUR + WAIT, HOUR + DIRECTORY_OLD_SECS, 99 * WAIT] {
