@@ -227,7 +227,7 @@ class Directory:
         cert = parsed(signed, "NodeCert")
         org, node = cert.get("org_id", b""), cert.get("node_id", b"")
         demand(cert.get("net") == self.net and len(org) == 16 and len(node) == 16, "another network, or no id")
-        demand(node[:8] == sha256(pae(NODE_ID, self.net + org))[:8], "a node of another organisation")
+        demand(node[:12] == sha256(pae(NODE_ID, self.net + org))[:12], "a node of another organisation")
         self.common(cert, "valid_from", "valid_until")
         admitted(cert.get("sign_pk", b""))
         demand(org in self.orgs, "an organisation nobody accredited")

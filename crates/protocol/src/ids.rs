@@ -91,13 +91,13 @@ name!(
     OrgId, 16
 );
 name!(
-    /// One organisation's node. Its first half tells whose it is: [`NodeId::of`].
+    /// One organisation's node. Its first bytes tell whose it is: [`NodeId::of`].
     NodeId, 16
 );
 
 impl NodeId {
     /// How many of its bytes, from the first, follow from its network and organisation. The others are drawn.
-    pub const BOUND: usize = 8;
+    pub const BOUND: usize = 12;
 
     /// The id of a node of this organisation, from bytes that were drawn for it; of those the first [`NodeId::BOUND`] are
     /// put aside. Who learns an id can so not certify it for an organisation of its own before its owner does.

@@ -433,7 +433,7 @@ pub struct NodeCert {
     pub net: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     pub org_id: ::prost::alloc::vec::Vec<u8>,
-    /// 16 bytes; the first 8 follow from network and organisation
+    /// 16 bytes; the first 12 follow from network and organisation
     #[prost(bytes = "vec", tag = "3")]
     pub node_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "4")]
