@@ -10,7 +10,9 @@ use clearhouse_node::rpc::status::{PeerError, Refused};
 use clearhouse_protocol::chunked;
 use clearhouse_protocol::envelope::{Outside, Sealed};
 use clearhouse_protocol::ids::{Digest, MailboxId};
-use clearhouse_protocol::limits::{CHUNK_LEN, DAY, ENVELOPE_LIFE_SECS, ENVELOPE_MAX, MINUTE};
+use clearhouse_protocol::limits::{
+    CHUNK_LEN, DAY, ENVELOPE_LIFE_SECS, ENVELOPE_MAX, LETTER_AHEAD_WAIT_SECS, MINUTE, SKEW_SECS,
+};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use serde_json::Value;
@@ -163,12 +165,12 @@ fn a_letter_sent_again_at_once_after_a_restart_or_in_a_new_envelope_has_one_effe
 }
 
 #[test]
-fn a_letter_from_the_future_the_past_or_for_too_long_is_not_opened() {
+fn a_letter_from_the_far_future_the_past_or_for_too_long_is_not_opened_and_one_from_the_near_future_waits() {
     in_station(async |station| {
         let client = station.line().await;
         let now = SystemClock.now();
         let mut ahead = station.draft();
-        (ahead.created, ahead.expires) = (now + 11 * MINUTE, now + DAY);
+        (ahead.created, ahead.expires) = (now + SKEW_SECS + LETTER_AHEAD_WAIT_SECS + 5 * MINUTE, now + DAY);
         let mut days_ahead = station.draft();
         (days_ahead.created, days_ahead.expires) = (now + 3 * DAY, now + 4 * DAY);
         for draft in [ahead, days_ahead] {
@@ -180,13 +182,29 @@ fn a_letter_from_the_future_the_past_or_for_too_long_is_not_opened() {
         (over.created, over.expires) = (now - 2 * DAY, now - DAY);
         let (_, letter) = station.seal(&over);
         refused(&client, letter.mailbox, letter.digest, letter.bytes, Refused::Malformed).await;
+        // Half an hour ahead waits for its time, and one second in front of what clocks are forgiven opens by itself.
+        let mut waits = station.draft();
+        (waits.created, waits.expires) = (now + 30 * MINUTE, now + DAY);
+        let (_, waiting) = station.seal(&waits);
+        client.deposit(waiting.mailbox, waiting.digest, waiting.bytes).await.unwrap();
+        let mut soon = station.draft();
+        soon.created = SystemClock.now() + SKEW_SECS + 1;
+        soon.expires = soon.created + DAY;
+        let (by_itself, letter) = station.seal(&soon);
+        client.deposit(letter.mailbox, letter.digest, letter.bytes).await.unwrap();
+        station.ends(&client, letter.digest, wire::MailboxState::Taken).await;
         // Nine minutes ahead is a clock, not a fault; thirty days is the longest a letter lives.
         let mut skewed = station.draft();
         (skewed.created, skewed.expires) = (now + 9 * MINUTE, now + 9 * MINUTE + ENVELOPE_LIFE_SECS);
         let (code, letter) = station.seal(&skewed);
         client.deposit(letter.mailbox, letter.digest, letter.bytes).await.unwrap();
         station.ends(&client, letter.digest, wire::MailboxState::Taken).await;
-        station.still_takes(&client, vec![code]).await;
+        station.still_takes(&client, vec![by_itself, code]).await;
+        // Letters are opened in the order in which they came: it was looked at, and is laid aside.
+        let outcome = client.outcome(waiting.digest).await.unwrap();
+        assert_eq!(outcome.state().as_str_name(), wire::MailboxState::Stored.as_str_name());
+        let doctor = station.region.origin.ask(Call::Doctor).await.unwrap();
+        assert!(doctor["findings"].as_array().unwrap().iter().any(|f| f["code"] == "CH-D0220"), "{doctor}");
     });
 }
 
