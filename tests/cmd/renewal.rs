@@ -130,7 +130,7 @@ fn a_lost_root_key_waits_where_all_can_see_it_and_who_has_the_old_one_objects() 
     assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
     let begun = |finding: &Value| finding["text"].as_str().unwrap().contains("waits until");
     let finding = std::iter::repeat_with(|| office.finding().unwrap()).take(600).find(|finding| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        super::pause(std::time::Duration::from_millis(100));
         begun(finding)
     });
     let finding = finding.expect("the node looks each round");
