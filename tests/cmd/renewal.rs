@@ -128,7 +128,12 @@ fn a_lost_root_key_waits_where_all_can_see_it_and_who_has_the_old_one_objects() 
     assert_eq!(sent["import"]["refused"], json!([]), "what the new key vouches for is not handed in yet");
     // Everything goes on as before, and it is said.
     assert_eq!((office.words(), office.state()), (before.clone(), json!("usable now")));
-    let finding = office.finding().unwrap();
+    let begun = |finding: &Value| finding["text"].as_str().unwrap().contains("waits until");
+    let finding = std::iter::repeat_with(|| office.finding().unwrap()).take(600).find(|finding| {
+        super::pause(std::time::Duration::from_millis(100));
+        begun(finding)
+    });
+    let finding = finding.expect("the node looks each round");
     assert!(finding["problem"] == true && finding["text"].as_str().unwrap().contains("this organisation"), "{finding}");
     assert!(finding["next"].as_str().unwrap().contains("clearhouse directory object"), "{finding}");
     assert_eq!(office.node.run(["status", "--json"]).exits(0).json()["lost_root_keys"], json!(1));

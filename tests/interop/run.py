@@ -269,6 +269,16 @@ def accreditation(work):
     check("a changed payload is refused", raises(VerificationError, changed.verify, keys, 1))
 
 
+def becomes(directory, signed, file):
+    try:
+        directory.take(signed, file["now"])
+    except BadRecord:
+        return "refused"
+    if directory.objections:
+        return "objects"
+    return "waits" if directory.waiting else "taken"
+
+
 def joining(work):
     """First records and refusals: both implementations say the same of each."""
     for file in json.loads((work / "joining.json").read_text()):
@@ -286,6 +296,11 @@ def joining(work):
             except BadRecord:
                 said = None
             check(f"a refusal, {row['name']}", said == (True if row["holds"] else None))
+        for row in file["second"]:
+            directory = Directory(genesis, net)
+            directory.take(record(row["first"]), file["now"])
+            check(f"a second record, {row['name']}", becomes(directory, record(row["record"]), file) == row["becomes"])
+        check("second records end in every way", len({row["becomes"] for row in file["second"]}) == 4)
         good = [row["name"] for row in file["records"] if row["taken"]]
         check("some records are good and some are not", "as it should be" in good and 5 <= len(good) <= 8)
 

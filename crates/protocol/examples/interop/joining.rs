@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use clearhouse_protocol::ceremony::{Application, Membership, apply};
+use clearhouse_protocol::ceremony::{Application, Membership, apply, next_org, object};
 use clearhouse_protocol::directory::{Checked, Directory};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::{OrgId, hex};
@@ -67,7 +67,7 @@ pub(crate) fn make(folder: &Path) {
         let refusals: Vec<Value> = REFUSALS.iter().map(|(name, change)| notice(&region, name, *change)).collect();
         json!({
             "now": NOW, "net": hex(&region.net.0), "genesis": hex(&region.genesis.encode_to_vec()),
-            "records": records, "refusals": refusals,
+            "records": records, "refusals": refusals, "second": second(&region),
         })
     });
     super::write_json(folder, "joining.json", &json!(networks));
@@ -99,6 +99,46 @@ fn record(region: &Region, name: &str, change: Change<OrgRecord>) -> Value {
     let directory = Directory::found(&region.genesis, None).unwrap();
     let taken = matches!(directory.check(&signed, NOW), Ok(Some(Checked::Org(..))));
     json!({"name": name, "record": hex(&signed.encode_to_vec()), "taken": taken})
+}
+
+/// Second records of the same organisation, and what is said against them: what becomes of each behind the first.
+fn second(region: &Region) -> Vec<Value> {
+    let by_all = |signed: &mut Signed| region.coordinators.iter().for_each(|key| add_signature(signed, key));
+    let (root, other) = (SigningKey::from_seed(&[7; 32]), SigningKey::from_seed(&[8; 32]));
+    let mut first = applied(region);
+    by_all(&mut first);
+    let mut directory = Directory::found(&region.genesis, None).unwrap();
+    let checked = directory.check(&first, NOW).unwrap().unwrap();
+    directory.insert(checked);
+    let next = |key: &SigningKey, lost| {
+        let change = |org: &mut OrgRecord| (org.org_root_pk, org.lost_key) = (key.public().to_vec(), lost);
+        let mut signed = next_org(&first, NOW, change).unwrap();
+        by_all(&mut signed);
+        signed
+    };
+    let mut agreed = next(&other, true);
+    add_signature(&mut agreed, &root);
+    let rows = [
+        ("the same key", next(&root, false)),
+        ("the same key, said to be lost", next(&root, true)),
+        ("another key without a word", next(&other, false)),
+        ("another key, the old one lost", next(&other, true)),
+        ("another key, and the old one signs", agreed),
+        ("an objection", object(&next(&other, true), &root, NOW).unwrap()),
+        ("an objection by the new key", object(&next(&other, true), &other, NOW).unwrap()),
+        ("an objection to the first", object(&first, &root, NOW).unwrap()),
+    ];
+    let told = rows.map(|(name, signed)| {
+        let becomes = match directory.check(&signed, NOW) {
+            Ok(Some(Checked::Org(..))) => "taken",
+            Ok(Some(Checked::Announced(..))) => "waits",
+            Ok(Some(Checked::Objection(..))) => "objects",
+            _ => "refused",
+        };
+        let (first, record) = (hex(&first.encode_to_vec()), hex(&signed.encode_to_vec()));
+        json!({"name": name, "first": first, "record": record, "becomes": becomes})
+    });
+    told.to_vec()
 }
 
 fn notice(region: &Region, name: &str, change: Change<Refusal>) -> Value {

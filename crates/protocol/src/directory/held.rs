@@ -4,6 +4,9 @@
 //! Two records of one version, each signed by who may, are two truths. Then neither counts: the version before does, the
 //! evidence stays, and only a higher version ends it. Refuses to choose between the two.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+
 use clearhouse_wire::v1::{NodeCert, OrgRecord, RootPolicy, Signed};
 
 use super::{Entry, RecordFault};
@@ -109,6 +112,21 @@ impl<T: Chained> Held<T> {
     /// Takes another record of the version held.
     pub(crate) fn contest(&mut self, rival: Entry<T>) {
         self.rival = Some(rival);
+    }
+}
+
+/// Takes the direct successor of what is held of a subject, or its first record.
+pub(super) fn advance<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, next: Entry<T>) {
+    match all.entry(subject) {
+        MapEntry::Occupied(held) => held.into_mut().advance(next),
+        MapEntry::Vacant(place) => drop(place.insert(Held::first(next))),
+    }
+}
+
+/// Takes another record of the version held of a subject.
+pub(super) fn contest<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, rival: Entry<T>) {
+    if let Some(held) = all.get_mut(&subject) {
+        held.contest(rival);
     }
 }
 

@@ -19,7 +19,6 @@ pub mod pages;
 mod rows;
 mod witnesses;
 
-use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ use clearhouse_wire::v1::{Descriptor, NodeCert, OrgRecord, Revocation, RootPolic
 
 pub use admit::{Checked, RecordFault, Rival};
 pub use corridor::RuleName;
-use held::{Chained, Held};
+use held::{Chained, Held, advance, contest};
 pub use lookup::{Recipient, RouteFault};
 pub use rows::ROW_KINDS;
 
@@ -383,19 +382,6 @@ fn tls_keys(descriptor: &Descriptor) -> impl Iterator<Item = [u8; 32]> {
 
 fn prekey_hashes(descriptor: &Descriptor) -> impl Iterator<Item = ([u8; 32], u64)> {
     descriptor.prekeys.iter().filter_map(|prekey| Some((prekey.sha256.as_slice().try_into().ok()?, prekey.week)))
-}
-
-fn advance<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, next: Entry<T>) {
-    match all.entry(subject) {
-        MapEntry::Occupied(held) => held.into_mut().advance(next),
-        MapEntry::Vacant(place) => drop(place.insert(Held::first(next))),
-    }
-}
-
-fn contest<K: Ord, T: Chained>(all: &mut BTreeMap<K, Held<T>>, subject: K, rival: Entry<T>) {
-    if let Some(held) = all.get_mut(&subject) {
-        held.contest(rival);
-    }
 }
 
 /// The payload types a directory reads.

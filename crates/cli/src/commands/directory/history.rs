@@ -172,3 +172,41 @@ fn gone_on(directory: &Directory, signed: &Signed) -> Option<(Directory, Option<
 fn payload<T: Message + Default>(signed: &Signed) -> Option<T> {
     T::decode(signed.payload.as_slice()).ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clearhouse_protocol::ceremony::{next_cert, next_org, object};
+    use clearhouse_protocol::fixture::{NOW, Region};
+    use clearhouse_protocol::keys::SigningKey;
+    use clearhouse_protocol::signed::add_signature;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_a_lost_root_key_is_told_as_it_was_and_nothing_of_others_passes_for_it() {
+        let region = Region::new(1, 2);
+        let (key, m) = (SigningKey::from_seed(&[7; 32]), &region.members[0]);
+        let signed = |mut record: Signed| {
+            region.coordinators.iter().for_each(|key| add_signature(&mut record, key));
+            record
+        };
+        let change = |record: &mut OrgRecord| (record.org_root_pk, record.lost_key) = (key.public().to_vec(), true);
+        let lost = signed(next_org(region.directory.newest_org(m.org).unwrap(), NOW, change).unwrap());
+        let next = signed(next_org(&lost, NOW, |record| record.label = "Casa Nova".into()).unwrap());
+        let held = region.directory.newest_cert(m.node).unwrap();
+        let cert = |by: &SigningKey| next_cert(held, NOW, by).unwrap();
+        let tell = |more: Vec<Signed>| -> Vec<(String, bool)> {
+            let mut said = Said { directory: Directory::found(&region.genesis, None).ok(), ..Said::default() };
+            let all = region.records.iter().chain(&more);
+            let told: Vec<Value> = all.filter_map(|record| said.read(0, &record.encode_to_vec())).collect();
+            let new = &told[told.len() - more.len()..];
+            new.iter().map(|one| (one["new"].as_str().unwrap().to_owned(), one["holds"] == true)).collect()
+        };
+        let told = tell(vec![lost.clone(), cert(&SigningKey::from_seed(&[8; 32])), cert(&key), next]);
+        assert!(told[0].0.contains("NEW ROOT KEY, the old one LOST"), "{told:?}");
+        assert_eq!(told.iter().map(|(_, holds)| *holds).collect::<Vec<_>>(), [true, false, true, true]);
+        let told = tell(vec![lost.clone(), object(&lost, &m.root, NOW).unwrap()]);
+        assert!(told[1].1);
+    }
+}
