@@ -90,6 +90,7 @@ impl Office {
         let mut rivals = Vec::new();
         let mut take = |position: usize, directory: &mut Directory, result, value: Vec<u8>| match result {
             Ok(Some(checked)) => {
+                step.rows.extend(directory.rows_left_by(&checked).into_iter().map(|key| directory_row(key, None)));
                 step.rows.push(record_row(&checked, value));
                 came.add(&checked);
                 intake.waiting += usize::from(matches!(checked, Checked::Announced(..)));
@@ -135,8 +136,8 @@ impl Office {
         }
         for checked in self.directory.waits_over(now.time) {
             let Checked::Org(org, record) = &checked else { continue };
+            step.rows.extend(self.directory.rows_left_by(&checked).into_iter().map(|key| directory_row(key, None)));
             step.rows.push(record_row(&checked, record.raw().encode_to_vec()));
-            step.rows.extend(Directory::waiting_row_keys(*org).map(|key| directory_row(key, None)));
             changed.push(*org);
         }
         if !step.rows.is_empty() {

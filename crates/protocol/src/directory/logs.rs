@@ -256,8 +256,10 @@ impl Directory {
         // By the policy f of all coordinators may lie, and every one of them may be among this log's witnesses.
         let liars = tolerated(standing.listed).max(usize::try_from(self.policy().f).unwrap_or(usize::MAX));
         let until = now.saturating_add(DESCRIPTOR_AHEAD_SECS);
-        let fresh = standing.seen.iter().rev().filter(|seen| seen.at <= until).nth(liars).map_or(0, |seen| seen.at);
-        Ok(Newest { size: shown.checkpoint().size, fresh, note: shown.note().clone() })
+        let newest = || standing.seen.iter().rev().map(|seen| seen.at);
+        let fresh = newest().filter(|at| *at <= until).nth(liars).unwrap_or(0);
+        let told = newest().nth(liars).unwrap_or(0);
+        Ok(Newest { size: shown.checkpoint().size, fresh, told, note: shown.note().clone() })
     }
 
     /// Takes a page that held.
@@ -333,6 +335,12 @@ impl Directory {
         let late = move |r: &Revocation| now.saturating_sub(r.effective) > REVOCATION_LOGGED_SECS;
         let unseen = self.revocations.values().filter(move |entry| fresh && !self.published.contains(&entry.hash));
         unseen.map(Entry::value).filter(move |revocation| late(revocation))
+    }
+
+    /// The newest time that any log's coordinators told, f of them left out, whatever this node's clock says of it.
+    pub(super) fn newest_word(&self) -> u64 {
+        let heads = self.logs.values().flat_map(|followed| followed.newest.iter().chain(&followed.pending));
+        heads.map(|head| head.told).max().unwrap_or(0)
     }
 
     /// How old the newest word of f+1 coordinators is, all entries up to it held (protocol section 7.4).

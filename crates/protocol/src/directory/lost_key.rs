@@ -1,8 +1,8 @@
 //! A root key that is lost: the next accreditation names another one, and the old one has not signed it (protocol section
 //! 7.3; attack case 16).
 //!
-//! Such a record stands beside what is held, never in it. It gives no right before everybody could see it in the directory
-//! logs for [`LOST_KEY_WAIT_SECS`], and coordinators have spoken since then with all their entries read here. Meanwhile the
+//! Such a record stands beside what is held, never in it. It gives no right before everybody could see it for
+//! [`LOST_KEY_WAIT_SECS`], in more directory logs than coordinators may lie, and coordinators have spoken since then with all their entries read here. Meanwhile the
 //! root key in force has every say: the next version that it signs takes the place, and its objection ends the matter.
 //! Refuses to believe a time that signers or this node's own clock alone would choose, and to choose between two of them.
 
@@ -17,6 +17,7 @@ use super::{Directory, Entry};
 use crate::ids::OrgId;
 use crate::labels::media;
 use crate::limits::{LOST_KEY_WAIT_SECS, OBJECTIONS_MAX};
+use crate::pae::sha256;
 use crate::signed::{self, Verdicts, Verified};
 
 /// Whose wait began, with which record, and when.
@@ -26,10 +27,10 @@ const WAIT_LEN: usize = 40;
 #[derive(Clone)]
 pub(super) struct Announced {
     first: Entry<OrgRecord>,
-    /// Another one: with two of them neither counts.
+    /// Another one: while both stand, neither counts.
     rival: Option<Entry<OrgRecord>>,
-    /// Since when this node saw the first where everybody can, unix seconds.
-    since: Option<u64>,
+    /// Which of them this node saw where everybody can, and since when, unix seconds.
+    since: Option<([u8; 32], u64)>,
 }
 
 impl Announced {
@@ -73,7 +74,7 @@ pub enum Stage {
     Contested,
     /// The root key in force said no: it never counts.
     Objected,
-    /// The organisation was ended: nothing of it counts.
+    /// The organisation was ended, or those who signed are no coordinators any more: nothing comes of it.
     Ended,
 }
 
@@ -116,9 +117,8 @@ impl Directory {
     /// Where a sound record belongs that names another root key without the word of the one before.
     pub(super) fn announce(&self, id: OrgId, record: Verified<OrgRecord>) -> Result<Option<Checked>, RecordFault> {
         let entry = Entry::new(record);
-        // What the policy in force would not let in any more keeps nobody's place.
-        let waiting = self.announced.get(&id).filter(|waiting| self.judge(&waiting.first).is_some());
-        if waiting.is_some_and(|waiting| waiting.entries().any(|held| held.hash == entry.hash)) {
+        let held = self.announced.get(&id).into_iter().flat_map(Announced::entries);
+        if held.filter(|held| self.judge(held).is_some()).any(|held| held.hash == entry.hash) {
             return Ok(None);
         }
         if self.is_objected(id, &entry.hash) {
@@ -128,13 +128,18 @@ impl Directory {
             return Err(RecordFault::Equivocation);
         }
         let record = Verified::clone(&entry.record);
-        match waiting {
-            Some(waiting) if waiting.rival.is_some() => Err(RecordFault::Equivocation),
-            Some(waiting) if !self.is_objected(id, &waiting.first.hash) => {
-                Ok(Some(Checked::Rival(Rival::Announced(id, record))))
-            }
-            Some(_) | None => Ok(Some(Checked::Announced(id, record))),
+        match self.candidates(id).len() {
+            0 => Ok(Some(Checked::Announced(id, record))),
+            1 => Ok(Some(Checked::Rival(Rival::Announced(id, record)))),
+            _ => Err(RecordFault::Equivocation),
         }
+    }
+
+    /// Of the records that wait for an organisation those that may come to their end: not objected to, and such as the policy
+    /// in force lets in. What is neither keeps nobody's place.
+    fn candidates(&self, org: OrgId) -> Vec<&Entry<OrgRecord>> {
+        let all = self.announced.get(&org).into_iter().flat_map(Announced::entries);
+        all.filter(|entry| !self.is_objected(org, &entry.hash) && self.judge(entry).is_some()).collect()
     }
 
     /// Checks an objection. Who asks what an organisation's key said needs to hold the organisation.
@@ -168,19 +173,24 @@ impl Directory {
         Ok(Some(Checked::Objection(id, claim)))
     }
 
-    /// Whether the root key in force said no to a record, or so often that it is taken to say no to any.
+    /// Whether the root key in force said no to a record, or so often that it is taken to say no to any. It says so where
+    /// everybody can hear it: who has an old key could else keep every newcomer on it, long after all others had the new one.
+    /// An honest keeper enters no objection that comes too late.
     pub(super) fn is_objected(&self, org: OrgId, announced: &[u8; 32]) -> bool {
-        let all = self.objections.get(&org);
-        all.is_some_and(|all| all.contains_key(announced) || all.len() >= OBJECTIONS_MAX)
+        let Some(all) = self.objections.get(&org) else { return false };
+        let heard = |entry: &Entry<Objection>| self.is_shown_by_enough(&entry.hash);
+        all.get(announced).is_some_and(heard) || all.values().filter(|entry| heard(entry)).count() >= OBJECTIONS_MAX
     }
 
     pub(super) fn take_announced(&mut self, org: OrgId, first: Entry<OrgRecord>) {
         self.announced.insert(org, Announced { first, rival: None, since: None });
     }
 
+    /// Takes another one beside the one that stands, whichever of the two that were held that is.
     pub(super) fn contest_announced(&mut self, org: OrgId, rival: Entry<OrgRecord>) {
-        if let Some(waiting) = self.announced.get_mut(&org) {
-            waiting.rival = Some(rival);
+        let stands = self.candidates(org).first().map(|entry| (*entry).clone());
+        if let Some((waiting, stands)) = self.announced.get_mut(&org).zip(stands) {
+            (waiting.first, waiting.rival) = (stands, Some(rival));
         }
     }
 
@@ -195,11 +205,12 @@ impl Directory {
     pub(super) fn settle_announced(&mut self, org: OrgId) {
         let Some(held) = self.orgs.get(&org) else { return };
         let follows = |entry: &Entry<OrgRecord>| follows(held, entry);
-        if self.announced.get(&org).is_some_and(|waiting| !follows(&waiting.first)) {
-            self.announced.remove(&org);
-        }
-        if let Some(waiting) = self.announced.get_mut(&org) {
-            waiting.rival.take_if(|rival| !follows(rival));
+        if let Some(mut waiting) = self.announced.remove(&org) {
+            let rival = waiting.rival.take().filter(follows);
+            let mut left = Some(waiting.first).filter(follows).into_iter().chain(rival);
+            if let Some(first) = left.next() {
+                self.announced.insert(org, Announced { first, rival: left.next(), since: waiting.since });
+            }
         }
         let newest = held.newest().value().version;
         if let Some(all) = self.objections.get_mut(&org) {
@@ -207,13 +218,11 @@ impl Directory {
         }
     }
 
-    /// Every root key that waits, by organisation; of two for one organisation the first.
+    /// Every root key that waits, by organisation; of two for one organisation the one that stands, or the first.
     pub fn lost_keys(&self, now: u64) -> impl Iterator<Item = LostKey<'_>> {
-        self.announced.iter().map(move |(org, waiting)| LostKey {
-            org: *org,
-            record: waiting.first.value(),
-            announced: waiting.first.hash,
-            stage: self.stage(*org, waiting, now),
+        self.announced.iter().map(move |(org, waiting)| {
+            let shown = self.candidates(*org).first().copied().unwrap_or(&waiting.first);
+            LostKey { org: *org, record: shown.value(), announced: shown.hash, stage: self.stage(*org, waiting, now) }
         })
     }
 
@@ -225,39 +234,42 @@ impl Directory {
 
     fn stage(&self, org: OrgId, waiting: &Announced, now: u64) -> Stage {
         let contested = self.orgs.get(&org).is_some_and(|held| held.contested().is_some());
-        if self.is_revoked(&org.0, now) {
-            Stage::Ended
-        } else if self.is_objected(org, &waiting.first.hash) {
-            Stage::Objected
-        } else if waiting.rival.is_some() || contested {
-            Stage::Contested
-        } else {
-            waiting.since.map_or(Stage::Unseen, |since| Stage::Until(since.saturating_add(LOST_KEY_WAIT_SECS)))
+        match self.candidates(org)[..] {
+            _ if self.is_revoked(&org.0, now) => Stage::Ended,
+            [] if waiting.entries().any(|entry| self.is_objected(org, &entry.hash)) => Stage::Objected,
+            [] => Stage::Ended,
+            [one] if !contested => {
+                let since = waiting.since.filter(|(of, _)| *of == one.hash);
+                since.map_or(Stage::Unseen, |(_, since)| Stage::Until(since.saturating_add(LOST_KEY_WAIT_SECS)))
+            }
+            _ => Stage::Contested,
         }
     }
 
-    /// The waits that begin: everybody can see the record since now. What coordinators said last counts where it is later
-    /// than this node's clock, or a clock that is behind would end the wait early.
+    /// The waits that begin: everybody can see the record since now, in more logs than coordinators may lie. What any
+    /// coordinators said counts where it is later than this node's clock, however much later: a clock that is behind would
+    /// end the wait early, and one that began too late only lasts longer.
     #[must_use]
     pub fn waits_begun(&self, now: u64) -> Vec<Wait> {
         // Without logs nobody can say what everybody saw: a network of real cases waits until it has some.
         if !self.has_logs() && self.policy().kind() != NetworkKind::Training {
             return Vec::new();
         }
-        let since = match self.freshness(now) {
-            Freshness::NoLogs => now,
-            Freshness::Fresh(at) | Freshness::Aged(at) | Freshness::Old(at) => now.max(at),
-        };
-        let unseen = self.announced.iter().filter(|(_, waiting)| waiting.since.is_none());
-        let shown = unseen.filter(|(_, waiting)| self.is_published(&waiting.first.hash));
-        shown.map(|(org, waiting)| Wait { org: *org, announced: waiting.first.hash, since }).collect()
+        let since = now.max(self.newest_word());
+        let unseen = self.announced.iter().filter_map(|(org, waiting)| {
+            let [one] = self.candidates(*org)[..] else { return None };
+            let begun = waiting.since.is_some_and(|(of, _)| of == one.hash);
+            (!begun && self.is_shown_by_enough(&one.hash)).then_some(Wait { org: *org, announced: one.hash, since })
+        });
+        unseen.collect()
     }
 
     /// Takes the beginning of a wait. One of another record, or of one that began, says nothing.
     pub fn begin_wait(&mut self, wait: &Wait) {
-        if let Some(waiting) = self.announced.get_mut(&wait.org).filter(|waiting| waiting.first.hash == wait.announced)
-        {
-            waiting.since.get_or_insert(wait.since);
+        let Some(waiting) = self.announced.get_mut(&wait.org) else { return };
+        let begun = waiting.since.is_some_and(|(of, _)| of == wait.announced);
+        if !begun && waiting.entries().any(|entry| entry.hash == wait.announced) {
+            waiting.since = Some((wait.announced, wait.since));
         }
     }
 
@@ -271,24 +283,46 @@ impl Directory {
             Freshness::Fresh(at) | Freshness::Aged(at) => at.min(now),
             Freshness::Old(_) => return Vec::new(),
         };
-        let over = |org: OrgId, waiting: &Announced| {
-            let Stage::Until(until) = self.stage(org, waiting, now) else { return false };
-            until <= heard && self.is_published(&waiting.first.hash)
-        };
-        let over = self.announced.iter().filter(|(org, waiting)| over(**org, waiting));
-        over.filter_map(|(_, waiting)| self.judge(&waiting.first)).collect()
+        let over = self.lost_keys(now).filter(|waiting| {
+            let Stage::Until(until) = waiting.stage else { return false };
+            until <= heard && self.is_shown_by_enough(&waiting.announced)
+        });
+        over.filter_map(|waiting| self.judge(self.candidates(waiting.org).first()?)).collect()
     }
 
     /// What becomes of a record that waits once it does no more; `None` when the policy in force does not let it in.
     fn judge(&self, waiting: &Entry<OrgRecord>) -> Option<Checked> {
-        let judged = self.check_org(waiting.record.raw(), &Verdicts::default(), true).ok()?;
+        let (record, none) = (waiting.record.raw(), Verdicts::default());
+        self.check_alone(record, &none, false).ok()?;
+        let judged = self.check_org(record, &none, true).ok()?;
         judged.filter(|checked| matches!(checked, Checked::Org(..)))
     }
 
-    /// The row keys under which a node keeps what waits for an organisation: to be deleted when the wait is over.
+    /// The row keys of what waited and does no more once a record is taken: to be deleted with it.
     #[must_use]
-    pub fn waiting_row_keys(org: OrgId) -> [Vec<u8>; 2] {
-        [announced_key(org), wait_key(org)]
+    pub fn rows_left_by(&self, checked: &Checked) -> Vec<Vec<u8>> {
+        let (org, stays) = match checked {
+            Checked::Org(org, record) => {
+                let taken = sha256(&record.raw().payload);
+                let all = self.announced.get(org).into_iter().flat_map(Announced::entries);
+                (*org, all.filter(|entry| entry.value().prev_hash == taken).collect())
+            }
+            Checked::Announced(org, _) | Checked::Rival(Rival::Announced(org, _)) => (*org, self.candidates(*org)),
+            Checked::Policy(..)
+            | Checked::Cert(..)
+            | Checked::Descriptor(..)
+            | Checked::Revocation(_)
+            | Checked::Rival(_)
+            | Checked::Objection(..)
+            | Checked::Prekey(..) => return Vec::new(),
+        };
+        let held = self.announced.get(&org).into_iter().flat_map(Announced::entries);
+        let gone = held.filter(|entry| stays.iter().all(|stays| stays.hash != entry.hash));
+        let mut keys: Vec<Vec<u8>> = gone.map(|entry| announced_key(org, &entry.hash)).collect();
+        if stays.is_empty() && !keys.is_empty() {
+            keys.push(wait_key(org));
+        }
+        keys
     }
 
     /// What waits and what was said against it, as it came, in the order in which a stranger must read it.
@@ -311,8 +345,8 @@ impl Directory {
     }
 }
 
-pub(super) fn announced_key(org: OrgId) -> Vec<u8> {
-    [b"A".as_slice(), org.as_bytes()].concat()
+pub(super) fn announced_key(org: OrgId, announced: &[u8; 32]) -> Vec<u8> {
+    [b"A".as_slice(), org.as_bytes(), announced].concat()
 }
 
 fn follows(held: &Held<OrgRecord>, entry: &Entry<OrgRecord>) -> bool {

@@ -5,6 +5,7 @@
 use super::held::Chained;
 use super::lost_key::announced_key;
 use super::{Checked, Directory, Rival};
+use crate::pae::sha256;
 
 /// The first byte of the key of each kind of row, in the order in which a node that starts can take them: policies,
 /// organisations, what waits, what was said against it and since when it waits, certificates, descriptors, prekeys, ends.
@@ -19,18 +20,13 @@ impl Directory {
             Checked::Policy(record, _) => chained(b"P", &[], record.value()),
             Checked::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
             Checked::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
-            Checked::Announced(id, _) => announced_key(*id),
-            Checked::Objection(id, record) => [b"X".as_slice(), id.as_bytes(), &record.value().announced].concat(),
-            Checked::Rival(rival) => {
-                let mut key = match rival {
-                    Rival::Policy(record) => chained(b"P", &[], record.value()),
-                    Rival::Org(id, record) => chained(b"O", id.as_bytes(), record.value()),
-                    Rival::Cert(id, record) => chained(b"N", id.as_bytes(), record.value()),
-                    Rival::Announced(id, _) => announced_key(*id),
-                };
-                key.push(b'!');
-                key
+            Checked::Announced(id, record) | Checked::Rival(Rival::Announced(id, record)) => {
+                announced_key(*id, &sha256(&record.raw().payload))
             }
+            Checked::Objection(id, record) => [b"X".as_slice(), id.as_bytes(), &record.value().announced].concat(),
+            Checked::Rival(Rival::Policy(record)) => beside(chained(b"P", &[], record.value())),
+            Checked::Rival(Rival::Org(id, record)) => beside(chained(b"O", id.as_bytes(), record.value())),
+            Checked::Rival(Rival::Cert(id, record)) => beside(chained(b"N", id.as_bytes(), record.value())),
             Checked::Descriptor(id, _) => [b"Q".as_slice(), id.as_bytes()].concat(),
             Checked::Prekey(id, week, _) => [b"R".as_slice(), id.as_bytes(), &week.to_be_bytes()].concat(),
             Checked::Revocation(record) => {
@@ -39,6 +35,11 @@ impl Directory {
             }
         }
     }
+}
+
+fn beside(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(b'!');
+    key
 }
 
 fn chained(kind: &[u8], subject: &[u8], record: &impl Chained) -> Vec<u8> {

@@ -42,7 +42,7 @@ pub(crate) struct Claim {
 type Spelt = ([u8; 32], EdwardsPoint);
 
 /// The keys among `keys` that are admitted, as [`VerifyKey::admit`] would each of them, and for each claim whether it
-/// holds, as [`VerifyKey::verify_bare`] would say of each.
+/// holds, as [`VerifyKey::verify_bare`] would say of each; by a key that is spelt in a way that nobody admits, none may.
 pub(crate) fn judge_all(keys: &[[u8; 32]], claims: &[Claim]) -> (Vec<VerifyKey>, Vec<bool>) {
     let sound: Vec<VerifyKey> = keys.iter().filter_map(|public| VerifyKey::of_large_order(public).ok()).collect();
     let nonces: Vec<Option<Spelt>> = claims.iter().map(nonce).collect();

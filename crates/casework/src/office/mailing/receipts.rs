@@ -5,7 +5,7 @@
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{ConversationId, Digest, MsgId, NodeId, OrgId};
-use clearhouse_protocol::limits::RECEIPTS_REMADE_MAX;
+use clearhouse_protocol::limits::{RECEIPT_ASKS_MAX, RECEIPTS_REMADE_MAX};
 use clearhouse_protocol::mail::{Attempt, Delivery};
 use clearhouse_protocol::receipt;
 use clearhouse_protocol::rows::{Row, Table, Under};
@@ -62,6 +62,9 @@ impl Office {
             let happening =
                 Happening { digest: about(&out.statement), ..Happening::of(AuditEvent::ReceiptSent).with(to.0, to.1) };
             self.record(&mut step, &happening, now);
+        } else if out.remade < RECEIPTS_REMADE_MAX && out.attempts + 1 < RECEIPT_ASKS_MAX {
+            // Nothing can be sealed to them today, because a key of theirs ran out or the directory is contested: asked later.
+            step.rows = self.mail.attempted(msg_id, Attempt::Failed { fault: 0 }, now.time, now.rng);
         } else {
             step.rows = self.mail.end(msg_id, Delivery::NotOpened, now.time);
         }

@@ -2,7 +2,8 @@
 //! later page or out of another log, a version before the one that it follows, an end by a key that is not known yet.
 //!
 //! Their bytes are kept like every entry's. Here stands what each waits for, until that came and it was tried again; a page
-//! is never asked for twice. Refuses to let one log fill the room of another, and to keep what no record can make good.
+//! is never asked for twice, and what finds no room any more comes by another log or by sync. Refuses to let one log fill the
+//! room of another, and to keep what no record can make good.
 
 use std::collections::{BTreeMap, BTreeSet};
 

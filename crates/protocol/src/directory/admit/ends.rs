@@ -30,8 +30,8 @@ impl Directory {
     }
 
     /// Whether enough coordinators of an earlier policy signed it, and everybody was shown it before they were replaced: for
-    /// who joined since, or slept. More logs than coordinators may lie must show it ahead of the policy that came next, or
-    /// without that one. A keeper that is honest entered it while the earlier policy was in force to it, and so took it by
+    /// who joined since, or slept. More logs than coordinators may lie must show it ahead of the policy that came next; a
+    /// log without that one shows nothing yet. A keeper that is honest entered it while the earlier policy was in force to it, and so took it by
     /// that policy's keys and threshold; no log is written anew behind its witnesses. Keys that were stolen, or kept, sign
     /// nothing new with this: what they sign today stands behind the next policy in every honest log, or in none. What the
     /// founders alone signed is beyond it where the second policy replaces them: no log was there before that.

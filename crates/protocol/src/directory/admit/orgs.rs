@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::super::entry::membership::{is_sound, is_vouched_for};
 use super::super::entry::{CODES_MAX, check_name, is_code};
 use super::super::held::Place;
-use super::{Checked, Directory, RecordFault, Rival, as_usize, lifetime, no_critical, org_id};
+use super::{Checked, Directory, RecordFault, Rival, as_usize, check_policy, lifetime, no_critical, org_id};
 use crate::ids::OrgId;
 use crate::labels::media;
 use crate::limits::RECORD_LIFE_SECS;
@@ -24,7 +24,7 @@ impl Directory {
         verdicts: &Verdicts,
         kept: bool,
     ) -> Result<Option<Checked>, RecordFault> {
-        let (id, record) = self.check_alone(signed, verdicts)?;
+        let (id, record) = self.check_alone(signed, verdicts, kept)?;
         let org = record.value();
         let Some(held) = self.orgs.get(&id) else {
             // Who meets an organisation by such a record has seen no other key of it, and waits like everybody.
@@ -59,7 +59,12 @@ impl Directory {
     }
 
     /// An accreditation by what stands in it and who signed it, whatever is held.
-    fn check_alone(&self, signed: &Signed, verdicts: &Verdicts) -> Result<(OrgId, Verified<OrgRecord>), RecordFault> {
+    pub(in super::super) fn check_alone(
+        &self,
+        signed: &Signed,
+        verdicts: &Verdicts,
+        kept: bool,
+    ) -> Result<(OrgId, Verified<OrgRecord>), RecordFault> {
         let signers = signed::count_beside(media::ORG, signed, &self.coordinators, verdicts)?;
         let record: Verified<OrgRecord> = signed::parse_verified(signed)?;
         let org = record.value();
@@ -78,8 +83,24 @@ impl Directory {
         }
         lifetime(org.valid_from, org.valid_until, RECORD_LIFE_SECS)?;
         verdicts.admit(&org.org_root_pk)?;
-        self.enough_coordinators(&signers, &org.country)?;
+        let let_in =
+            enough(self.policy(), &signers, &org.country) || (kept && self.was_let_in(signed, &org.country, verdicts));
+        if !let_in {
+            return Err(RecordFault::Threshold);
+        }
         Ok((id, record))
+    }
+
+    /// Whether enough coordinators of an earlier policy signed: what was taken while they were is not lost at the next start
+    /// because they were replaced since.
+    fn was_let_in(&self, signed: &Signed, applicant: &str, verdicts: &Verdicts) -> bool {
+        let policies = std::iter::once(&self.genesis).chain(&self.walk);
+        let mut policies = policies.filter_map(|policy| RootPolicy::decode(policy.payload.as_slice()).ok());
+        policies.any(|policy| {
+            let keys = check_policy(&policy).unwrap_or_default();
+            let signers = signed::count_beside(media::ORG, signed, &keys, verdicts);
+            signers.is_ok_and(|signers| enough(&policy, &signers, applicant))
+        })
     }
 
     /// Whether an organisation joins with this record, in a network of real cases. One that any policy held names as a
@@ -92,19 +113,17 @@ impl Directory {
         let mut held = std::iter::once(&self.genesis).chain(&self.walk);
         !held.any(|policy| RootPolicy::decode(policy.payload.as_slice()).is_ok_and(|policy| names(&policy)))
     }
+}
 
-    fn enough_coordinators(&self, signers: &[usize], applicant: &str) -> Result<(), RecordFault> {
-        let policy = self.policy();
-        let country = |i: &usize| policy.coordinators.get(*i).map_or("", |c| c.country.as_str());
-        let mut countries: Vec<&str> = signers.iter().map(country).collect();
-        countries.sort_unstable();
-        countries.dedup();
-        let several = countries.len() >= 2 && countries.iter().any(|c| *c != applicant);
-        if signers.len() < as_usize(policy.k_accredit) || !several {
-            return Err(RecordFault::Threshold);
-        }
-        Ok(())
-    }
+/// Whether these coordinators of a policy, by their positions, are as many as let somebody in: of at least two countries, and
+/// not only the applicant's.
+fn enough(policy: &RootPolicy, signers: &[usize], applicant: &str) -> bool {
+    let country = |i: &usize| policy.coordinators.get(*i).map_or("", |c| c.country.as_str());
+    let mut countries: Vec<&str> = signers.iter().map(country).collect();
+    countries.sort_unstable();
+    countries.dedup();
+    let several = countries.len() >= 2 && countries.iter().any(|c| *c != applicant);
+    signers.len() >= as_usize(policy.k_accredit) && several
 }
 
 fn codes(codes: &[String]) -> bool {

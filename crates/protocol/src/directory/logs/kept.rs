@@ -60,6 +60,8 @@ impl Entered {
 pub struct Newest {
     pub(super) size: u64,
     pub(super) fresh: u64,
+    /// The same of all times that were given, however far ahead of this node's clock: what a clock that is behind misses.
+    pub(super) told: u64,
     pub(super) note: Note,
 }
 
@@ -82,19 +84,20 @@ impl Newest {
         &self.note
     }
 
-    /// As it is kept: when, and the note.
+    /// As it is kept: when, what was told, and the note.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        [self.fresh.to_be_bytes().as_slice(), self.note.to_string().as_bytes()].concat()
+        [&self.fresh.to_be_bytes()[..], &self.told.to_be_bytes(), self.note.to_string().as_bytes()].concat()
     }
 
     /// As it was kept. It was checked when it came; who may cosign can have changed since.
     #[must_use]
     pub fn kept(bytes: &[u8]) -> Option<Self> {
-        let (fresh, note) = bytes.split_first_chunk::<8>()?;
+        let (fresh, rest) = bytes.split_first_chunk::<8>()?;
+        let (told, note) = rest.split_first_chunk::<8>()?;
         let note = Note::parse(note).ok()?;
         let size = Checkpoint::parse(note.text()).ok()?.size;
-        Some(Self { size, fresh: u64::from_be_bytes(*fresh), note })
+        Some(Self { size, fresh: u64::from_be_bytes(*fresh), told: u64::from_be_bytes(*told), note })
     }
 }
 
@@ -133,8 +136,11 @@ impl Followed {
         }
         let held = self.newest.as_ref().map(|held| (held.size, held.fresh));
         head.fresh = head.fresh.max(held.map_or(0, |(_, fresh)| fresh));
+        head.told = head.told.max(self.newest.as_ref().map_or(0, |held| held.told));
         if held.is_none_or(|held| held < (head.size, head.fresh)) {
             self.newest = Some(head);
+        } else if let Some(held) = &mut self.newest {
+            held.told = head.told;
         }
     }
 

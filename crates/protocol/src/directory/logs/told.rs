@@ -142,15 +142,29 @@ impl Directory {
         Arc::make_mut(&mut self.published).insert(record);
     }
 
-    /// How many of the logs that the policy in force names show a record and, as far as they are read and witnessed, nothing
-    /// of another one ahead of it.
+    /// How many of the logs that the policy in force names show a record and another one behind it, as far as they are read
+    /// and witnessed.
     pub(in crate::directory) fn logs_showing_ahead(&self, record: &Hash, other: &Hash) -> usize {
         let shows = |node: &NodeId| {
             let covered = self.logs.get(node).map_or(&[][..], |followed| &followed.entries[..followed.counted]);
-            let first = covered.iter().find(|entered| [record, other].contains(&&entered.record));
-            first.is_some_and(|entered| entered.record == *record)
+            let mut both = covered.iter().filter(|entered| [record, other].contains(&&entered.record));
+            let first = both.next().is_some_and(|entered| entered.record == *record);
+            first && both.any(|entered| entered.record == *other)
         };
         self.directory_logs().filter(|(node, _)| shows(node)).count()
+    }
+
+    /// Whether more of these logs show a record than coordinators may lie: an honest keeper, who enters what holds and
+    /// nothing else, is one of them. Of fewer logs all; where there are none, nobody can show anything.
+    pub(in crate::directory) fn is_shown_by_enough(&self, record: &Hash) -> bool {
+        if !self.has_logs() {
+            return true;
+        }
+        let shows = |node: &NodeId| {
+            let covered = self.logs.get(node).map_or(&[][..], |followed| &followed.entries[..followed.counted]);
+            covered.iter().any(|entered| entered.record == *record)
+        };
+        self.directory_logs().filter(|(node, _)| shows(node)).count() >= self.logs_each_round().max(1)
     }
 
     /// Whether a record is known to stand in a log, whatever the policy asks for.

@@ -1,6 +1,8 @@
 //! Lost root keys: nothing of them counts before everybody could see it for three days and the holder of the old one could
 //! object.
 
+#[path = "lost_key/orders.rs"]
+mod orders;
 #[path = "lost_key/seen.rs"]
 mod seen;
 

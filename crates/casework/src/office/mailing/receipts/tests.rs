@@ -2,7 +2,7 @@
 
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::MsgId;
-use clearhouse_protocol::limits::{RECEIPT_AGAIN_SECS, RECEIPT_ASK_SECS, RECEIPT_ASKS_MAX, RECEIPTS_REMADE_MAX};
+use clearhouse_protocol::limits::{DAY, RECEIPT_AGAIN_SECS, RECEIPT_ASK_SECS, RECEIPT_ASKS_MAX, RECEIPTS_REMADE_MAX};
 use clearhouse_protocol::mail::{Attempt, Delivery};
 use clearhouse_wire::v1::MessageType;
 
@@ -114,4 +114,16 @@ fn what_opened_is_asked_after_once_and_what_nobody_opens_a_few_times() {
         answered.attempted(Attempt::Stored { locked: true }, at);
     }
     assert_eq!((asks, answered.state()), (RECEIPT_ASKS_MAX, Delivery::Settled));
+}
+
+#[test]
+fn one_that_nothing_can_be_sealed_for_today_keeps_its_words_and_is_asked_after_again() {
+    let mut answered = Answered::new();
+    // Their keys have run out, and newer ones are not here yet.
+    let late = NOW + 90 * DAY;
+    let step = answered.attempted(Attempt::NotOpened, late);
+    assert!(envelopes(&step).is_empty() && answered.state() == Delivery::Settled);
+    assert!(answered.coordinator.office.mail().is_unconfirmed(answered.receipt));
+    let next = answered.coordinator.office.mail().next_due().unwrap();
+    assert!(next > late && answered.to_ask(next));
 }

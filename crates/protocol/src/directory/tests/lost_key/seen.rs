@@ -7,15 +7,15 @@ use crate::limits::DIRECTORY_OLD_SECS;
 use crate::pae::sha256;
 
 /// A region with the logs of four coordinators, of whom one may lie.
-struct Council {
-    region: Region,
+pub(super) struct Council {
+    pub(super) region: Region,
     /// What stands in each log.
     entries: Vec<Vec<Vec<u8>>>,
 }
 
 impl Council {
     /// Everything is in the logs, and was heard at `NOW`.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let k = Thresholds { accredit: 3, revoke: 2, root: 3, f: 1 };
         let region = Region::with_council(3, 8, &["RO", "IT", "MD", "RS"], k);
         let mut council = Self { entries: vec![Vec::new(); 4], region };
@@ -24,38 +24,43 @@ impl Council {
     }
 
     /// Every coordinator enters what is new, and the others cosign at `time`.
-    fn publish(&mut self, time: u64) {
-        for of in 0..self.entries.len() {
+    pub(super) fn publish(&mut self, time: u64) {
+        self.publish_in(0..4, time, time);
+    }
+
+    /// These do, and it is read when this node's clock says `now`.
+    pub(super) fn publish_in(&mut self, logs: std::ops::Range<usize>, time: u64, now: u64) {
+        for of in logs {
             let node = self.region.members[of].node;
             let fresh = self.region.directory.to_enter(node).into_iter().map(Signed::encode_to_vec);
             let (held, all) = (self.entries[of].len(), &mut self.entries[of]);
             all.extend(fresh);
             let others: Vec<usize> = (0..4).filter(|n| *n != of).collect();
             let page = self.region.log_page(of, all, (held, all.len()), (&others, time));
-            let page = self.region.directory.check_page(node, &page, time).unwrap();
+            let page = self.region.directory.check_page(node, &page, now).unwrap();
             self.region.directory.follow(&page);
         }
     }
 
-    fn take(&mut self, signed: &Signed) {
+    pub(super) fn take(&mut self, signed: &Signed) {
         take(&mut self.region.directory, signed);
     }
 
-    fn look(&mut self, now: u64) {
+    pub(super) fn look(&mut self, now: u64) {
         look(&mut self.region.directory, now);
     }
 
-    fn stage(&self) -> Option<Stage> {
+    pub(super) fn stage(&self) -> Option<Stage> {
         stage(&self.region.directory, &self.region.members[OF], NOW)
     }
 
-    fn root(&self) -> Vec<u8> {
+    pub(super) fn root(&self) -> Vec<u8> {
         root(&self.region.directory, &self.region.members[OF])
     }
 }
 
 /// Whose key is lost, in the region of the council.
-const OF: usize = 6;
+pub(super) const OF: usize = 6;
 
 #[test]
 fn the_wait_begins_when_a_log_shows_the_record_and_ends_by_the_coordinators_word() {
@@ -120,7 +125,7 @@ fn a_clock_that_is_behind_does_not_begin_a_wait_in_the_past() {
 
 /// What a node keeps of a directory: rows as it writes them.
 #[derive(Clone, Default)]
-struct Kept(Vec<(Vec<u8>, Vec<u8>)>);
+pub(super) struct Kept(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Kept {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
@@ -128,27 +133,31 @@ impl Kept {
         self.0.push((key, value));
     }
 
-    fn take(&mut self, directory: &mut Directory, signed: &Signed) {
+    pub(super) fn take(&mut self, directory: &mut Directory, signed: &Signed) {
         let checked = directory.check(signed, NOW).unwrap().unwrap();
-        self.put(Directory::row_key(&checked), signed.encode_to_vec());
+        self.write(directory, &checked, signed);
         directory.insert(checked);
     }
 
-    fn look(&mut self, directory: &mut Directory, now: u64) {
+    fn write(&mut self, directory: &Directory, checked: &Checked, signed: &Signed) {
+        directory.rows_left_by(checked).iter().for_each(|key| self.0.retain(|(held, _)| held != key));
+        self.put(Directory::row_key(checked), signed.encode_to_vec());
+    }
+
+    pub(super) fn look(&mut self, directory: &mut Directory, now: u64) {
         for wait in directory.waits_begun(now) {
             self.put(wait.row_key(), wait.bytes());
             directory.begin_wait(&wait);
         }
         for checked in directory.waits_over(now) {
-            let Checked::Org(org, record) = &checked else { panic!() };
-            Directory::waiting_row_keys(*org).iter().for_each(|key| self.0.retain(|(held, _)| held != key));
-            self.put(Directory::row_key(&checked), record.raw().encode_to_vec());
+            let Checked::Org(_, record) = &checked else { panic!() };
+            self.write(directory, &checked, record.raw());
             directory.insert(checked);
         }
     }
 
     /// The directory of a node that starts, in the order in which it reads its rows.
-    fn read(&self, region: &Region) -> Directory {
+    pub(super) fn read(&self, region: &Region) -> Directory {
         let mut rows = self.0.clone();
         rows.sort_by_key(|(key, _)| (ROW_KINDS.iter().position(|kind| key.first() == Some(kind)), key.clone()));
         let mut directory = Directory::found(&region.genesis, None).unwrap();
