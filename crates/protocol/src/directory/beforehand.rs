@@ -26,10 +26,13 @@ pub fn in_one(work: &(dyn Fn(usize, usize) -> Verdicts + Sync)) -> Verdicts {
     work(0, 1)
 }
 
+/// A key to try, and whether the directory holds it.
+type Candidate = ([u8; 32], bool);
+
 /// The keys that a pile of records brings and calls for.
 #[derive(Default)]
 struct Pile {
-    coordinators: BTreeMap<KeyId, [u8; 32]>,
+    coordinators: BTreeMap<KeyId, Candidate>,
     roots: BTreeMap<OrgId, Vec<[u8; 32]>>,
     nodes: BTreeMap<NodeId, Vec<[u8; 32]>>,
     /// All keys that have to be admitted.
@@ -42,7 +45,7 @@ impl Directory {
     #[must_use]
     pub fn try_ahead(&self, records: &[Signed], prekeys: &[wire::Prekey], in_parts: InParts<'_>) -> Verdicts {
         let mut pile = Pile::of(records);
-        pile.coordinators.extend(self.coordinators.iter().map(|key| (key.id(), key.public())));
+        pile.coordinators.extend(self.coordinators.iter().map(|key| (key.id(), (key.public(), true))));
         let fresh: Vec<[u8; 32]> = pile.fresh.iter().copied().collect();
         in_parts(&|part, of| {
             let mut verdicts = Verdicts::default();
@@ -72,22 +75,22 @@ impl Directory {
         };
         let signatures = signed.signatures.iter().take(SIGNATURES_MAX);
         let tried = signatures.filter_map(|s| {
-            let key = *keys.get(&KeyId(s.key_id.as_slice().try_into().ok()?))?;
-            Some(Trial { signed, signature: &s.sig, key })
+            let (key, admitted) = *keys.get(&KeyId(s.key_id.as_slice().try_into().ok()?))?;
+            Some(Trial { signed, signature: &s.sig, key, admitted })
         });
         tried.collect()
     }
 
-    fn roots_of(&self, cert: &NodeCert, pile: &Pile) -> BTreeMap<KeyId, [u8; 32]> {
+    fn roots_of(&self, cert: &NodeCert, pile: &Pile) -> BTreeMap<KeyId, Candidate> {
         let Ok(org) = OrgId::try_from(cert.org_id.as_slice()) else { return BTreeMap::new() };
         let held = self.org(org).and_then(|record| record.org_root_pk.as_slice().try_into().ok());
-        held.into_iter().chain(pile.roots.get(&org).into_iter().flatten().copied()).map(named).collect()
+        candidates(pile.roots.get(&org), held)
     }
 
-    fn keys_of(&self, said: &Descriptor, pile: &Pile) -> BTreeMap<KeyId, [u8; 32]> {
+    fn keys_of(&self, said: &Descriptor, pile: &Pile) -> BTreeMap<KeyId, Candidate> {
         let Ok(node) = NodeId::try_from(said.node_id.as_slice()) else { return BTreeMap::new() };
         let held = self.cert(node).and_then(|cert| cert.sign_pk.as_slice().try_into().ok());
-        held.into_iter().chain(pile.nodes.get(&node).into_iter().flatten().copied()).map(named).collect()
+        candidates(pile.nodes.get(&node), held)
     }
 }
 
@@ -101,7 +104,7 @@ impl Pile {
                     let policy = read::<RootPolicy>(signed).filter(|p| p.coordinators.len() <= COORDINATORS_MAX);
                     let policy = policy.unwrap_or_default();
                     let keys = policy.coordinators.iter().filter_map(|c| c.accreditation_pk.as_slice().try_into().ok());
-                    pile.coordinators.extend(keys.map(named));
+                    pile.coordinators.extend(keys.map(fresh));
                 }
                 media::ORG => pile.take_org(&read::<OrgRecord>(signed).unwrap_or_default()),
                 media::NODECERT => pile.take_cert(&read::<NodeCert>(signed).unwrap_or_default()),
@@ -141,8 +144,14 @@ fn some<T>(all: &[T], part: usize, of: usize) -> &[T] {
     all.get(cut(part)..cut(part + 1)).unwrap_or_default()
 }
 
-fn named(key: [u8; 32]) -> (KeyId, [u8; 32]) {
-    (key_id(&key), key)
+fn fresh(key: [u8; 32]) -> (KeyId, Candidate) {
+    (key_id(&key), (key, false))
+}
+
+/// Those that the pile brings, and the one that is held, which is the same if it is among them.
+fn candidates(brought: Option<&Vec<[u8; 32]>>, held: Option<[u8; 32]>) -> BTreeMap<KeyId, Candidate> {
+    let held = held.map(|key| (key_id(&key), (key, true)));
+    brought.into_iter().flatten().copied().map(fresh).chain(held).collect()
 }
 
 /// What a record claims: read only to know which keys to try.

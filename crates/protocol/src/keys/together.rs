@@ -13,7 +13,7 @@
 //!
 //! Refuses to say which key or signature it was that spoilt a sum: then each is looked at by itself.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::traits::Identity as _;
@@ -34,6 +34,8 @@ const TOGETHER_MIN: usize = 256;
 /// That a key made a signature over some bytes; to be found out.
 pub(crate) struct Claim {
     pub(crate) key: VerifyKey,
+    /// Whether the key is known to be admitted; what is left out here is only looked at once more.
+    pub(crate) admitted: bool,
     pub(crate) message: Vec<u8>,
     pub(crate) signature: [u8; 64],
 }
@@ -47,9 +49,12 @@ pub(crate) fn judge_all(keys: &[[u8; 32]], claims: &[Claim]) -> (Vec<VerifyKey>,
     let sound: Vec<VerifyKey> = keys.iter().filter_map(|public| VerifyKey::of_large_order(public).ok()).collect();
     let nonces: Vec<Option<Spelt>> = claims.iter().map(nonce).collect();
     if sound.len() + claims.len() >= TOGETHER_MIN {
-        let signers = claims.iter().zip(&nonces).filter(|(_, nonce)| nonce.is_some()).map(|(claim, _)| &claim.key);
-        let mut points: BTreeMap<[u8; 32], EdwardsPoint> = sound.iter().chain(signers).map(VerifyKey::spelt).collect();
-        points.extend(nonces.iter().flatten().copied());
+        let fresh = claims.iter().zip(&nonces).filter(|(claim, nonce)| nonce.is_some() && !claim.admitted);
+        // A coordinator signs thousands: its key is looked at once. Any other point that is there twice costs its sums twice.
+        let mut seen = BTreeSet::new();
+        let signers = fresh.map(|(claim, _)| &claim.key).filter(|key| seen.insert(key.0.as_bytes()));
+        let points: Vec<Spelt> =
+            sound.iter().chain(signers).map(VerifyKey::spelt).chain(nonces.iter().flatten().copied()).collect();
         if are_torsion_free(&points) {
             let held = all_hold(claims, &nonces).unwrap_or_else(|| each(claims));
             return (sound, held);
@@ -81,21 +86,23 @@ fn all_hold(claims: &[Claim], nonces: &[Option<Spelt>]) -> Option<Vec<bool>> {
     Some(nonces.iter().map(Option::is_some).collect())
 }
 
-fn are_torsion_free(points: &BTreeMap<[u8; 32], EdwardsPoint>) -> bool {
-    let all = points.keys().fold(Sha256::new(), |hash, spelt| hash.chain_update(spelt)).finalize();
+fn are_torsion_free(points: &[Spelt]) -> bool {
+    let all = points.iter().fold(Sha256::new(), |hash, (spelt, _)| hash.chain_update(spelt)).finalize();
     let coins: Vec<[u8; 32]> = (0..points.len() as u64)
         .map(|n| Sha256::new().chain_update(all).chain_update(n.to_be_bytes()).finalize().into())
         .collect();
     (0..PASSES).all(|pass| {
         let mut heaps = vec![EdwardsPoint::identity(); HEAPS];
-        for (point, coins) in points.values().zip(&coins) {
+        for ((_, point), coins) in points.iter().zip(&coins) {
             if let Some(heap) = heaps.get_mut(usize::from(coins[pass])) {
                 *heap += point;
             }
         }
-        (0..SUMS_A_PASS).all(|sum| {
-            let of_it = heaps.iter().enumerate().filter(|(heap, _)| heap >> sum & 1 == 1);
-            of_it.fold(EdwardsPoint::identity(), |sum, (_, heap)| sum + heap).is_torsion_free()
+        // The heaps with the highest bit of their number are one sum; then each is poured onto the one without that bit.
+        (0..SUMS_A_PASS).rev().all(|bit| {
+            let upper = heaps.split_off(1 << bit);
+            heaps.iter_mut().zip(&upper).for_each(|(heap, upper)| *heap += upper);
+            upper.iter().fold(EdwardsPoint::identity(), |sum, heap| sum + heap).is_torsion_free()
         })
     })
 }

@@ -28,6 +28,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) signed: &'a Signed,
     pub(crate) signature: &'a [u8],
     pub(crate) key: [u8; 32],
+    /// Whether the directory holds that key, and so admitted it.
+    pub(crate) admitted: bool,
 }
 
 impl Verdicts {
@@ -67,7 +69,13 @@ impl Verdicts {
                     key
                 }
             };
-            claims.push(Claim { key, message: pae(&trial.signed.payload_type, &trial.signed.payload), signature });
+            let admitted = trial.admitted;
+            claims.push(Claim {
+                key,
+                admitted,
+                message: pae(&trial.signed.payload_type, &trial.signed.payload),
+                signature,
+            });
         }
         let (admitted, held) = judge_all(keys, &claims);
         self.keys.extend(admitted.into_iter().map(|key| (key.public(), key)));
@@ -133,7 +141,7 @@ mod tests {
         let signed = crate::signed::sign(media::ORG, vec![1], &secret);
         let (true_one, made_up) = (signed.signatures[0].sig.clone(), vec![0; 64]);
         let mut verdicts = Verdicts::default();
-        let tried = |signature| Trial { signed: &signed, signature, key: secret.public() };
+        let tried = |signature| Trial { signed: &signed, signature, key: secret.public(), admitted: false };
         verdicts.try_all(&[], &[tried(&true_one), tried(&made_up)]);
         let framed = sha256(&pae(media::ORG, &[1]));
         assert_eq!(verdicts.holds(&key, &framed, &true_one), Some(true));

@@ -52,7 +52,7 @@ fn weak_and_misspelt_keys_are_left_out_of_a_crowd() {
     assert_eq!(admit_all(&all).len(), TOGETHER_MIN);
 }
 
-fn parsed(all: &[[u8; 32]]) -> BTreeMap<[u8; 32], EdwardsPoint> {
+fn parsed(all: &[[u8; 32]]) -> Vec<Spelt> {
     all.iter().map(|public| VerifyKey::of_large_order(public).unwrap().spelt()).collect()
 }
 
@@ -73,7 +73,7 @@ fn claim(n: u64, torsion: usize, nonce: Option<Scalar>) -> Claim {
     let mut signature = [0; 64];
     signature[..32].copy_from_slice(&spelt);
     signature[32..].copy_from_slice(s.as_bytes());
-    Claim { key, message, signature }
+    Claim { key, admitted: n.is_multiple_of(2), message, signature }
 }
 
 fn crowd() -> Vec<Claim> {
