@@ -79,7 +79,7 @@ impl Directory {
         if let Some(named) = today.iter().find(|c| c.id == id) {
             return Some((named.clone(), true));
         }
-        let before = self.walk.iter().rev().chain(std::iter::once(&self.genesis));
+        let before = self.policies().rev();
         let named = before.filter_map(|policy| RootPolicy::decode(policy.payload.as_slice()).ok());
         let was = named.flat_map(|policy| policy.coordinators).find(|c| c.id == id)?;
         let is = today.iter().find(|c| c.accreditation_pk == was.accreditation_pk);

@@ -248,10 +248,14 @@ impl Directory {
         others.map(|(_, e)| e.value().serial.saturating_mul(HOUR)).max()
     }
 
+    /// Every policy that was in force, from the genesis on, as received.
+    pub(crate) fn policies(&self) -> impl DoubleEndedIterator<Item = &Signed> {
+        std::iter::once(&self.genesis).chain(&self.walk)
+    }
+
     /// Every record as received, in the order a stranger must read them.
     pub fn records(&self) -> impl Iterator<Item = &Signed> {
-        let policies = std::iter::once(&self.genesis).chain(&self.walk);
-        let policies = policies.chain(self.policy.contested().into_iter().map(|[_, rival]| rival.record.raw()));
+        let policies = self.policies().chain(self.policy.contested().into_iter().map(|[_, rival]| rival.record.raw()));
         policies
             .chain(self.orgs.values().flat_map(|held| self.leading(held)))
             .chain(self.waiting_records())
@@ -275,7 +279,7 @@ impl Directory {
     pub fn bundle(&self, org: OrgId) -> clearhouse_wire::v1::RecordBundle {
         let nodes: Vec<NodeId> = self.nodes_of(org).collect();
         let mut bundle = clearhouse_wire::v1::RecordBundle::default();
-        bundle.records.extend(std::iter::once(&self.genesis).chain(&self.walk).cloned());
+        bundle.records.extend(self.policies().cloned());
         bundle.records.extend(self.orgs.get(&org).into_iter().flat_map(|held| self.leading(held)).cloned());
         bundle.records.extend(self.waiting_records_of(org).cloned());
         for node in nodes {

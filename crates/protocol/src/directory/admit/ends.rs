@@ -40,7 +40,7 @@ impl Directory {
         if !self.knows_published(&hash) {
             return false;
         }
-        let policies: Vec<&Signed> = std::iter::once(&self.genesis).chain(&self.walk).collect();
+        let policies: Vec<&Signed> = self.policies().collect();
         let lies = |policy: &RootPolicy| as_usize(policy.f);
         policies.windows(2).any(|two| {
             let [Ok(then), Ok(next)] = [0, 1].map(|at| RootPolicy::decode(two[at].payload.as_slice())) else {

@@ -94,8 +94,7 @@ impl Directory {
     /// Whether enough coordinators of an earlier policy signed: what was taken while they were is not lost at the next start
     /// because they were replaced since.
     fn was_let_in(&self, signed: &Signed, applicant: &str, verdicts: &Verdicts) -> bool {
-        let policies = std::iter::once(&self.genesis).chain(&self.walk);
-        let mut policies = policies.filter_map(|policy| RootPolicy::decode(policy.payload.as_slice()).ok());
+        let mut policies = self.policies().filter_map(|policy| RootPolicy::decode(policy.payload.as_slice()).ok());
         policies.any(|policy| {
             let keys = check_policy(&policy).unwrap_or_default();
             let signers = signed::count_beside(media::ORG, signed, &keys, verdicts);
@@ -110,8 +109,7 @@ impl Directory {
             return false;
         }
         let names = |policy: &RootPolicy| policy.coordinators.iter().any(|c| c.id == org.org_id);
-        let mut held = std::iter::once(&self.genesis).chain(&self.walk);
-        !held.any(|policy| RootPolicy::decode(policy.payload.as_slice()).is_ok_and(|policy| names(&policy)))
+        !self.policies().any(|policy| RootPolicy::decode(policy.payload.as_slice()).is_ok_and(|policy| names(&policy)))
     }
 }
 

@@ -26,7 +26,7 @@ impl Directory {
             return Err(RecordFault::OtherNetwork);
         }
         // A bundle begins with every policy: one that was walked past is held, and no rollback.
-        if std::iter::once(&self.genesis).chain(&self.walk).any(|walked| walked.payload == signed.payload) {
+        if self.policies().any(|walked| walked.payload == signed.payload) {
             return Ok(None);
         }
         let place = self.policy.place(next, &signed.payload, true)?;

@@ -142,12 +142,16 @@ impl Directory {
         Arc::make_mut(&mut self.published).insert(record);
     }
 
+    /// The entries of a log that count: read, and under a head that was witnessed.
+    fn counted(&self, node: NodeId) -> &[Entered] {
+        self.logs.get(&node).map_or(&[], |followed| &followed.entries[..followed.counted])
+    }
+
     /// How many of the logs that the policy in force names show a record and another one behind it, as far as they are read
     /// and witnessed.
     pub(in crate::directory) fn logs_showing_ahead(&self, record: &Hash, other: &Hash) -> usize {
         let shows = |node: &NodeId| {
-            let covered = self.logs.get(node).map_or(&[][..], |followed| &followed.entries[..followed.counted]);
-            let mut both = covered.iter().filter(|entered| [record, other].contains(&&entered.record));
+            let mut both = self.counted(*node).iter().filter(|entered| [record, other].contains(&&entered.record));
             let first = both.next().is_some_and(|entered| entered.record == *record);
             first && both.any(|entered| entered.record == *other)
         };
@@ -160,10 +164,7 @@ impl Directory {
         if !self.has_logs() {
             return true;
         }
-        let shows = |node: &NodeId| {
-            let covered = self.logs.get(node).map_or(&[][..], |followed| &followed.entries[..followed.counted]);
-            covered.iter().any(|entered| entered.record == *record)
-        };
+        let shows = |node: &NodeId| self.counted(*node).iter().any(|entered| entered.record == *record);
         self.directory_logs().filter(|(node, _)| shows(node)).count() >= self.logs_each_round().max(1)
     }
 

@@ -2,6 +2,7 @@
 
 use super::seen::{Council, Kept, OF};
 use super::*;
+use crate::directory::logs::Newest;
 
 fn objection(council: &Council, to: &Signed) -> Signed {
     ceremony::object(to, &council.region.members[OF].root, NOW).unwrap()
@@ -26,7 +27,11 @@ fn attack_16_a_clock_that_was_behind_when_the_logs_were_read_begins_no_wait_in_t
     let signed = lost(&council.region, &council.region.members[OF], &key(7));
     council.take(&signed);
     let slow = NOW - 4 * WAIT;
+    council.publish_in(0..4, NOW + HOUR / 2, slow);
+    // The same entries again, of which nothing is news but the time that was told.
     council.publish_in(0..4, NOW + HOUR, slow);
+    let head = council.region.directory.newest_head(council.region.members[0].node).unwrap();
+    assert!(Newest::kept(&head.bytes()).as_ref() == Some(head), "nor after a start");
     council.look(slow);
     assert_eq!(council.stage(), Some(Stage::Until(NOW + HOUR + WAIT)));
     // Set right, and everybody is heard.
