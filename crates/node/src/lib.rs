@@ -14,6 +14,9 @@ pub mod door;
 pub mod erasing;
 pub mod fetcher;
 mod findings;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fixture;
 pub mod handle;
 pub mod limits;
 pub mod listener;

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clearhouse_casework::case::erase::ErasureRule;
 use clearhouse_casework::consent::history::History;
-use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::erasing::Order;
-use clearhouse_casework::office::{Me, Office, Step};
+use clearhouse_casework::office::{Office, Step};
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::fixture::{NOW, Region};
@@ -36,16 +35,7 @@ fn actor(role: Role) -> Actor {
 }
 
 fn office(region: &Region) -> Office {
-    let member = &region.members[0];
-    let me = Me {
-        net: region.net,
-        org: member.org,
-        node: member.node,
-        mailboxes: vec![member.mailbox],
-        generation: 1,
-        zone: Zone::utc(),
-    };
-    Office::new(me, region.directory.clone())
+    crate::fixture::office(region, 0, region.directory.clone())
 }
 
 fn opened(dir: &Path) -> Opened {

@@ -24,8 +24,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use clearhouse_casework::deadlines::Zone;
-    use clearhouse_casework::office::{Me, Office};
     use clearhouse_protocol::ceremony::{next_cert, next_org, object};
     use clearhouse_protocol::directory::Directory;
     use clearhouse_protocol::fixture::{NOW, Region};
@@ -33,15 +31,12 @@ mod tests {
     use clearhouse_protocol::limits::LOST_KEY_WAIT_SECS;
     use clearhouse_protocol::signed::add_signature;
     use clearhouse_store::MemoryStore;
-    use clearhouse_store::keyfile::{ContentKeys, ServiceKeys};
-    use clearhouse_store::ledger::Ledger;
-    use clearhouse_store::vault::Vault;
+
     use clearhouse_wire::v1 as wire;
     use prost::Message as _;
 
     use super::*;
-    use crate::clock::{Clock, chance};
-    use crate::owner::World;
+    use crate::clock::Clock;
 
     /// Whose root key is lost.
     const OF: usize = 4;
@@ -68,20 +63,8 @@ mod tests {
             let mut directory = Directory::found(&region.genesis, None).unwrap();
             let policy = directory.check(&region.records[0], NOW).unwrap().unwrap();
             directory.insert(policy);
-            let m = &region.members[5];
-            let me = Me {
-                net: region.net,
-                org: m.org,
-                node: m.node,
-                mailboxes: vec![m.mailbox],
-                generation: 1,
-                zone: Zone::utc(),
-            };
-            let (service, content) = (ServiceKeys::generate(&mut chance()), ContentKeys::generate(&mut chance()));
-            let ledger = Ledger::new(MemoryStore::new(), Vault::new(&service, Some(&content)).unwrap());
-            let (world, _) = World::load(Office::new(me, directory), ledger).unwrap();
             let clock = Arc::new(Stands(AtomicU64::new(NOW)));
-            let owner = Owner::start(world, SigningKey::from_seed(&[1; 32]), Arc::clone(&clock) as Arc<dyn Clock>).0;
+            let owner = crate::fixture::owner(&region, 5, directory, Arc::clone(&clock) as Arc<dyn Clock>);
             Self { region, owner, clock, entries: Vec::new() }
         }
 

@@ -3,8 +3,6 @@
 
 use std::net::SocketAddr;
 
-use clearhouse_casework::deadlines::Zone;
-use clearhouse_casework::office::{Me, Office};
 use clearhouse_protocol::ceremony::{Attested, Presence, attest, describe};
 use clearhouse_protocol::directory::buckets::{Item, bucket_of};
 use clearhouse_protocol::fixture::{NOW, Region};
@@ -12,9 +10,6 @@ use clearhouse_protocol::ids::OrgId;
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::{BUCKET_ITEMS_MAX, DAY, HOUR};
 use clearhouse_store::MemoryStore;
-use clearhouse_store::keyfile::{ContentKeys, ServiceKeys};
-use clearhouse_store::ledger::Ledger;
-use clearhouse_store::vault::Vault;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
@@ -22,7 +17,6 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::limits::{Counters, Limits};
 use crate::listener::Listener;
-use crate::owner::World;
 use crate::rpc::server::service;
 use crate::rpc::stubs::sync_server::{Sync as Sync_, SyncServer};
 use crate::rpc::tests::Shelf;
@@ -231,18 +225,7 @@ impl Scene {
             answer(listener, Peer { lie, directory, buckets, forged: forged.clone(), subject }).await;
         }
         let member = &region.members[ME];
-        let me = Me {
-            net: region.net,
-            org: member.org,
-            node: member.node,
-            mailboxes: vec![member.mailbox],
-            generation: 1,
-            zone: Zone::utc(),
-        };
-        let (service, content) = (ServiceKeys::generate(&mut chance()), ContentKeys::generate(&mut chance()));
-        let ledger = Ledger::new(MemoryStore::new(), Vault::new(&service, Some(&content)).unwrap());
-        let (world, _) = World::load(Office::new(me, directory), ledger).unwrap();
-        let owner = Owner::start(world, SigningKey::from_seed(&[1; 32]), Arc::new(At(NOW))).0;
+        let owner = crate::fixture::owner(&region, ME, directory, Arc::new(At(NOW)));
         let identity = Identity::from_seed(&Zeroizing::new(member.tls_seed)).unwrap();
         let pool = Arc::new(Pool::new(identity, limits()));
         let puller = Puller::new(owner, pool, Arc::new(At(NOW)), member.node, Arc::default());

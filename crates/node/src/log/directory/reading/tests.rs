@@ -3,20 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::publishing::waiting::News;
-use clearhouse_casework::office::{Me, Office};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::keys::SigningKey;
 use clearhouse_store::MemoryStore;
-use clearhouse_store::keyfile::{ContentKeys, ServiceKeys};
-use clearhouse_store::ledger::Ledger;
-use clearhouse_store::vault::Vault;
 
 use super::*;
-use crate::clock::{Clock, chance};
-use crate::owner::World;
+use crate::clock::Clock;
 
 struct At;
 
@@ -72,25 +65,13 @@ impl Pages for Keeper {
 /// A member's node that follows it.
 fn follower(keeper: &Keeper) -> Owner<MemoryStore> {
     let region = keeper.region.lock().unwrap();
-    let member = &region.members[2];
-    let me = Me {
-        net: region.net,
-        org: member.org,
-        node: member.node,
-        mailboxes: vec![member.mailbox],
-        generation: 1,
-        zone: Zone::utc(),
-    };
-    let (service, content) = (ServiceKeys::generate(&mut chance()), ContentKeys::generate(&mut chance()));
-    let ledger = Ledger::new(MemoryStore::new(), Vault::new(&service, Some(&content)).unwrap());
     let mut directory = Directory::found(&region.genesis, None).unwrap();
     // All but the last member, whose records come in the log.
     for record in region.records.iter().take(1 + 3 * 3) {
         let checked = directory.check(record, NOW).unwrap().unwrap();
         directory.insert(checked);
     }
-    let (world, _) = World::load(Office::new(me, directory), ledger).unwrap();
-    Owner::start(world, SigningKey::from_seed(&[1; 32]), Arc::new(At)).0
+    crate::fixture::owner(&region, 2, directory, Arc::new(At))
 }
 
 /// One look with so much room: what it came to, and how many pages were asked for.
