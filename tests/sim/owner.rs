@@ -186,7 +186,7 @@ impl World {
                 wish = Some(what);
                 step
             }
-            Ask::Tick => up.office.tick(&mut now),
+            Ask::Tick => up.office.tick(now.time, &mut now),
             Ask::Admit(bundle) => up.office.admit(&bundle, &mut now).0,
             Ask::Note(event) => up.office.note(event, None, &mut now),
         };

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::alarms::Watch;
 use crate::calls::Call;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, JudgedClock};
 use crate::config::{Config, ConfigError, Fault};
 use crate::control::{ControlRequest, ControlSocket};
 use crate::courier::Courier;
@@ -111,7 +111,6 @@ pub async fn run(
         tracing::warn!(finding = %finding, "the store");
     }
 
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let vault = Vault::new(keys.service(), keys.content()).map_err(|e| ServeError::Store(e.to_string()))?;
     let prekeys = Prekeys::default();
     if let Some(content) = keys.content() {
@@ -122,6 +121,8 @@ pub async fn run(
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
     // What is being erased and has no way back is gone before anything new comes.
     world.finish_plans().map_err(|e| ServeError::Store(e.to_string()))?;
+    let (signed, attested) = world.times_known().map_err(|e| ServeError::Store(e.to_string()))?;
+    let clock: Arc<dyn Clock> = Arc::new(JudgedClock::of_machine(signed, attested));
     let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     for (table, count) in &loaded.damaged {
         tracing::warn!(?table, count, "values that do not open");
@@ -311,7 +312,8 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
     let mut directory = handle.owner().signals.directory.subscribe();
     loop {
         tick.tick().await;
-        if handle.owner().decide(|world, now| (world.office.tick(now), ())).await
+        let sure = clock.sure();
+        if handle.owner().decide(move |world, now| (world.office.tick(sure, now), ())).await
             == Err(crate::owner::NotTaken::Stopping)
         {
             return;
@@ -328,6 +330,9 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
         // Where a keeper of this node's mailbox is may be known only now.
         if directory.has_changed().unwrap_or(false) {
             directory.mark_unchanged();
+            let word =
+                handle.owner().look(|world| world.office.directory().newest_word_of_others(world.office.me().node));
+            word.await.ok().flatten().into_iter().for_each(|time| clock.attest(time));
             handle.refresh_presence().await;
         }
         if scrubbed.elapsed() >= SCRUB {

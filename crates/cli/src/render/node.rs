@@ -83,6 +83,7 @@ pub(super) fn status(v: &Value) -> String {
             ),
             ("signed in", count("signed_in", "person", "people")),
             ("directory", directory),
+            ("clock", text(v, "clock")),
             ("disk", space),
         ],
     )
