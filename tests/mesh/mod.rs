@@ -13,6 +13,8 @@ mod canaries;
 mod directory_log;
 mod erasure;
 mod erasure_kills;
+mod every_call;
+mod failing_disk;
 mod fulldisk;
 mod histories;
 #[cfg(target_os = "linux")]
