@@ -198,6 +198,9 @@ fn a_disk_that_goes_away_under_the_node_takes_nothing_acknowledged_with_it() {
     runtime.block_on(async {
         for kind in [Kind::Ext4, Kind::Xfs] {
             let (mut region, known, disk) = found_on_disk(program, 91, kind).await;
+            let records = region.records.clone();
+            region.origin.session = None;
+            region.origin.learn(&records).await.unwrap();
             region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
             let before = letters(&known, &region.destination, &mut region.origin).await;
             assert_eq!(before.sent.acknowledged().len(), LETTERS);

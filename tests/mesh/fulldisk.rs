@@ -39,7 +39,7 @@ fn fill(path: &Path) {
 }
 
 /// Waits until a head covers every event.
-async fn all_signed(region: &Region) {
+pub(super) async fn all_signed(region: &Region) {
     let began = Instant::now();
     loop {
         let status = status(region).await;

@@ -54,7 +54,7 @@ use crate::setup::files;
 use crate::sync::{Puller, Teller as DirectoryTeller};
 use crate::tls::{Identity, Pins};
 pub use fault::ServeError;
-use folder::{me, open_keys, open_log, open_store, read_identity};
+use folder::{fits, me, open_keys, open_log, open_store, read_identity};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -120,6 +120,7 @@ pub async fn run(
     let office = Office::new(me.clone(), directory);
     let (mut world, loaded) =
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
+    fits(&config.data, &me, world.office.directory())?;
     // What is being erased and has no way back is gone before anything new comes.
     world.finish_plans().map_err(|e| ServeError::Store(e.to_string()))?;
     let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();

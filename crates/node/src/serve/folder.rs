@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::Me;
+use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::relay::rented;
@@ -88,6 +89,25 @@ pub(super) fn me(identity: &NodeIdentity, relays: &[NodeId]) -> Result<Me, Serve
             why: "only the zone UTC is known in this version".into(),
         })?,
     })
+}
+
+/// Refuses an identity of which a line is not what `init` wrote. Network and node are held by the key file; whose node it
+/// is, and which mailbox it has, by the node's own id and entry. With another mailbox every letter would be turned away.
+pub(super) fn fits(data: &Path, me: &Me, directory: &Directory) -> Result<(), ServeError> {
+    let wrong = |what: &str| ServeError::File {
+        path: data.join(files::IDENTITY),
+        why: format!("the {what} in it is not this node's. Put it back from your backup"),
+    };
+    if !me.node.is_of(me.net, me.org) {
+        return Err(wrong("organisation"));
+    }
+    let listed = directory.descriptor(me.node).into_iter().flat_map(|entry| &entry.mailboxes);
+    let mut here = listed.filter(|mailbox| mailbox.node_id == me.node.as_bytes());
+    let own = me.mailboxes.first();
+    match here.all(|mailbox| own.is_some_and(|own| mailbox.id == own.as_bytes())) {
+        true => Ok(()),
+        false => Err(wrong("mailbox")),
+    }
 }
 
 pub(super) fn open_keys(
