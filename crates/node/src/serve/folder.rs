@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::ServeError;
 use crate::config::{Config, Unattended};
+use crate::ground;
 use crate::log::Keeper;
 use crate::setup::{Identity as NodeIdentity, files};
 
@@ -50,6 +51,22 @@ pub(super) fn read_identity(config: &Config) -> Result<(NodeIdentity, wire::Sign
     let genesis = wire::Signed::decode(read(files::GENESIS)?.as_slice())
         .map_err(|_| damaged(files::GENESIS, "is not a genesis record. Put it back from a coordinator"))?;
     Ok((identity, genesis))
+}
+
+/// Has the folders synced whose files are acknowledged. A disk that cannot is told at once, and not with the first letter.
+pub(super) fn can_sync(config: &Config) -> Result<(), ServeError> {
+    let store = config.data.join(files::STORE);
+    for folder in [Some(store.as_path()), config.key_file.parent()].into_iter().flatten().filter(|f| f.is_dir()) {
+        ground::sync(folder).map_err(|e| ServeError::File {
+            path: folder.to_owned(),
+            why: format!(
+                "this disk does not say when it has written something ({}), so nothing could be acknowledged. Use a local \
+                 disk with ext4 or xfs",
+                e.kind()
+            ),
+        })?;
+    }
+    Ok(())
 }
 
 /// Opens the store that `init` made. Never makes one: where there is none, it was lost.
