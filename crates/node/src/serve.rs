@@ -54,7 +54,7 @@ use crate::setup::files;
 use crate::sync::{Puller, Teller as DirectoryTeller};
 use crate::tls::{Identity, Pins};
 pub use fault::ServeError;
-use folder::{me, open_keys, open_log, open_store, read_identity};
+use folder::{can_sync, fits, me, open_keys, open_log, open_store, read_identity};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -99,6 +99,11 @@ pub async fn run(
     let check = config.check_for(kind);
     check.map_err(|fault| ConfigError { file: config_file.to_owned(), line: None, key: None, fault })?;
     let training = kind == wire::NetworkKind::Training;
+    let ground = config.untrusted_ground();
+    if let Some(ground) = ground {
+        tracing::warn!(ground, "the node's folder or its keys lie on what may lose them");
+    }
+    can_sync(&config)?;
     let me = me(&identity, &config.relays)?;
     if config.relays.contains(&me.node) {
         // Every other node would refuse such an entry, and nobody could write here.
@@ -119,11 +124,17 @@ pub async fn run(
     let office = Office::new(me.clone(), directory);
     let (mut world, loaded) =
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
+    fits(&config.data, &me, world.office.directory())?;
     // What is being erased and has no way back is gone before anything new comes.
     world.finish_plans().map_err(|e| ServeError::Store(e.to_string()))?;
     let (signed, attested) = world.times_known().map_err(|e| ServeError::Store(e.to_string()))?;
     let clock: Arc<dyn Clock> = Arc::new(JudgedClock::of_machine(signed, attested));
     let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    told.extend(ground.map(|ground| {
+        format!(
+            "this node's folder or its keys lie on {ground}: when the power fails, what was acknowledged may be gone"
+        )
+    }));
     for (table, count) in &loaded.damaged {
         tracing::warn!(?table, count, "values that do not open");
         told.push(format!("{count} values of table {table:?} do not open with this node's keys"));
@@ -204,6 +215,7 @@ pub async fn run(
         keep_open: config.keep_content_open,
         counters: Arc::clone(&counters),
         data: config.data.clone(),
+        ground,
         endpoint: config.endpoint.clone().or(listen.map(|at| at.to_string())).unwrap_or_default(),
         relays: config.relays.clone(),
         languages: identity.languages.clone(),

@@ -89,6 +89,11 @@ impl<S: Store + 'static> Handle<S> {
         let keep_open = self.keep_open;
         let mut findings = self.damage();
         findings.extend(astray::findings(&self.data, self.training));
+        findings.extend(self.ground.map(|ground| {
+            let text =
+                format!("The node's folder or its keys lie on {ground}: a power cut may take what was acknowledged.");
+            finding_of("CH-D0224", text, "Move the folder to a local disk with ext4 or xfs.", !self.training)
+        }));
         let (off, doubt, counted) = (self.clock.off(), self.clock.doubt(), Arc::clone(&self.counters));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
