@@ -16,6 +16,8 @@ mod erasure_kills;
 mod fulldisk;
 mod histories;
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod hosts;
 mod kill;
 mod load;
