@@ -19,6 +19,8 @@ mod failing_disk;
 mod fulldisk;
 mod histories;
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod hosts;
 mod kill;
 mod load;
