@@ -30,6 +30,7 @@ impl<S: Store + 'static> Handle<S> {
         let (keep_open, training, started, endpoint) =
             (self.keep_open, self.training, self.started, self.endpoint.clone());
         let signed_in = lock(&self.sessions).len();
+        let last_backup = self.last_backup().map(show_time);
         let log_signed = self.log.head().map_or(0, |head| head.checkpoint.size);
         let state = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
@@ -69,6 +70,7 @@ impl<S: Store + 'static> Handle<S> {
                 "contested_records": office.directory().contested().count(),
                 "events": office.event_count(),
                 "log_signed": log_signed,
+                "last_backup": last_backup,
                 "generation": stats.generation,
                 "rows": stats.rows,
                 "free_bytes": stats.free_bytes,
@@ -83,6 +85,7 @@ impl<S: Store + 'static> Handle<S> {
         let keep_open = self.keep_open;
         let mut findings = self.damage();
         findings.extend(astray::findings(&self.data, self.training));
+        findings.extend(self.backup_findings(now));
         let (clocks, counted) = (self.puller.clocks(), Arc::clone(&self.counters));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());

@@ -41,6 +41,16 @@ pub struct Resumed {
     pub taken_back: u64,
     /// What the witnesses said.
     pub heard: Heard,
+    /// Witnesses that answered.
+    pub answered: usize,
+}
+
+impl Resumed {
+    /// Whether enough witnesses know of nothing more than is here.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.memory == Memory::Whole
+    }
 }
 
 /// Asks the witnesses, and takes back what is missing.
@@ -56,7 +66,7 @@ pub async fn resume<S: Store>(
     now: u64,
 ) -> Result<Resumed, LogError> {
     let Some(head) = head else {
-        return Ok(Resumed { memory: Memory::Whole, taken_back: 0, heard: Heard::default() });
+        return Ok(Resumed { memory: Memory::Whole, taken_back: 0, heard: Heard::default(), answered: 0 });
     };
     let directory = world.office.directory().clone();
     let mut asked = ask_all(line, &directory, &head, now).await;
@@ -66,7 +76,7 @@ pub async fn resume<S: Store>(
         Some(Memory::Unasked | Memory::Whole) | None => {
             let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
             let memory = if whole { Memory::Whole } else { Memory::Unasked };
-            return Ok(Resumed { memory, taken_back: 0, heard: asked.heard });
+            return Ok(Resumed { memory, taken_back: 0, heard: asked.heard, answered: asked.answered });
         }
     };
     tracing::error!(
@@ -83,7 +93,7 @@ pub async fn resume<S: Store>(
         let Some(mirror) = mirror(line, &directory, node, signed).await else { continue };
         if let Some(taken_back) = adopt(world, &mirror, key, now)? {
             asked.heard.is_taken_back(mirror.len() as u64);
-            return Ok(Resumed { memory: Memory::Whole, taken_back, heard: asked.heard });
+            return Ok(Resumed { memory: Memory::Whole, taken_back, heard: asked.heard, answered: asked.answered });
         }
     }
     Err(older)

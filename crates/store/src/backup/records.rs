@@ -336,9 +336,9 @@ fn listed(id: &[u8; ID_LEN], list: &[u8]) -> Hash {
 }
 
 fn take(from: &mut impl Read, into: &mut [u8], of: &str) -> Result<(), RecordsFault> {
-    from.read_exact(into).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => RecordsFault::Cut(of.to_owned()),
-        _ => io_fault(of)(error),
+    from.read_exact(into).map_err(|error| {
+        let ended = error.kind() == io::ErrorKind::UnexpectedEof;
+        if ended { RecordsFault::Cut(of.to_owned()) } else { io_fault(of)(error) }
     })
 }
 
