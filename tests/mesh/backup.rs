@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
 use clearhouse_node::setup::files;
+use clearhouse_store::keyfile::KeyFile;
 use serde_json::Value;
 
 use super::account::heard_past;
 use super::canaries::{ask, journey};
+use super::erasure::{decide, erase, gone, keys, read_all, settle};
 use super::found;
 use super::load::{Sent, burst};
 use super::notice::directory;
@@ -196,6 +198,66 @@ fn messages_received_before_are_read_again_and_no_name_stands_in_a_backup() {
         let shown = ask(&region.origin, Call::ProfileShow { case: case.clone() }).await;
         assert!(shown.to_string().contains("Zarnixa3"), "the profile is not read");
     });
+}
+
+/// A case erased after the backup, at a node that opens cases at its start or only when somebody unlocks them.
+async fn erased_since(config: &str) {
+    let mut region = found(config);
+    let case = journey(&mut region).await;
+    let (shelf, sheets) = (shelf(&region), take_sheets(&region.origin, &region.folder));
+    let backup = create(&region.origin, &shelf).await;
+    let (made, epoch) = (backup["entries"].as_u64().unwrap(), keys(&region.origin.folder).epoch());
+    let o = &region.origin;
+    read_all(o).await;
+    read_all(&region.destination).await;
+    settle(o).await;
+    settle(&region.destination).await;
+    decide(o, || erase(&case, &[])).await;
+    gone(o).await;
+    // The coordinator hears that it is erased without the pause between two accounts.
+    let erased = *entries_named(o, "case erased").await.last().unwrap();
+    heard_past(&region, &region.origin, erased).await;
+    assert!(erased > made);
+
+    region.origin.kill();
+    std::fs::remove_dir_all(&region.origin.folder).unwrap();
+    let file = PathBuf::from(backup["file"].as_str().unwrap());
+    let restored = restore(&file, &region.origin.folder, [&sheets[0], &sheets[2]], &[]);
+    assert!(restored.status.success(), "{}", said(&restored));
+    region.origin.start().await.unwrap();
+    region.origin.session = None;
+    region.origin.sign_in("ana").await.unwrap();
+    if config.is_empty() {
+        let locked = region.origin.ask(Call::CaseList).await.err().unwrap();
+        assert_eq!(locked.code, "CH-K0102", "{}", locked.text);
+        ask(&region.origin, Call::Unlock { login: None, passphrase: "seven green kettles sing".to_owned() }).await;
+    }
+    // The first look after the cases are open.
+    let cases = ask(&region.origin, Call::CaseList).await;
+    assert!(cases["cases"].as_array().unwrap().is_empty(), "{cases}");
+    let shown = region.origin.ask(Call::CaseShow { case: case.clone() }).await.err().unwrap();
+    assert_eq!(shown.code, "CH-N0101", "{}", shown.text);
+    assert!(!ask(&region.origin, Call::CaseConsents { case }).await["histories"].as_array().unwrap().is_empty());
+    // Its keys go with the next turn, as after any erasure.
+    let began = Instant::now();
+    while locked_epoch(&region.origin.folder) == epoch {
+        assert!(began.elapsed() < DONE_SECS, "the keys never turned");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn locked_epoch(folder: &Path) -> u32 {
+    KeyFile::open(&folder.join(files::KEYS)).unwrap().epoch()
+}
+
+#[test]
+fn a_case_erased_after_the_backup_does_not_come_back() {
+    block_on(erased_since(KEPT_OPEN));
+}
+
+#[test]
+fn a_case_erased_after_the_backup_is_not_seen_when_cases_are_unlocked() {
+    block_on(erased_since(""));
 }
 
 #[test]

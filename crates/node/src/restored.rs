@@ -15,7 +15,7 @@ use clearhouse_store::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Chance, Clock};
-use crate::log::resume::Resumed;
+use crate::log::resume::{Resumed, Unknown};
 use crate::owner::{NotTaken, Owner, World};
 use crate::setup::files;
 use crate::sync::{Puller, Reach};
@@ -43,6 +43,8 @@ pub struct Mark {
     pub is_done: bool,
     /// Entries that were signed after the backup.
     pub missing: u64,
+    /// Erasures among them of parts of a profile, of a case that nobody can name.
+    pub parts: u64,
 }
 
 /// Why a restored node does not start yet.
@@ -116,9 +118,15 @@ impl Mark {
     /// What `doctor` says of it, for two weeks.
     #[must_use]
     pub fn told(&self, now: u64) -> Option<(String, &'static str)> {
+        let parts = match self.parts {
+            0 => String::new(),
+            parts => {
+                format!(" In {parts} cases parts of a profile were erased since, and are here again: erase them again.")
+            }
+        };
         let text = format!(
             "This node was restored on {} from a backup of {}. {} entries of its log came after that backup; what they say, and \
-             messages and decisions of that time, are not here.",
+             messages and decisions of that time, are not here.{parts}",
             show_time(self.restored),
             show_time(self.made),
             self.missing
@@ -145,7 +153,7 @@ pub async fn catch_up<S: Store + 'static>(
     mut mark: Mark,
     data: &Path,
     (owner, puller): (&Owner<S>, &Puller<S>),
-    taken_back: u64,
+    (taken_back, unknown): (u64, Unknown),
     clock: &dyn Clock,
 ) -> Result<Mark, NotYet> {
     let brought = puller.round(Reach::WIDE).await?;
@@ -162,7 +170,7 @@ pub async fn catch_up<S: Store + 'static>(
         (step, ())
     };
     owner.decide(step).await?;
-    (mark.is_done, mark.missing) = (true, mark.missing.max(taken_back));
+    (mark.is_done, mark.missing, mark.parts) = (true, mark.missing.max(taken_back), mark.parts.max(unknown.parts));
     mark.keep(data)?;
     tracing::warn!(at = clock.now(), missing = mark.missing, "this node goes on from a backup");
     Ok(mark)

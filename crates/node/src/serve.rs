@@ -148,6 +148,8 @@ pub async fn run(
     if let Some(mark) = &mark {
         restored::is_witnessed(mark, &resumed)?;
     }
+    // Before anybody sees a case that was erased since; where cases are locked, when they are opened.
+    world.retract().map_err(|e| ServeError::Store(e.to_string()))?;
     let alone = Alone::new(line.clone(), Arc::clone(&clock), resumed.heard.clone(), begun);
     if resumed.taken_back > 0 {
         told.push(format!(
@@ -198,7 +200,9 @@ pub async fn run(
     let puller = Puller::new(owner.clone(), Arc::clone(&pool), Arc::clone(&clock), me.node, directory_teller);
     let puller = Arc::new(puller);
     if let Some(mark) = mark {
-        let mark = restored::catch_up(mark, &config.data, (&owner, &puller), resumed.taken_back, &*clock).await?;
+        let mark =
+            restored::catch_up(mark, &config.data, (&owner, &puller), (resumed.taken_back, resumed.unknown), &*clock)
+                .await?;
         told.extend(mark.told(clock.now()).map(|(text, _)| text));
     }
     let handle = Arc::new(Handle::new(Parts {

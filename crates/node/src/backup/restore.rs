@@ -144,6 +144,7 @@ impl Extracted {
             alone,
             is_done: false,
             missing: 0,
+            parts: 0,
         };
         let mark = mark.text().map_err(|e| wrong(&e))?;
         write_new(&folder.join(files::RESTORED), mark.as_bytes()).map_err(|e| wrong(&e))?;

@@ -1298,7 +1298,7 @@ pub struct OwnLogRequest {
     #[prost(uint64, tag = "1")]
     pub first: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OwnLogReply {
     /// signed note of the newest head that the mirrored entries reach
@@ -1310,6 +1310,21 @@ pub struct OwnLogReply {
     /// the first entry of the next answer; 0 when this is the last
     #[prost(uint64, tag = "3")]
     pub next: u64,
+    /// the CASE_ERASED entries among these, as far as they were heard opened; at most 512
+    #[prost(message, repeated, tag = "4")]
+    pub erasures: ::prost::alloc::vec::Vec<OwnErasure>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OwnErasure {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// padded, 512 bytes
+    #[prost(bytes = "vec", tag = "3")]
+    pub opening: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
