@@ -7,6 +7,7 @@ mod region;
 
 mod account;
 mod alarm;
+mod backup;
 mod bad_input;
 mod behind;
 mod canaries;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    arrival, audit, case, completions, config, consent, directory, doors, import, inbox, init, netcheck, notice,
-    outbox, profile, serve, status, user, version,
+    arrival, audit, backup, case, completions, config, consent, directory, doors, import, inbox, init, netcheck,
+    notice, outbox, profile, restore, serve, status, user, version,
 };
 use crate::output::Out;
 use crate::trouble::{Exit, Trouble};
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Import(import::Import),
     Outbox(outbox::Outbox),
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Config(config::ConfigCommand),
     Demo(crate::demo::Args),
     Completions(completions::Completions),
@@ -128,6 +130,8 @@ impl Command {
             Self::Import(command) => command.run(app),
             Self::Outbox(command) => command.run(app).await,
             Self::Audit(command) => command.run(app).await,
+            Self::Backup(command) => command.run(app).await,
+            Self::Restore(command) => command.run(app),
             Self::Config(command) => command.run(app),
             Self::Demo(args) => Ok(match crate::demo::run(args, app.global.json).await {
                 0 => Exit::Done,

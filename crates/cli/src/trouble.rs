@@ -1,11 +1,14 @@
 //! What a person is told when something was not done: a sentence, a stable code, the next command, and an exit code
 //! that follows from the code's letter alone. Refuses to hold what was in a form, a secret or a message.
 
+use clearhouse_node::backup::BackupFault;
 use clearhouse_node::config::{ConfigError, Fault};
 use clearhouse_node::control::{ControlError, ControlFailure};
 use clearhouse_node::listener::ListenError;
 use clearhouse_node::serve::ServeError;
 use clearhouse_node::setup::SetupError;
+use clearhouse_store::backup::keys::KeysFault;
+use clearhouse_store::backup::records::RecordsFault;
 use clearhouse_store::keyfile::KeyFileError;
 use clearhouse_store::passphrase::PassphraseError;
 
@@ -95,6 +98,8 @@ pub(crate) enum Code {
     NodeFile,
     /// A second process with the same node's keys.
     Twin,
+    /// A backup that is too old.
+    Expired,
     /// A node that runs already.
     AlreadyRuns,
     /// A file that cannot be read or written.
@@ -135,6 +140,7 @@ impl Code {
             Self::NodeFile => "CH-I0903",
             Self::Twin => "CH-I0904",
             Self::AlreadyRuns => "CH-R0903",
+            Self::Expired => "CH-R0904",
             Self::File => "CH-S0901",
             Self::Exists => "CH-R0902",
             Self::NoAnswer => "CH-S0902",
@@ -185,6 +191,7 @@ fn next_for(code: &str) -> &'static str {
     const WHOLE: &[(&str, &str)] = &[
         ("CH-K0101", "clearhouse user sign-in LOGIN"),
         ("CH-K0102", "clearhouse unlock"),
+        ("CH-K0120", "clearhouse backup key --help"),
         ("CH-K0106", "clearhouse user invite LOGIN --name NAME --role ROLE"),
         ("CH-N0102", "clearhouse directory list"),
         ("CH-N0103", "clearhouse user list"),
@@ -285,10 +292,42 @@ impl From<ServeError> for Trouble {
             ServeError::AlreadyRuns(_) => Self::new(Code::AlreadyRuns, text, "clearhouse status --node DIR"),
             ServeError::NoStore(_) => Self::new(Code::NoStore, text, "Put the folder back from your backup"),
             ServeError::File { .. } => Self::new(Code::NodeFile, text, "Put the file back, then clearhouse serve"),
+            ServeError::Restored(_) => Self::new(Code::NodeFile, text, "clearhouse restore --help"),
             ServeError::Twin(_) => Self::new(Code::Twin, text, "Stop the other copy, or leave this one stopped"),
             ServeError::Store(_) | ServeError::Fatal(_) => Self::new(Code::Record, text, check),
             ServeError::Listen(ListenError::Bind { .. }) => Self::new(Code::Port, text, check),
             ServeError::Tls(_) | ServeError::Listen(_) => Self::new(Code::Stopped, text, check),
+        }
+    }
+}
+
+impl From<BackupFault> for Trouble {
+    fn from(fault: BackupFault) -> Self {
+        let text = sentence(&format!("The backup was not taken: {fault}"));
+        let other = "Take another copy of it, or another backup: clearhouse backup list FOLDER";
+        match fault {
+            BackupFault::Keys(KeysFault::OtherSheets(_)) => {
+                Self::new(Code::Secret, text, "Take the sheets of that key")
+            }
+            BackupFault::Keys(KeysFault::File(_)) => {
+                Self::new(Code::NoFile, text, "Keep FILE.backup and FILE.backup.keys in one folder")
+            }
+            BackupFault::Expired { .. } => Self::new(Code::Expired, text, "clearhouse restore --help"),
+            BackupFault::Taken(_) => Self::new(Code::Exists, text, "Name a folder that does not exist"),
+            BackupFault::File { .. } | BackupFault::Records(RecordsFault::Io { .. }) => {
+                Self::new(Code::File, text, "Look at the path and its folder")
+            }
+            BackupFault::Keys(_) | BackupFault::Records(_) | BackupFault::Differs(_) => {
+                Self::new(Code::Record, text, other)
+            }
+            BackupFault::Locked
+            | BackupFault::NoRecoveryKey
+            | BackupFault::Erasing
+            | BackupFault::Busy
+            | BackupFault::Folder { .. }
+            | BackupFault::Store(_)
+            | BackupFault::Node(_)
+            | BackupFault::NotTaken(_) => Self::new(Code::File, text, other),
         }
     }
 }

@@ -19,6 +19,12 @@ pub enum Call {
     /// Reads everything in the store and holds it against what it must be, now; it happens once a day by itself. An
     /// administrator or a manager. Answers as [`Call::Doctor`].
     Scrub,
+    /// Makes a backup in a folder, given by its whole path, and verifies it. An administrator or a manager, while cases
+    /// are open. Answers `ch.backup/1`.
+    BackupCreate { folder: String },
+    /// Puts a recovery key in the place of the one before: its public half and its mark, in hex. The same people. Answers
+    /// `ch.recovery-key/1`.
+    BackupKey { public: String, mark: String },
     /// Signs a person in; unlocks cases when that person's pass phrase opens them. Answers `ch.session/1`.
     SignIn { login: String, passphrase: String },
     /// Ends the session of the request.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use clearhouse_casework::office::hearing::{Page, page_key};
+use clearhouse_casework::office::hearing::{Kept, Page, page_key};
 use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_protocol::directory::introduction::is_unheard;
 use clearhouse_protocol::directory::logs::Newest;
@@ -28,6 +28,8 @@ use crate::sync::{Teller, Told};
 
 /// Bytes of commitments from which on one answer about a log has enough: a page more stays below what a caller reads.
 const OWN_LOG_BYTES_MAX: usize = 28 << 10;
+/// Erasures after which an answer ends with the page it is at, which has at most 96.
+const OWN_LOG_ERASURES: usize = 416;
 
 /// The node's own door.
 pub struct FrontDoor<S> {
@@ -206,9 +208,12 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             let head = held.note().to_string().into_bytes();
             let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
             let mut next = first;
-            while next < heard.size && reply.commitments.len() < OWN_LOG_BYTES_MAX {
+            let few = |reply: &wire::OwnLogReply| reply.erasures.len() < OWN_LOG_ERASURES;
+            while next < heard.size && reply.commitments.len() < OWN_LOG_BYTES_MAX && few(&reply) {
                 let page = world.ledger.read(Table::Account, &page_key(&heard.origin, next)).ok().flatten()?;
                 let page = Page::decode(page.as_slice()).ok().filter(|page| !page.entries.is_empty())?;
+                let indexed = (next..).zip(&page.entries);
+                reply.erasures.extend(indexed.filter_map(|(index, kept)| own_erasure(index, kept)));
                 next += page.entries.len() as u64;
                 reply.commitments.extend(page.entries.iter().flat_map(|kept| kept.commitment.iter()));
             }
@@ -266,4 +271,10 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Err(NotTaken::Bug) => Err(Refused::Broken),
         }
     }
+}
+
+/// An entry that says that a case was erased, for the node whose log it is in.
+fn own_erasure(index: u64, kept: &Kept) -> Option<wire::OwnErasure> {
+    let is_one = kept.opening()?.event() == wire::AuditEvent::CaseErased;
+    is_one.then(|| wire::OwnErasure { index, salt: kept.salt.clone(), opening: kept.opening.clone() })
 }

@@ -163,19 +163,7 @@ impl<S: Store + 'static> Eraser<S> {
 impl<S: Store> World<S> {
     /// Shows a trail the entries from `from` up to, not including, `to`, the newest first. Says how many are of the case.
     fn follow(&self, trail: &mut Trail, from: u64, to: u64) -> Result<usize, StoreError> {
-        let mut leaves = Vec::new();
-        while from + (leaves.len() as u64) < to {
-            let at = from + leaves.len() as u64;
-            let more = self.ledger.store().events(at, usize::try_from(to - at).unwrap_or(usize::MAX))?;
-            if more.is_empty() {
-                break;
-            }
-            leaves.extend(more);
-        }
-        // What is closed already is of a case that is gone.
-        let vault = self.ledger.vault();
-        let openings = leaves.iter().rev().filter_map(|leaf| unpad(&vault.open_event(leaf).ok()?.opening));
-        Ok(openings.filter(|opening: &wire::Opening| trail.see(opening)).count())
+        Ok(self.openings(from, to)?.iter().filter(|opening| trail.see(opening)).count())
     }
 
     /// Commits the plan of an erasure that can become final. `false`, and nothing is done, when something of the case
@@ -248,6 +236,59 @@ impl<S: Store> World<S> {
             }
         }
         Ok(())
+    }
+
+    /// Erases again what was erased after the copy that this folder is (see [`crate::log::resume`]). Nothing while cases are
+    /// locked; before anybody sees one when they are opened.
+    ///
+    /// # Errors
+    /// [`Unfinished`]: cases must not be shown then.
+    pub fn retract(&mut self) -> Result<(), Unfinished> {
+        if !self.office.has_retractions() || !self.office.is_open() {
+            return Ok(());
+        }
+        let mut trails = self.office.trails();
+        let mut to = self.ledger.store().event_count();
+        while to > 0 {
+            let from = to.saturating_sub(PAGE);
+            for opening in self.openings(from, to)? {
+                for (_, trail) in &mut trails {
+                    trail.see(&opening);
+                }
+            }
+            to = from;
+        }
+        let mut gone = 0;
+        trails.retain(|(_, trail)| self.office.is_retracted(trail));
+        for (case, trail) in &trails {
+            let found = self.found(*case, &self.office.places(*case, trail));
+            let step = self.office.plan_again(*case, trail, found, &mut chance());
+            self.ledger.commit(&step.rows, &step.events, &mut chance())?;
+            self.office.take(&step);
+            gone += 1;
+        }
+        self.finish_plans()?;
+        let step = self.office.retracted();
+        self.ledger.commit(&step.rows, &step.events, &mut chance())?;
+        self.office.take(&step);
+        tracing::warn!(gone, "cases that were erased after this folder's copy was made are erased again");
+        Ok(())
+    }
+
+    /// The entries from `from` up to, not including, `to` that open, the newest first.
+    fn openings(&self, from: u64, to: u64) -> Result<Vec<wire::Opening>, StoreError> {
+        let mut leaves = Vec::new();
+        while from + (leaves.len() as u64) < to {
+            let at = from + leaves.len() as u64;
+            let more = self.ledger.store().events(at, usize::try_from(to - at).unwrap_or(usize::MAX))?;
+            if more.is_empty() {
+                break;
+            }
+            leaves.extend(more);
+        }
+        // What is closed already is of a case that is gone.
+        let vault = self.ledger.vault();
+        Ok(leaves.iter().rev().filter_map(|leaf| unpad(&vault.open_event(leaf).ok()?.opening)).collect())
     }
 
     /// Turns the wrapping keys, when something was erased since they last did: from then on no old copy of the store

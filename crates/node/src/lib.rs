@@ -5,6 +5,7 @@
 
 mod ahead;
 pub mod alarms;
+pub mod backup;
 pub mod calls;
 pub mod clock;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod prekeys;
 pub mod pressing;
 pub mod reconcile;
 pub mod relay;
+pub mod restored;
 pub mod retention;
 pub mod rpc;
 pub mod serve;

@@ -136,7 +136,11 @@ impl<S: Store> World<S> {
     /// The vault's, when the keys belong to another epoch, or [`ReadError`].
     pub fn unlock(&mut self, content: &ContentKeys) -> Result<(), ReadError> {
         self.ledger.vault().unlock(content)?;
-        self.load_cases()
+        self.load_cases()?;
+        self.retract().map_err(|error| {
+            self.lock();
+            ReadError::NotErased(error.to_string())
+        })
     }
 
     /// Drops every case and every case key.

@@ -48,6 +48,7 @@ use crate::log::{self, LogError};
 use crate::opener::{Opener, Prekeys};
 use crate::owner::{Owner, World};
 use crate::relay::Keeping;
+use crate::restored::{self, Mark};
 use crate::rpc::client::Pool;
 use crate::rpc::server::service;
 use crate::setup::files;
@@ -112,6 +113,8 @@ pub async fn run(
     }
     let keys = open_keys(&config, &me, ask)?;
     let (store, findings) = open_store(&config.data)?;
+    // What a backup that was cut short left: second names of files that compaction gave up since.
+    crate::backup::clear_pin(&config.data).map_err(|e| ServeError::Store(e.to_string()))?;
     for finding in &findings {
         tracing::warn!(finding = %finding, "the store");
     }
@@ -149,8 +152,16 @@ pub async fn run(
     let log_dir = config.data.join(files::LOG);
     let pool = Arc::new(Pool::new(tls.clone(), config.limits.clone()));
     let line = Line { pool: Arc::clone(&pool), me: me.node, files: TileFiles::new(&log_dir) };
-    let (newest, begun) = (keeper.watch().borrow().clone(), keeper.size() > 0);
+    let mark = Mark::read(&config.data)?.filter(|mark| !mark.is_done);
+    // A restored folder also asks when it signed nothing yet: it may have since.
+    let newest = if mark.is_some() { Some(keeper.head()?) } else { keeper.watch().borrow().clone() };
+    let begun = keeper.size() > 0 || mark.is_some();
     let resumed = resume(&line, &mut world, newest, &sign, clock.now()).await?;
+    if let Some(mark) = &mark {
+        restored::is_witnessed(mark, &resumed)?;
+    }
+    // Before anybody sees a case that was erased since; where cases are locked, when they are opened.
+    world.retract().map_err(|e| ServeError::Store(e.to_string()))?;
     let alone = Alone::new(line.clone(), Arc::clone(&clock), resumed.heard.clone(), begun);
     if resumed.taken_back > 0 {
         told.push(format!(
@@ -200,6 +211,12 @@ pub async fn run(
     let log_view = View::new(&log_dir, keeper.watch(), cosigned.subscribe(), witnessed.subscribe());
     let puller = Puller::new(owner.clone(), Arc::clone(&pool), Arc::clone(&clock), me.node, directory_teller);
     let puller = Arc::new(puller);
+    if let Some(mark) = mark {
+        let mark =
+            restored::catch_up(mark, &config.data, (&owner, &puller), (resumed.taken_back, resumed.unknown), &*clock)
+                .await?;
+        told.extend(mark.told(clock.now()).map(|(text, _)| text));
+    }
     let handle = Arc::new(Handle::new(Parts {
         puller: Arc::clone(&puller),
         owner: owner.clone(),

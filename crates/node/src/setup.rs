@@ -20,6 +20,7 @@ use clearhouse_protocol::directory::{Directory, RecordFault};
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId, hex};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::LABEL_MAX;
+use clearhouse_protocol::recovery::RecoverySecret;
 use clearhouse_protocol::relay::rented;
 use clearhouse_store::DurableStore;
 use clearhouse_store::heads::{Heads, HeadsError, HeadsFile};
@@ -64,6 +65,10 @@ pub mod files {
     pub const ROOT_KEY: &str = "organisation-root.key";
     /// Ends the organisation for good, in anybody's hand; to be given to a coordinator and deleted.
     pub const SELF_REVOCATION: &str = "self-revocation.record";
+    /// The sheets of the recovery key, to be printed and deleted.
+    pub const SHEETS: [&str; 3] = ["recovery-sheet-1.txt", "recovery-sheet-2.txt", "recovery-sheet-3.txt"];
+    /// What stands in a folder that was restored from a backup.
+    pub const RESTORED: &str = "keys/restored";
     /// The local socket.
     pub const SOCKET: &str = "control.sock";
 }
@@ -177,6 +182,8 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     let node_keys =
         NodeKeys { sign: sign.public(), log: public(&service.log_seed), witness: public(&service.witness_seed) };
     let device = DeviceSecret::create(&plan.folder.join(files::DEVICE), rng)?;
+    let secret = RecoverySecret::generate(rng);
+    let service = service.with_recovery(secret.key().map_err(|_| SetupError::Generation)?);
     let parts = (service, ContentKeys::generate(rng));
     let mut keys = KeyFile::create(&plan.folder.join(files::KEYS), (net, node), parts, slots, &device, rng)?;
     let prekeys = renew_prekeys(&mut keys, now, rng)?;
@@ -219,6 +226,9 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     let end = ceremony::end_itself(net, org, &root, now);
     let end = wire::RecordBundle { records: vec![end], ..wire::RecordBundle::default() };
     write(files::SELF_REVOCATION, Zeroizing::new(end.encode_to_vec()).as_slice())?;
+    for (name, text) in files::SHEETS.iter().zip(sheet_texts(&secret, (net, org, node), rng)?) {
+        write(name, text.as_bytes())?;
+    }
     write(files::IDENTITY, identity_text(net, org, node, mailbox, &presence).as_bytes())?;
     HeadsFile::create(&plan.folder.join(files::HEADS), (net, node), keys.service(), Heads::default())?;
     // A node that finds no store later knows that it lost one.
@@ -226,6 +236,20 @@ pub fn init(plan: &Plan<'_>, slots: &[NewSlot<'_>], now: u64, rng: &mut impl Cry
     // Last: a folder with a configuration is a node.
     write(files::CONFIG, config_text(plan, directory.policy().label.as_str()).as_bytes())?;
     Ok(Made { net, org, node, keys })
+}
+
+/// The three sheets of a recovery key as text, in order.
+///
+/// # Errors
+/// [`SetupError::Generation`].
+pub fn sheet_texts(
+    secret: &RecoverySecret,
+    (net, org, node): (Net, OrgId, NodeId),
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<Zeroizing<String>>, SetupError> {
+    let whose = [("Organisation", org.to_string()), ("Node", node.to_string()), ("Network", net.to_string())];
+    let sheets = secret.sheets(rng).map_err(|_| SetupError::Generation)?;
+    Ok(sheets.iter().map(|sheet| sheet.text(&whose)).collect())
 }
 
 /// Creates the first account of a node just made, an administrator's, who invites everybody else. Works on the

@@ -58,6 +58,14 @@ pub const VALUE: &str = "clearhouse/value/v1";
 pub const BLIND_KEY: &str = "clearhouse/blind-key/v1";
 /// The file of last signed heads.
 pub const HEADS: &str = "clearhouse/heads/v1";
+/// HPKE info of what is sealed to an organisation's recovery key.
+pub const RECOVERY: &str = "clearhouse/recovery/v1";
+/// Secret by which the recovery sheets know what a node of theirs made.
+pub const RECOVERY_MARK: &str = "clearhouse/recovery-mark/v1";
+/// Check words of a recovery sheet.
+pub const RECOVERY_SHEET: &str = "clearhouse/recovery-sheet/v1";
+/// Hash over one part of a backup, over its list of parts, and the mark on its keys.
+pub const BACKUP: &str = "clearhouse/backup/v1";
 /// Hash that draws the witnesses of a log for a quarter.
 pub const WITNESS_DRAW: &str = "clearhouse/witness-draw/v1";
 /// Hash over what is held in one bucket of descriptors.

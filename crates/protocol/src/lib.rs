@@ -28,6 +28,7 @@ pub mod prekeys;
 pub mod proofs;
 pub mod receipt;
 pub mod reconcile;
+pub mod recovery;
 pub mod refusal;
 pub mod relay;
 pub mod rows;

@@ -104,6 +104,11 @@ impl Bodies {
         length(&self.path(hash)).is_ok_and(|found| found == Some(len))
     }
 
+    /// The bodies that rows name.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Hash> {
+        self.live.keys()
+    }
+
     /// Removes every file no row names, temporary ones included. Returns how many there were.
     pub(crate) fn sweep(&self) -> io::Result<u64> {
         let mut removed = 0;

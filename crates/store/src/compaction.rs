@@ -279,7 +279,7 @@ fn switch(store: &mut DurableStore, new: Snapshot, index: Option<Index>) -> Resu
     Ok(())
 }
 
-fn refused(error: CommitError, dir: &Path) -> StoreError {
+pub(crate) fn refused(error: CommitError, dir: &Path) -> StoreError {
     match error {
         CommitError::NotTaken { doing, source } => StoreError::Io { doing, file: short_name(dir), source },
         CommitError::Full => {

@@ -26,6 +26,7 @@
 //! `conformance.rs` holds any implementation against this page.
 
 use std::io;
+use std::path::Path;
 
 use crate::changes::{Changes, EventLeaf, Key, Refusal};
 use crate::finding::Finding;
@@ -96,6 +97,17 @@ pub trait Store: Send {
 
     /// Counts and sizes. Cheap enough for every tick.
     fn stats(&self) -> Stats;
+
+    /// Puts the store as it is after the last commit into an empty folder, as second names of its files: quick however
+    /// large it is, and later commits, compactions and erasures leave it as it was. To be read and removed, never opened:
+    /// what is opened there would be changed in both places. The folder is on the same file system.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; of the kind unsupported for a store without files.
+    fn pin(&mut self, into: &Path) -> Result<(), StoreError> {
+        let source = io::Error::from(io::ErrorKind::Unsupported);
+        Err(StoreError::Io { doing: "copying to", file: into.display().to_string(), source })
+    }
 }
 
 /// One page of a table.
@@ -280,5 +292,9 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn stats(&self) -> Stats {
         (**self).stats()
+    }
+
+    fn pin(&mut self, into: &Path) -> Result<(), StoreError> {
+        (**self).pin(into)
     }
 }

@@ -408,6 +408,10 @@ impl Store for DurableStore {
         crate::compaction::compact(self, Loss::Refuse)
     }
 
+    fn pin(&mut self, into: &Path) -> Result<(), StoreError> {
+        crate::backup::pin(self, into)
+    }
+
     fn stats(&self) -> Stats {
         let (totals, view) = (self.totals(), self.view.borrow());
         let room = Room::of(&self.folder.dir);

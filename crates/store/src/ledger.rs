@@ -29,6 +29,9 @@ pub enum ReadError {
          put both back from the same backup"
     )]
     OtherKeys,
+    /// What was erased after a backup or an old copy is still here, and could not be erased again.
+    #[error("cases that were erased since this copy was made cannot be erased again: {0}. Cases stay locked")]
+    NotErased(String),
 }
 
 /// Why a step was not made durable.

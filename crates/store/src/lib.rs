@@ -7,6 +7,7 @@
 //! * [`memory`]: the back end of the simulation.
 //! * [`durable`]: the back end of a node. The journal is the truth, sled is an index derived from it.
 //! * [`vault`]: seals rows on their way in and opens them on their way out; [`erasure`] makes an erasure final.
+//! * [`backup`]: a copy of all of it, and its keys sealed to the recovery key.
 //! * [`keyfile`]: the small file outside the store that opens everything in it; [`heads`]: what was signed last.
 #![deny(missing_docs)]
 
@@ -14,6 +15,7 @@ mod aead;
 mod archive;
 #[cfg(test)]
 mod at_rest;
+pub mod backup;
 mod bodies;
 mod census;
 pub mod changes;

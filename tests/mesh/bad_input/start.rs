@@ -126,7 +126,7 @@ fn a_training_nodes_folder_in_memory_is_told_at_the_start_and_by_doctor_and_serv
         assert!(office.log().contains("lie on tmpfs"), "{}", office.log());
         office.sign_in("elena");
         let doctor = office.run(&["doctor", "--as", "elena"]);
-        assert!(doctor.all.contains("CH-D0224") && doctor.all.contains("tmpfs"), "{}", doctor.all);
+        assert!(doctor.all.contains("CH-D0228") && doctor.all.contains("tmpfs"), "{}", doctor.all);
         office.shows_the_case("elena");
     });
 }

@@ -11,6 +11,7 @@
 //! Refuses to erase what nobody read, what is on its way, and, unless somebody says so, what is still waited for. A
 //! message that comes before 2 calls it off: it was written to people, and they have to see it.
 
+mod again;
 mod plan;
 mod trail;
 
@@ -30,6 +31,7 @@ use crate::consent::DataClass;
 use crate::refusal::Refusal;
 use crate::roles::Actor;
 
+use again::Retractions;
 pub use plan::Part;
 use plan::Plan;
 pub use trail::{Places, Trail};
@@ -37,6 +39,7 @@ pub use trail::{Places, Trail};
 const INTENT: u8 = b'I';
 const PLAN: u8 = b'P';
 const TURN: u8 = b'T';
+const RETRACT: u8 = b'R';
 
 /// What a person asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,6 +93,7 @@ pub(super) struct Erasing {
     decisions: BTreeMap<CaseId, Decision>,
     plans: BTreeMap<CaseId, Plan>,
     turn: Option<u32>,
+    retracted: Retractions,
 }
 
 impl Erasing {
@@ -99,6 +103,10 @@ impl Erasing {
         let value = row.value.as_deref();
         if *kind == TURN {
             self.turn = value.and_then(|value| value.try_into().ok()).map(u32::from_be_bytes);
+            return None;
+        }
+        if *kind == RETRACT {
+            self.retracted = value.and_then(|value| Retractions::decode(value).ok()).unwrap_or_default();
             return None;
         }
         let case = CaseId::try_from(key).ok()?;

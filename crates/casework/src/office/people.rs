@@ -250,6 +250,14 @@ impl Office {
         step
     }
 
+    /// Rows that move the next place of every conversation on, as [`Mailroom::skip_places`] says.
+    ///
+    /// [`Mailroom::skip_places`]: clearhouse_protocol::mail::Mailroom::skip_places
+    #[must_use]
+    pub fn skip_places(&self, by: u64) -> Vec<Row> {
+        self.mail.skip_places(by)
+    }
+
     /// Records that entries of this node's own log, first and last, came back from a mirror without what they say.
     /// `None` when the range is none.
     #[must_use]

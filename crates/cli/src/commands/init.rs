@@ -308,6 +308,7 @@ impl Init {
             "net": made.net.to_string(), "kind": if training { "training" } else { "live" },
             "org": made.org.to_string(), "node": made.node.to_string(),
             "fingerprint": records::fingerprint(&root_pk), "application": file(names::APPLICATION),
+            "sheets": names::SHEETS.map(file),
             "root_key": file(names::ROOT_KEY), "self_revocation": file(names::SELF_REVOCATION), "admin": self.admin,
         }))?;
         if !app.out.is_json() {
@@ -317,14 +318,15 @@ impl Init {
                  2. Take {root} to a medium that stays offline, and delete it here.\n  \
                  3. Give {end} to a coordinator you trust, in person, and delete it here. Whoever has it can end\n     \
                  this organisation, by `clearhouse directory submit`, for good.\n  \
-                 4. Back up {keys} and {device} apart from each other.\n  \
+                 4. Print {sheets} (1, 2 and 3), give each to another person to keep elsewhere, and delete\n     \
+                 them here. Two of the three open every backup; without them no backup opens.\n  \
                  5. clearhouse serve --node {folder}\n  \
-                 6. Import what the coordinators send back: clearhouse directory import FILE",
+                 6. Import what the coordinators send back: clearhouse directory import FILE\n  \
+                 7. Make a backup on another disk every week: clearhouse backup create FOLDER",
                 application = file(names::APPLICATION),
                 root = file(names::ROOT_KEY),
                 end = file(names::SELF_REVOCATION),
-                keys = file(names::KEYS),
-                device = file(names::DEVICE),
+                sheets = file(names::SHEETS[0]),
             ));
         }
         if self.admin.is_none() {

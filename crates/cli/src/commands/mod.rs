@@ -2,6 +2,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod case;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -15,6 +16,7 @@ pub(crate) mod netcheck;
 pub(crate) mod notice;
 pub(crate) mod outbox;
 pub(crate) mod profile;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod user;

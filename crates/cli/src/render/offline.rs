@@ -20,6 +20,50 @@ pub(super) fn init(v: &Value) -> String {
     )
 }
 
+pub(super) fn backup(v: &Value) -> String {
+    let destroyed = match number(v, "older_destroyed") {
+        0 => String::new(),
+        older => format!("the keys of {}", counted(older, "older backup", "older backups")),
+    };
+    let size = v.get("bytes").map_or_else(String::new, |_| format!("{} KiB", number(v, "bytes").div_ceil(1024)));
+    pairs(
+        0,
+        &[
+            ("restored to", text(v, "folder")),
+            ("backup", text(v, "file")),
+            ("its keys", text(v, "keys")),
+            ("made", text(v, "made")),
+            ("node", text(v, "node")),
+            ("size", size),
+            ("commits", text(v, "commits")),
+            ("rows", text(v, "rows")),
+            ("log entries", text(v, "entries")),
+            ("last head", text(v, "head")),
+            ("sealed to", text(v, "sealed_to")),
+            ("checked", text(v, "verified")),
+            ("expires", text(v, "expires")),
+            ("destroyed", destroyed),
+        ],
+    )
+}
+
+pub(super) fn backups(v: &Value) -> String {
+    let row = |r: &Value| ["time", "node", "entries", "bytes", "state", "file"].map(|field| text(r, field)).to_vec();
+    let rows: Vec<_> = items(v, "rows").iter().map(row).collect();
+    match rows.is_empty() {
+        true => "No backup is in this folder.\n".to_owned(),
+        false => table(&["MADE", "NODE", "ENTRIES", "BYTES", "STATE", "FILE"], &rows),
+    }
+}
+
+pub(super) fn recovery_key(v: &Value) -> String {
+    let mut out = pairs(0, &[("recovery key", text(v, "key")), ("instead of", text(v, "replaced"))]);
+    for path in items(v, "written") {
+        out += &format!("  {}\n", shown(path));
+    }
+    out
+}
+
 pub(super) fn config(v: &Value) -> String {
     let row = |r: &Value| {
         let value = r.get("value").map(shown).unwrap_or_default();

@@ -9,7 +9,7 @@ use super::state::finding_of;
 use crate::setup::files;
 
 /// Files that leave the folder on the first evening: the code, what whoever has it can do, where it belongs.
-const ASTRAY: [(&str, &str, &str, &str); 2] = [
+const ASTRAY: [(&str, &str, &str, &str); 5] = [
     (
         "CH-D0222",
         files::ROOT_KEY,
@@ -22,7 +22,13 @@ const ASTRAY: [(&str, &str, &str, &str); 2] = [
         "whoever has a copy can end this organisation for good",
         "Give it to a coordinator you trust on a USB stick, in person, and delete it here.",
     ),
+    (SHEETS_CODE, files::SHEETS[0], SHEETS_DANGER, SHEETS_NEXT),
+    (SHEETS_CODE, files::SHEETS[1], SHEETS_DANGER, SHEETS_NEXT),
+    (SHEETS_CODE, files::SHEETS[2], SHEETS_DANGER, SHEETS_NEXT),
 ];
+const SHEETS_CODE: &str = "CH-D0224";
+const SHEETS_DANGER: &str = "two of the three open every backup of this node";
+const SHEETS_NEXT: &str = "Print each, give it to another person to keep elsewhere, and delete it here.";
 
 /// One for each file that is still there. In a training network they are notes: nobody's safety hangs on it.
 pub(super) fn findings(folder: &Path, training: bool) -> Vec<Value> {

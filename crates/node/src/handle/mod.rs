@@ -8,6 +8,7 @@ mod alarms;
 mod astray;
 mod attest;
 mod audit;
+mod backup;
 mod erasing;
 mod evidence;
 mod findings;
@@ -142,6 +143,8 @@ pub struct Handle<S> {
     sessions: Mutex<BTreeMap<String, Session>>,
     staged: Mutex<BTreeMap<String, Zeroizing<Vec<u8>>>>,
     paging: Mutex<Option<records::Paging>>,
+    /// Held while a backup is made.
+    backing_up: tokio::sync::Mutex<()>,
     failures: Mutex<BTreeMap<String, u32>>,
     last_used: AtomicU64,
     started: u64,
@@ -175,6 +178,7 @@ impl<S: Store + 'static> Handle<S> {
             sessions: Mutex::default(),
             staged: Mutex::default(),
             paging: Mutex::default(),
+            backing_up: tokio::sync::Mutex::default(),
             failures: Mutex::default(),
             last_used: AtomicU64::new(started),
             started,
@@ -250,6 +254,8 @@ impl<S: Store + 'static> Handle<S> {
             Call::Outbox => self.outbox().await,
             Call::OutboxRetry => self.outbox_retry().await,
             Call::Scrub => self.scrub_for(&actor).await,
+            Call::BackupCreate { folder } => self.backup_create(actor, folder).await,
+            Call::BackupKey { public, mark } => self.backup_key(actor, public, Zeroizing::new(mark)).await,
             Call::AuditList { from, count } => self.audit_list(&actor, from, count).await,
             Call::AuditProve { index } => self.audit_prove(&actor, index).await,
             Call::AuditShow { index } => self.audit_show(&actor, index).await,

@@ -34,6 +34,7 @@ impl<S: Store + 'static> Handle<S> {
         let (keep_open, training, started, endpoint) =
             (self.keep_open, self.training, self.started, self.endpoint.clone());
         let signed_in = lock(&self.sessions).len();
+        let last_backup = self.last_backup().map(show_time);
         let log_signed = self.log.head().map_or(0, |head| head.checkpoint.size);
         let clock = self.clock.doubt().map_or_else(|| "trusted".to_owned(), |doubt| format!("not trusted: {doubt}"));
         let state = self.owner.look(move |world| {
@@ -75,6 +76,7 @@ impl<S: Store + 'static> Handle<S> {
                 "clock": clock,
                 "events": office.event_count(),
                 "log_signed": log_signed,
+                "last_backup": last_backup,
                 "generation": stats.generation,
                 "rows": stats.rows,
                 "free_bytes": stats.free_bytes,
@@ -92,9 +94,10 @@ impl<S: Store + 'static> Handle<S> {
         findings.extend(self.ground.map(|ground| {
             let text =
                 format!("The node's folder or its keys lie on {ground}: a power cut may take what was acknowledged.");
-            finding_of("CH-D0224", text, "Move the folder to a local disk with ext4 or xfs.", !self.training)
+            finding_of("CH-D0228", text, "Move the folder to a local disk with ext4 or xfs.", !self.training)
         }));
         let (off, doubt, counted) = (self.clock.off(), self.clock.doubt(), Arc::clone(&self.counters));
+        findings.extend(self.backup_findings(now));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use clearhouse_casework::office::Now;
+use clearhouse_protocol::audit::{AuditEvent, erasure_is_sound, reveal};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::keys::SigningKey;
@@ -16,6 +17,7 @@ use clearhouse_protocol::log::quorum::{enough, tolerated};
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_store::{Changes, EventLeaf, Store, StoreError};
+use clearhouse_wire::v1 as wire;
 use tokio::time::Instant;
 
 use super::alone::Heard;
@@ -41,6 +43,25 @@ pub struct Resumed {
     pub taken_back: u64,
     /// What the witnesses said.
     pub heard: Heard,
+    /// Witnesses that answered.
+    pub answered: usize,
+    /// What was erased since, as far as that is not known to the case.
+    pub unknown: Unknown,
+}
+
+/// Entries that came back from a mirror and may hide what was erased after the copy.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Unknown {
+    /// Erasures of parts of a profile: the entry does not say of which.
+    pub parts: u64,
+}
+
+impl Resumed {
+    /// Whether enough witnesses know of nothing more than is here.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.memory == Memory::Whole
+    }
 }
 
 /// Asks the witnesses, and takes back what is missing.
@@ -56,7 +77,13 @@ pub async fn resume<S: Store>(
     now: u64,
 ) -> Result<Resumed, LogError> {
     let Some(head) = head else {
-        return Ok(Resumed { memory: Memory::Whole, taken_back: 0, heard: Heard::default() });
+        return Ok(Resumed {
+            memory: Memory::Whole,
+            taken_back: 0,
+            heard: Heard::default(),
+            answered: 0,
+            unknown: Unknown::default(),
+        });
     };
     let directory = world.office.directory().clone();
     let mut asked = ask_all(line, &directory, &head, now).await;
@@ -66,7 +93,13 @@ pub async fn resume<S: Store>(
         Some(Memory::Unasked | Memory::Whole) | None => {
             let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
             let memory = if whole { Memory::Whole } else { Memory::Unasked };
-            return Ok(Resumed { memory, taken_back: 0, heard: asked.heard });
+            return Ok(Resumed {
+                memory,
+                taken_back: 0,
+                heard: asked.heard,
+                answered: asked.answered,
+                unknown: Unknown::default(),
+            });
         }
     };
     tracing::error!(
@@ -81,9 +114,10 @@ pub async fn resume<S: Store>(
     }
     for (_, node) in directory.coordinators(line.me, now) {
         let Some(mirror) = mirror(line, &directory, node, signed).await else { continue };
-        if let Some(taken_back) = adopt(world, &mirror, key, now)? {
-            asked.heard.is_taken_back(mirror.len() as u64);
-            return Ok(Resumed { memory: Memory::Whole, taken_back, heard: asked.heard });
+        if let Some((taken_back, unknown)) = adopt(world, &mirror, key, now)? {
+            asked.heard.is_taken_back(mirror.commitments.len() as u64);
+            let (memory, answered) = (Memory::Whole, asked.answered);
+            return Ok(Resumed { memory, taken_back, heard: asked.heard, answered, unknown });
         }
     }
     Err(older)
@@ -129,11 +163,30 @@ fn worse(one: Option<Memory>, other: Memory) -> Memory {
     }
 }
 
+/// What a coordinator's node mirrors of this node's log.
+struct Mirror {
+    commitments: Vec<Hash>,
+    /// Entries that say that a case was erased, proved by their commitments.
+    erasures: Vec<wire::Opening>,
+}
+
+/// Erasures that belong to their commitments; a mirror can leave one out, and make none up.
+fn proved(erasures: &[wire::OwnErasure], commitments: &[Hash]) -> Vec<wire::Opening> {
+    let proved = |erasure: &wire::OwnErasure| {
+        let commitment = commitments.get(usize::try_from(erasure.index).ok()?)?;
+        let opening = reveal(commitment, erasure.salt.as_slice().try_into().ok()?, &erasure.opening)?;
+        let sound = opening.index == erasure.index && erasure_is_sound(&opening);
+        (sound && opening.event() == AuditEvent::CaseErased).then_some(opening)
+    };
+    erasures.iter().filter_map(proved).collect()
+}
+
 /// The commitments that a coordinator's node mirrors, if they make up a head of this node's own that covers `signed`.
-async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -> Option<Vec<Hash>> {
+async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -> Option<Mirror> {
     let own = directory.log_key(line.me)?;
     let client = line.pool.client(&Address::of(directory, node)?).await.ok()?;
     let (mut commitments, mut newest, mut next) = (Vec::new(), None::<Checkpoint>, 0);
+    let mut erasures = Vec::new();
     for _ in 0..ANSWERS_MAX {
         let reply = client.own_log(next).await.ok()?;
         let (page, rest) = reply.commitments.as_chunks::<32>();
@@ -141,6 +194,7 @@ async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -
             break;
         }
         commitments.extend_from_slice(page);
+        erasures.extend(reply.erasures);
         newest = SignedCheckpoint::open(&reply.head, &own).ok().map(|head| head.checkpoint().clone()).or(newest);
         if reply.next != commitments.len() as u64 {
             break;
@@ -151,16 +205,26 @@ async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -
     commitments.truncate(usize::try_from(head.size).ok()?);
     let mut edge = Edge::default();
     commitments.iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
-    (edge.size() == head.size && edge.root() == head.root).then_some(commitments)
+    let whole = edge.size() == head.size && edge.root() == head.root;
+    whole.then(|| Mirror { erasures: proved(&erasures, &commitments), commitments })
 }
 
 /// Takes back what is missing, and records that. `None` when the mirror does not begin with what is here.
-fn adopt<S: Store>(world: &mut World<S>, mirror: &[Hash], key: &SigningKey, now: u64) -> Result<Option<u64>, LogError> {
+fn adopt<S: Store>(
+    world: &mut World<S>,
+    Mirror { commitments: mirror, erasures }: &Mirror,
+    key: &SigningKey,
+    now: u64,
+) -> Result<Option<(u64, Unknown)>, LogError> {
     let closed_from = match beside(world.ledger.store(), mirror)? {
         Beside::Strays => return Ok(None),
-        Beside::GoesOn => return Ok(Some(0)),
+        Beside::GoesOn => return Ok(Some((0, Unknown::default()))),
         Beside::Lacks { closed_from } => closed_from,
     };
+    // What was erased since goes again, before anybody sees it: known from here on, whatever is cut short.
+    let since = || erasures.iter().filter(|opening| opening.index >= closed_from);
+    let retractions = world.office.retractions(since());
+    let unknown = Unknown { parts: since().filter(|opening| opening.erased.is_empty()).count() as u64 };
     let count = usize::try_from(world.ledger.store().event_count()).unwrap_or(usize::MAX);
     for (nth, batch) in mirror[count..].chunks(BATCH).enumerate() {
         let first = count + nth * BATCH;
@@ -178,11 +242,12 @@ fn adopt<S: Store>(world: &mut World<S>, mirror: &[Hash], key: &SigningKey, now:
     let mut rng = chance();
     let last = mirror.len() as u64 - 1;
     let step = world.office.restored((closed_from, last), &mut Now { time: now, rng: &mut rng, key });
-    let step = step.ok_or_else(|| LogError::NotTakenBack("the entry that says so cannot be made".to_owned()))?;
+    let mut step = step.ok_or_else(|| LogError::NotTakenBack("the entry that says so cannot be made".to_owned()))?;
+    step.rows.extend(retractions);
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
-    Ok(Some((mirror.len() - count) as u64))
+    Ok(Some(((mirror.len() - count) as u64, unknown)))
 }
 
 /// How the entries here stand to those of a mirror.

@@ -9,6 +9,7 @@ use crate::config::ConfigError;
 use crate::control::ControlError;
 use crate::listener::ListenError;
 use crate::log::LogError;
+use crate::restored::NotYet;
 use crate::tls::TlsError;
 
 /// Why a node did not start, or stopped by itself.
@@ -49,6 +50,9 @@ pub enum ServeError {
     /// The local door.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The node was restored, and has not heard yet what it has to.
+    #[error("{0}")]
+    Restored(#[from] NotYet),
     /// Another process uses this node's keys.
     #[error("{0}")]
     Twin(LogError),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use clearhouse_protocol::recovery::RecoveryKey;
 use prost::Message as _;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -28,6 +29,7 @@ pub struct ServiceKeys {
     pub(crate) index: SecretBytes,
     pub(crate) nmk: SecretBytes,
     pub(crate) epoch: u32,
+    pub(crate) recovery: Option<RecoveryKey>,
 }
 
 /// The keys of the cases and the prekey seeds: open while a person works, dropped by lock.
@@ -73,7 +75,21 @@ impl ServiceKeys {
             index: fresh(),
             nmk: fresh(),
             epoch: FIRST_EPOCH,
+            recovery: None,
         }
+    }
+
+    /// These keys with the organisation's recovery key, to which backups are sealed.
+    #[must_use]
+    pub fn with_recovery(mut self, key: RecoveryKey) -> Self {
+        self.recovery = Some(key);
+        self
+    }
+
+    /// The recovery key; `None` where none was made yet.
+    #[must_use]
+    pub fn recovery(&self) -> Option<&RecoveryKey> {
+        self.recovery.as_ref()
     }
 
     /// The epoch of the key that wraps letter keys; rises with every erasure.
@@ -94,6 +110,7 @@ impl ServiceKeys {
             index: self.index.duplicate(),
             nmk: self.nmk.duplicate(),
             epoch: self.epoch,
+            recovery: self.recovery.as_ref().map(RecoveryKey::duplicate),
         }
     }
 
@@ -121,12 +138,18 @@ impl ServiceKeys {
             evidence: copy(&self.evidence),
             index: copy(&self.index),
             nmk: copy(&self.nmk),
+            recovery: self.recovery.as_ref().map_or_else(Vec::new, |key| key.public().to_vec()),
+            recovery_mark: self.recovery.as_ref().map_or_else(Vec::new, |key| key.mark().to_vec()),
         })
     }
 
     /// `None` when a key is missing or has the wrong length.
     pub(crate) fn decode(bytes: &[u8], epoch: u32) -> Option<Self> {
         let record = ServiceRecord::decode(bytes).ok()?;
+        let recovery = match (record.recovery.as_slice(), record.recovery_mark.as_slice()) {
+            ([], []) => None,
+            (public, mark) => Some(RecoveryKey::kept(public, mark).ok()?),
+        };
         Some(Self {
             node_seed: SecretBytes::from_slice(&record.node_seed)?,
             tls_seed: SecretBytes::from_slice(&record.tls_seed)?,
@@ -138,6 +161,7 @@ impl ServiceKeys {
             index: SecretBytes::from_slice(&record.index)?,
             nmk: SecretBytes::from_slice(&record.nmk)?,
             epoch,
+            recovery,
         })
     }
 }
@@ -192,7 +216,7 @@ fn encode(record: &impl prost::Message) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// Plaintext of the service compartment: nine keys of 32 bytes.
+/// Plaintext of the service compartment: nine keys of 32 bytes, and the recovery key's public half with its mark.
 #[derive(prost::Message)]
 #[prost(skip_debug)]
 struct ServiceRecord {
@@ -214,14 +238,19 @@ struct ServiceRecord {
     index: Vec<u8>,
     #[prost(bytes = "vec", tag = "9")]
     nmk: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    recovery: Vec<u8>,
+    #[prost(bytes = "vec", tag = "11")]
+    recovery_mark: Vec<u8>,
 }
 
 impl Drop for ServiceRecord {
     fn drop(&mut self) {
-        let Self { node_seed, tls_seed, log_seed, witness_seed, mailbox_secret, data, evidence, index, nmk } = self;
+        let Self { node_seed, tls_seed, log_seed, witness_seed, mailbox_secret, data, evidence, index, nmk, .. } = self;
         for secret in [node_seed, tls_seed, log_seed, witness_seed, mailbox_secret, data, evidence, index, nmk] {
             secret.zeroize();
         }
+        self.recovery_mark.zeroize();
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clearhouse_protocol::ids::{Net, NodeId};
+use clearhouse_protocol::recovery::RecoveryKey;
 use rand_core::CryptoRng;
 
 use crate::keyfile::device::DeviceSecret;
@@ -241,6 +242,16 @@ impl Opened {
     /// Those of any change.
     pub fn renew(&mut self, which: Seed, seed: SecretBytes, rng: &mut impl CryptoRng) -> Result<(), KeyFileError> {
         let service = self.service.with_seed(which, seed);
+        self.write(Draft { service: Some(service), ..self.draft() }, rng)
+    }
+
+    /// Puts the organisation's recovery key in the place of the one before. From then on backups are sealed to it; what
+    /// was sealed to the old one still opens with the old sheets.
+    ///
+    /// # Errors
+    /// Those of any change.
+    pub fn set_recovery(&mut self, key: RecoveryKey, rng: &mut impl CryptoRng) -> Result<(), KeyFileError> {
+        let service = self.service.duplicate().with_recovery(key);
         self.write(Draft { service: Some(service), ..self.draft() }, rng)
     }
 

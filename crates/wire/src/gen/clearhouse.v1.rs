@@ -1778,7 +1778,7 @@ impl ::prost::Name for OwnLogRequest {
         "/clearhouse.v1.OwnLogRequest".into()
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OwnLogReply {
     /// signed note of the newest head that the mirrored entries reach
@@ -1790,6 +1790,9 @@ pub struct OwnLogReply {
     /// the first entry of the next answer; 0 when this is the last
     #[prost(uint64, tag = "3")]
     pub next: u64,
+    /// the CASE_ERASED entries among these, as far as they were heard opened; at most 512
+    #[prost(message, repeated, tag = "4")]
+    pub erasures: ::prost::alloc::vec::Vec<OwnErasure>,
 }
 impl ::prost::Name for OwnLogReply {
     const NAME: &'static str = "OwnLogReply";
@@ -1799,6 +1802,28 @@ impl ::prost::Name for OwnLogReply {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/clearhouse.v1.OwnLogReply".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OwnErasure {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// padded, 512 bytes
+    #[prost(bytes = "vec", tag = "3")]
+    pub opening: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for OwnErasure {
+    const NAME: &'static str = "OwnErasure";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OwnErasure".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OwnErasure".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

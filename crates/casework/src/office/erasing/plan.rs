@@ -109,6 +109,10 @@ impl Office {
             if ranges.is_empty() {
                 self.record_erased(&[], &decision.rule, role, &mut step, now);
             }
+            // Told without the pause: a disk lost before would bring the case back with a backup.
+            if let Some(said) = step.events.last() {
+                step.rows.push(self.urgent_row(said.index, now.time));
+            }
             self.tell_partner(case, &decision.rule, &mut step, now)?;
         } else {
             let classes = decision.classes();
@@ -175,7 +179,7 @@ impl Office {
         }
     }
 
-    fn plan_case(&self, case: &Case, trail: &Trail, plan: &mut Plan) {
+    pub(super) fn plan_case(&self, case: &Case, trail: &Trail, plan: &mut Plan) {
         let id = case.id();
         let facts = self.cases.as_ref().map_or(0, |cases| cases.next_fact(id));
         plan.rows.extend((0..facts).map(|n| planned(Table::Fact, [id.as_bytes(), &n.to_be_bytes()].concat())));

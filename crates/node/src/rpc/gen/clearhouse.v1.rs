@@ -220,8 +220,8 @@ pub mod exchange_client {
             self.inner.unary(req, path, codec).await
         }
         /// What this coordinator's node mirrors of the caller's own log, for a caller whose disk is older than what it signed:
-        /// commitments and the head over them, never what entries say. To anybody else, and where nothing was heard, an empty
-        /// answer.
+        /// commitments and the head over them, and of what entries say only which of them were erased, so that nothing of an
+        /// erased case comes back with an old disk or a backup. To anybody else, and where nothing was heard, an empty answer.
         pub async fn own_log(
             &mut self,
             request: impl tonic::IntoRequest<::clearhouse_wire::v1::OwnLogRequest>,
@@ -343,8 +343,8 @@ pub mod exchange_server {
             tonic::Status,
         >;
         /// What this coordinator's node mirrors of the caller's own log, for a caller whose disk is older than what it signed:
-        /// commitments and the head over them, never what entries say. To anybody else, and where nothing was heard, an empty
-        /// answer.
+        /// commitments and the head over them, and of what entries say only which of them were erased, so that nothing of an
+        /// erased case comes back with an old disk or a backup. To anybody else, and where nothing was heard, an empty answer.
         async fn own_log(
             &self,
             request: tonic::Request<::clearhouse_wire::v1::OwnLogRequest>,

@@ -1,0 +1,177 @@
+//! A folder that was restored from a backup: what it has to hear before it may do anything, and what it says afterwards.
+//!
+//! Its keys have signed and sealed things it does not remember. So it starts only after a witness has said how far its log
+//! went (see [`crate::log::resume`]), after the directory was fetched anew, so that nobody revoked since is let in or
+//! written to, and after every place in a conversation was moved on, so that none is used twice. Refuses to start as long as one
+//! of these is not done; only who restored it can say that there is nobody to ask.
+
+use std::path::{Path, PathBuf};
+
+use clearhouse_casework::forms::show_time;
+use clearhouse_casework::office::{Now, Step};
+use clearhouse_protocol::audit::AuditEvent;
+use clearhouse_protocol::limits::DAY;
+use clearhouse_store::Store;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Chance, Clock};
+use crate::log::resume::{Resumed, Unknown};
+use crate::owner::{NotTaken, Owner, World};
+use crate::setup::files;
+use crate::sync::{Puller, Reach};
+
+/// How far each conversation's places are moved on: more messages than a month has.
+const PLACES_SKIPPED: u64 = 1 << 20;
+/// How long `doctor` tells that the node was restored.
+const TOLD_SECS: u64 = 14 * DAY;
+/// Bytes of the mark.
+const MARK_MAX: u64 = 4 << 10;
+
+/// What is known of the restore, in the folder itself.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// When the backup was made, unix seconds.
+    pub made: u64,
+    /// When it was put back.
+    pub restored: u64,
+    /// Entries of the log in the backup.
+    pub events: u64,
+    /// Whoever restored it says that no witness and no other node can be asked.
+    pub alone: bool,
+    /// Everything that has to be heard was heard.
+    pub is_done: bool,
+    /// Entries that were signed after the backup.
+    pub missing: u64,
+    /// Erasures among them of parts of a profile, of a case that nobody can name.
+    pub parts: u64,
+}
+
+/// Why a restored node does not start yet.
+#[derive(Debug, thiserror::Error)]
+pub enum NotYet {
+    /// No witness answered.
+    #[error(
+        "this node was restored from a backup and must not sign before its witnesses say how far its log went: too few \
+         answered ({0}). Check the line and start again; clearhouse restore --help says what to do when there are none"
+    )]
+    Unwitnessed(usize),
+    /// Nobody gave newer records.
+    #[error(
+        "this node was restored from a backup and knows nobody who was revoked since: no coordinator or partner answered. \
+         Check the line and start again"
+    )]
+    NoDirectory,
+    /// The mark cannot be read or written.
+    #[error("{}: {why}. Restore once more, into another folder", path.display())]
+    Mark {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// It could not be recorded.
+    #[error("that this node was restored cannot be recorded: {0}")]
+    NotTaken(#[from] NotTaken),
+}
+
+impl Mark {
+    /// As it is kept.
+    ///
+    /// # Errors
+    /// [`NotYet::Mark`]: it cannot be written as text, which does not happen.
+    pub fn text(&self) -> Result<String, NotYet> {
+        let failed = |e: toml::ser::Error| NotYet::Mark { path: files::RESTORED.into(), why: e.to_string() };
+        toml::to_string(self).map_err(failed)
+    }
+
+    /// The mark in a node's folder; `None` where nothing was restored.
+    ///
+    /// # Errors
+    /// [`NotYet::Mark`]: what cannot be read is not taken for none.
+    pub fn read(data: &Path) -> Result<Option<Self>, NotYet> {
+        let path = data.join(files::RESTORED);
+        let failed = |why: &str| NotYet::Mark { path: path.clone(), why: why.to_owned() };
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Ok(meta) if meta.is_file() && meta.len() <= MARK_MAX => {}
+            Ok(_) | Err(_) => return Err(failed("is not what `restore` wrote")),
+        }
+        let text = std::fs::read_to_string(&path).map_err(|_| failed("cannot be read"))?;
+        toml::from_str(&text).map(Some).map_err(|_| failed("is not what `restore` wrote"))
+    }
+
+    fn keep(&self, data: &Path) -> Result<(), NotYet> {
+        let path = data.join(files::RESTORED);
+        let failed = |error: std::io::Error| NotYet::Mark { path: path.clone(), why: error.to_string() };
+        let new = data.join("keys/restored.new");
+        let text = self.text()?;
+        let write = || {
+            std::fs::write(&new, text)?;
+            std::fs::File::open(&new)?.sync_all()?;
+            std::fs::rename(&new, &path)?;
+            std::fs::File::open(data.join("keys"))?.sync_all()
+        };
+        write().map_err(failed)
+    }
+
+    /// What `doctor` says of it, for two weeks.
+    #[must_use]
+    pub fn told(&self, now: u64) -> Option<(String, &'static str)> {
+        let parts = match self.parts {
+            0 => String::new(),
+            parts => {
+                format!(" In {parts} cases parts of a profile were erased since, and are here again: erase them again.")
+            }
+        };
+        let text = format!(
+            "This node was restored on {} from a backup of {}. {} entries of its log came after that backup; what they say, and \
+             messages and decisions of that time, are not here.{parts}",
+            show_time(self.restored),
+            show_time(self.made),
+            self.missing
+        );
+        let next = "Ask every organisation you exchange cases with what it sent and received since, and make a backup.";
+        (self.is_done && now < self.restored.saturating_add(TOLD_SECS)).then_some((text, next))
+    }
+}
+
+/// Refuses to go on when too few witnesses were heard.
+///
+/// # Errors
+/// [`NotYet::Unwitnessed`].
+pub fn is_witnessed(mark: &Mark, resumed: &Resumed) -> Result<(), NotYet> {
+    let heard = resumed.is_whole() && resumed.answered > 0;
+    if heard || mark.alone { Ok(()) } else { Err(NotYet::Unwitnessed(resumed.answered)) }
+}
+
+/// What is left to do before any door opens: newer records, places moved on, and the entry that says so.
+///
+/// # Errors
+/// [`NotYet`]; starting again does what is left.
+pub async fn catch_up<S: Store + 'static>(
+    mut mark: Mark,
+    data: &Path,
+    (owner, puller): (&Owner<S>, &Puller<S>),
+    (taken_back, unknown): (u64, Unknown),
+    clock: &dyn Clock,
+) -> Result<Mark, NotYet> {
+    let brought = puller.round(Reach::WIDE).await?;
+    if brought.answered == 0 && !mark.alone {
+        return Err(NotYet::NoDirectory);
+    }
+    let step = move |world: &World<S>, now: &mut Now<'_, Chance>| {
+        // What came back from a mirror has said so in the log already.
+        let mut step = match taken_back {
+            0 => world.office.note(AuditEvent::Restore, None, now),
+            _ => Step::default(),
+        };
+        step.rows.extend(world.office.skip_places(PLACES_SKIPPED));
+        (step, ())
+    };
+    owner.decide(step).await?;
+    (mark.is_done, mark.missing, mark.parts) = (true, mark.missing.max(taken_back), mark.parts.max(unknown.parts));
+    mark.keep(data)?;
+    tracing::warn!(at = clock.now(), missing = mark.missing, "this node goes on from a backup");
+    Ok(mark)
+}
