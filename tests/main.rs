@@ -6,4 +6,5 @@ mod generated;
 mod interop;
 mod layers;
 mod mesh;
+mod model;
 mod sim;

@@ -6,7 +6,7 @@ use clearhouse_protocol::audit;
 use clearhouse_protocol::clocks::Reading;
 use clearhouse_protocol::clocks::watch::Watch;
 use clearhouse_protocol::fixture::NOW;
-use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::ids::OrgId;
 use clearhouse_protocol::limits::{DAY, HOUR, MINUTE, SKEW_SECS};
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_store::Store;
@@ -80,10 +80,10 @@ impl Node {
             && self.watch.borrow().as_ref().is_some_and(|watch| watch.doubt().is_some())
     }
 
-    fn hear(&self, node: NodeId, theirs: u64, time: u64) {
+    fn hear(&self, org: OrgId, theirs: u64, time: u64) {
         let up = self.reading(time).up;
         if let Some(watch) = self.watch.borrow_mut().as_mut() {
-            watch.hear(node, theirs, up);
+            watch.hear(org, theirs, up);
         }
     }
 
@@ -117,7 +117,7 @@ impl World {
 
     fn tell_the_time(&self, a: Site, b: Site) {
         let theirs = self.nodes[b].reading(self.time).wall;
-        self.nodes[a].hear(self.nodes[b].member().node, theirs, self.time);
+        self.nodes[a].hear(self.nodes[b].member().org, theirs, self.time);
     }
 
     /// The calm: every clock is set right, and everybody hears everybody.

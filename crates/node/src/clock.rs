@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clearhouse_protocol::clocks::watch::{Doubt, Watch};
 use clearhouse_protocol::clocks::{Off, Reading};
-use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::ids::OrgId;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 
@@ -20,7 +20,7 @@ pub trait Clock: Send + Sync + 'static {
         self.now()
     }
 
-    /// Why the machine's clock is not trusted. Then nothing is sealed or opened.
+    /// Why the machine's clock is not trusted. Then no letter is opened, and no message of a case sealed.
     fn doubt(&self) -> Option<Doubt> {
         None
     }
@@ -36,9 +36,9 @@ pub trait Clock: Send + Sync + 'static {
         self.now()
     }
 
-    /// Takes down what another node's clock showed when this machine had been up for so long.
-    fn hear(&self, node: NodeId, theirs: u64, up: u64) {
-        let _ = (node, theirs, up);
+    /// Takes down what the clock of a node of `org` showed when this machine had been up for so long.
+    fn hear(&self, org: OrgId, theirs: u64, up: u64) {
+        let _ = (org, theirs, up);
     }
 
     /// Takes down that somebody else signed `time`.
@@ -96,7 +96,7 @@ impl Clock for JudgedClock {
         let now = watch.read((self.read)());
         match (before, watch.doubt()) {
             (None, Some(doubt)) => {
-                tracing::error!(%doubt, "this machine's clock is not trusted; nothing is sealed or opened")
+                tracing::error!(%doubt, "this machine's clock is not trusted; no letter is opened, no message of a case sealed")
             }
             (Some(_), None) => tracing::info!("this machine's clock is trusted again"),
             _ => {}
@@ -122,8 +122,8 @@ impl Clock for JudgedClock {
         (self.read)().up
     }
 
-    fn hear(&self, node: NodeId, theirs: u64, up: u64) {
-        self.watch().hear(node, theirs, up);
+    fn hear(&self, org: OrgId, theirs: u64, up: u64) {
+        self.watch().hear(org, theirs, up);
     }
 
     fn attest(&self, time: u64) {

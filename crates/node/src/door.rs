@@ -169,6 +169,10 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Ok(request) => request,
             Err(fault) => return Ok(no(fault, None)),
         };
+        // A cosignature says when: what this node does not know it does not sign. Who asks comes again.
+        if self.clock.doubt().is_some() {
+            return Err(Refused::Unavailable);
+        }
         let decided = self.owner.decide(move |world, now| {
             let (mut step, decided) = world.office.cosign(from, &request, now);
             let asked_for = world.office.log_asked_for(from, &request);

@@ -7,8 +7,8 @@ pub mod watch;
 
 use std::collections::BTreeMap;
 
-use crate::ids::NodeId;
-use crate::limits::SKEW_SECS;
+use crate::ids::OrgId;
+use crate::limits::{DAY, SKEW_SECS};
 
 /// One look at this machine's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +19,18 @@ pub struct Reading {
     pub up: u64,
 }
 
-/// Nodes whose clocks are remembered. The one heard longest ago makes way.
+/// Organisations whose clocks are remembered. The one heard longest ago makes way.
 const HEARD_MAX: usize = 64;
+/// How long what was heard counts, by this machine's uptime: a machine that was stopped for a while has a wrong one.
+const HEARD_SECS: u64 = DAY;
 
 /// What others' clocks said last.
 #[derive(Clone, Default)]
 pub struct Clocks {
-    /// What each showed when this machine's uptime was nothing, and in which turn it was heard. Held against the uptime,
-    /// what was heard stays true when somebody sets the clock on the wall.
-    heard: BTreeMap<NodeId, (i128, u64)>,
-    turn: u64,
+    /// What a clock of each organisation showed when this machine's uptime was nothing, and at which uptime it was heard.
+    /// Held against the uptime, what was heard stays true when somebody sets the clock on the wall. One voice each: whoever
+    /// runs many nodes does not outvote the rest.
+    heard: BTreeMap<OrgId, (i128, u64)>,
 }
 
 /// That this clock is off.
@@ -36,18 +38,18 @@ pub struct Clocks {
 pub struct Off {
     /// By how many seconds this clock is ahead of the others; behind when negative.
     pub ahead: i64,
-    /// How many nodes were heard.
-    pub nodes: usize,
+    /// How many organisations' nodes were heard.
+    pub others: usize,
 }
 
 impl Clocks {
-    /// Remembers what one node's clock said when this machine had been up for `up`.
-    pub fn hear(&mut self, node: NodeId, theirs: u64, up: u64) {
-        self.turn += 1;
-        self.heard.insert(node, (i128::from(theirs) - i128::from(up), self.turn));
+    /// Remembers what the clock of a node of `org` said when this machine had been up for `up`.
+    pub fn hear(&mut self, org: OrgId, theirs: u64, up: u64) {
+        self.heard.insert(org, (i128::from(theirs) - i128::from(up), up));
         if self.heard.len() > HEARD_MAX {
-            let oldest = self.heard.iter().min_by_key(|(_, (_, turn))| *turn).map(|(node, _)| *node);
-            oldest.and_then(|node| self.heard.remove(&node));
+            let oldest = self.heard.iter().filter(|(heard, _)| **heard != org).min_by_key(|(_, (_, up))| *up);
+            let oldest = oldest.map(|(heard, _)| *heard);
+            oldest.and_then(|heard| self.heard.remove(&heard));
         }
     }
 
@@ -63,7 +65,8 @@ impl Clocks {
     pub fn distance(&self, at: Reading) -> Option<Off> {
         let origin = i128::from(at.wall) - i128::from(at.up);
         let near = |ahead: i128| i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
-        let mut all: Vec<i64> = self.heard.values().map(|(theirs, _)| near(origin - theirs)).collect();
+        let lasting = self.heard.values().filter(|(_, up)| at.up.saturating_sub(*up) <= HEARD_SECS);
+        let mut all: Vec<i64> = lasting.map(|(theirs, _)| near(origin - theirs)).collect();
         all.sort_unstable();
         let (low, high) = (*all.get(all.len().checked_sub(1)? / 2)?, *all.get(all.len() / 2)?);
         let ahead = if low.signum() != high.signum() {
@@ -73,14 +76,14 @@ impl Clocks {
         } else {
             high
         };
-        Some(Off { ahead, nodes: all.len() })
+        Some(Off { ahead, others: all.len() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{DAY, HOUR};
+    use crate::limits::HOUR;
 
     const NOW: u64 = 1_794_657_600;
 
@@ -89,7 +92,7 @@ mod tests {
 
     fn heard(said: &[u64]) -> Clocks {
         let mut clocks = Clocks::default();
-        said.iter().zip(1u8..).for_each(|(theirs, n)| clocks.hear(NodeId([n; 16]), *theirs, UP));
+        said.iter().zip(1u8..).for_each(|(theirs, n)| clocks.hear(OrgId([n; 16]), *theirs, UP));
         clocks
     }
 
@@ -97,7 +100,7 @@ mod tests {
     fn attack_38_three_days_either_way_are_told_and_ten_minutes_are_not() {
         let days = 3 * DAY;
         let off = heard(&[NOW - days, NOW - days + 5, NOW - days - 5]).off(AT).unwrap();
-        assert_eq!((off.ahead, off.nodes), (259_200, 3));
+        assert_eq!((off.ahead, off.others), (259_200, 3));
         assert_eq!(heard(&[NOW + days; 4]).off(AT).map(|off| off.ahead), Some(-259_200));
         assert_eq!(heard(&[NOW + SKEW_SECS, NOW + SKEW_SECS]).off(AT), None);
         assert_eq!(heard(&[]).off(AT), None);
@@ -118,12 +121,14 @@ mod tests {
     #[test]
     fn the_newest_word_of_a_node_counts_and_few_are_remembered() {
         let mut clocks = heard(&[NOW + DAY]);
-        clocks.hear(NodeId([1; 16]), NOW, UP);
+        clocks.hear(OrgId([1; 16]), NOW, UP);
         assert_eq!(clocks.off(AT), None);
         for n in 0..1000u128 {
-            clocks.hear(NodeId(n.to_be_bytes()), NOW, UP);
+            clocks.hear(OrgId(n.to_be_bytes()), NOW, UP);
         }
         assert_eq!(clocks.heard.len(), HEARD_MAX);
+        assert_eq!(clocks.distance(Reading { wall: NOW, up: UP + DAY }).map(|off| off.others), Some(HEARD_MAX));
+        assert_eq!(clocks.distance(Reading { wall: NOW, up: UP + DAY + 1 }), None, "of yesterday");
     }
 
     #[test]
@@ -131,6 +136,6 @@ mod tests {
         let clocks = heard(&[NOW, NOW + 2, NOW - 2]);
         assert_eq!(clocks.off(Reading { wall: NOW + HOUR, up: UP + HOUR }), None);
         let off = clocks.off(Reading { wall: NOW + DAY + HOUR, up: UP + HOUR });
-        assert_eq!(off, Some(Off { ahead: 86_400, nodes: 3 }));
+        assert_eq!(off, Some(Off { ahead: 86_400, others: 3 }));
     }
 }

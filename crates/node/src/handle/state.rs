@@ -24,7 +24,7 @@ use crate::pressing::Pressing;
 
 /// What to do about a clock that is not trusted.
 pub(super) const CLOCK_NEXT: &str = "Set the clock, and have it set by the network: timedatectl set-ntp true. The node \
-    trusts it again by itself, at the latest when another node confirms it.";
+    trusts it again by itself when it is right; after long absence, or a leap, when other nodes confirm it.";
 /// How long `doctor` tells of a receipt that did not open.
 const UNOPENED_RECEIPTS_SECS: u64 = 7 * DAY;
 
@@ -140,7 +140,7 @@ impl<S: Store + 'static> Handle<S> {
                 let text = format!(
                     "This computer's clock is {} {way} {}.",
                     span(off.ahead.unsigned_abs()),
-                    if off.nodes == 1 { "that of one other node".into() } else { format!("those of {} others", off.nodes) },
+                    if off.others == 1 { "that of one other node".into() } else { format!("those of {} others", off.others) },
                 );
                 let next = "Set the clock, and have it set by the network: timedatectl set-ntp true. Until then letters are \
                             refused, and prekeys are kept.";
@@ -288,7 +288,7 @@ fn age_finding(directory: &Directory, aside: usize, now: u64) -> Option<Value> {
 /// That the clock is not gone by, and what waits for it.
 fn doubt_finding(doubt: Doubt) -> Value {
     let text = format!(
-        "This computer's clock is not trusted: {doubt}. Until it is, nothing is sealed, and letters stay closed."
+        "This computer's clock is not trusted: {doubt}. Until it is, no message of a case is sealed but that she withdraws, and letters stay closed."
     );
     finding_of("CH-N0211", text, CLOCK_NEXT, true)
 }

@@ -67,7 +67,7 @@ impl<S: Store + 'static> Puller<S> {
         let mut digests = client.digests(wire::DigestsRequest { state, own_digest, ..Default::default() }).await?;
         basket.count(&digests)?;
         // Half of the time in between belongs to the answer.
-        self.clock.hear(node, digests.now, asked + self.clock.up().saturating_sub(asked) / 2);
+        self.clock.hear(to, digests.now, asked + self.clock.up().saturating_sub(asked) / 2);
         let now = self.clock.now();
         if digests.unheard && self.is_to_be_told(node, own.unwrap_or_default(), now) {
             // What it is told changes its own directory: only its answer to that is over the lists that it gives now.

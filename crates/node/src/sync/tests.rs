@@ -297,7 +297,7 @@ async fn attack_38_a_clock_three_days_behind_is_told_by_what_others_say() {
     assert_eq!(scene.puller.clock.off(), None);
     scene.puller.round(Reach::WIDE).await.unwrap();
     let off = scene.puller.clock.off().unwrap();
-    assert_eq!((off.ahead, off.nodes), (-259_200, 2));
+    assert_eq!((off.ahead, off.others), (-259_200, 2));
 }
 
 #[tokio::test]

@@ -2,22 +2,22 @@
 //! the last time that was believed, carried on by a counter that nobody can set.
 //!
 //! What speaks against a clock: it lies behind what was signed already; it is weeks ahead of all that is known, and
-//! nobody confirms it; it leaps while the machine runs; two other nodes and more say otherwise. A clock in doubt is told,
-//! and nothing is sealed or opened by it ([`Watch::doubt`]); what has to go on, such as reading a case or taking down
-//! that she withdraws, goes by a time that lags rather than leads.
+//! nobody confirms it; it leaps while the machine runs; two other organisations and more say otherwise. A clock in doubt
+//! is told, and by it no letter is opened, no message of a case sealed and no log cosigned ([`Watch::doubt`]); what has to
+//! go on, such as reading a case, or taking down and telling that she withdraws, goes by a time that lags, not leads.
 //!
 //! Refuses to let anything end by one clock alone: what expires or is erased goes by [`Watch::sure`].
 
 use std::fmt;
 
 use super::{Clocks, Reading};
-use crate::ids::NodeId;
+use crate::ids::OrgId;
 use crate::limits::{DAY, DESCRIPTOR_AHEAD_SECS, HOUR, SKEW_SECS};
 
 /// How long a node may have been off and its clock be believed without anybody's word: an office's holidays. A clock that
 /// lies further ahead of all that is known waits for one other node.
 pub const AWAY_MAX_SECS: u64 = 21 * DAY;
-/// Other nodes that must contradict a clock for it to be doubted: one may be the one that is wrong.
+/// Other organisations' nodes that must contradict a clock for it to be doubted: one may be the one that is wrong.
 pub const CONTRADICTING_MIN: usize = 2;
 /// How often the believed reading is taken anew, so that a clock that is slowly set right is followed.
 const BELIEVED_ANEW: u64 = HOUR;
@@ -35,8 +35,8 @@ pub enum Doubt {
     Contradicted {
         /// By the middle of what they say.
         ahead: i64,
-        /// How many were heard.
-        nodes: usize,
+        /// How many organisations were heard.
+        others: usize,
     },
 }
 
@@ -49,9 +49,9 @@ impl fmt::Display for Doubt {
                 write!(f, "it is {} ahead of all that is known here, and nobody has confirmed it", Span(*by))
             }
             Self::Leapt(by) => write!(f, "it was set {} {} while the node ran", way(*by), Span(by.unsigned_abs())),
-            Self::Contradicted { ahead, nodes } => {
+            Self::Contradicted { ahead, others } => {
                 let way = if *ahead > 0 { "ahead of" } else { "behind" };
-                write!(f, "it is {} {way} those of {nodes} other nodes", Span(ahead.unsigned_abs()))
+                write!(f, "it is {} {way} those of {others} other organisations", Span(ahead.unsigned_abs()))
             }
         }
     }
@@ -104,7 +104,12 @@ impl Watch {
     /// The time to go by at `reading`, unix seconds. Goes back only when other nodes say that it was ahead.
     pub fn read(&mut self, reading: Reading) -> u64 {
         let agreed = self.agree(reading);
+        let before = self.doubt;
         self.doubt = self.judge(reading, agreed).err();
+        if before.is_none() && matches!(self.doubt, Some(Doubt::Leapt(_))) {
+            // Either the wall leapt, or the machine stood still and with it what was heard: who is heard from now on knows.
+            self.others = Clocks::default();
+        }
         if self.doubt.is_some() {
             self.shown = self.shown.max(self.guess(reading));
             return self.shown;
@@ -135,9 +140,9 @@ impl Watch {
         &self.others
     }
 
-    /// Takes down what another node's clock showed when this machine had been up for `up`.
-    pub fn hear(&mut self, node: NodeId, theirs: u64, up: u64) {
-        self.others.hear(node, theirs, up);
+    /// Takes down what the clock of a node of `org` showed when this machine had been up for `up`.
+    pub fn hear(&mut self, org: OrgId, theirs: u64, up: u64) {
+        self.others.hear(org, theirs, up);
     }
 
     /// Takes down at `reading` that somebody else signed `time`.
@@ -161,8 +166,8 @@ impl Watch {
         if agreed {
             return Ok(());
         }
-        if let Some(off) = self.others.off(reading).filter(|off| off.nodes >= CONTRADICTING_MIN) {
-            return Err(Doubt::Contradicted { ahead: off.ahead, nodes: off.nodes });
+        if let Some(off) = self.others.off(reading).filter(|off| off.others >= CONTRADICTING_MIN) {
+            return Err(Doubt::Contradicted { ahead: off.ahead, others: off.others });
         }
         if let Some(last) = self.believed {
             let leap = i128::from(reading.wall) - i128::from(carried(last, reading));
@@ -184,10 +189,10 @@ impl Watch {
     }
 
     /// The time to go by while the clock is in doubt: what was last believed, or all that is known, carried on. Where
-    /// others contradict it, never later than they say.
+    /// others contradict it, no later than they say; what was gone by before stands all the same.
     fn guess(&self, reading: Reading) -> u64 {
         let guess = self.believed.map_or_else(|| self.known(reading), |last| carried(last, reading));
-        let middle = self.others.distance(reading).filter(|off| off.nodes >= CONTRADICTING_MIN);
+        let middle = self.others.distance(reading).filter(|off| off.others >= CONTRADICTING_MIN);
         middle.map_or(guess, |off| guess.min(reading.wall.saturating_add_signed(off.ahead.saturating_neg())))
     }
 }

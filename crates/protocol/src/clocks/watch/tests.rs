@@ -49,7 +49,7 @@ impl Machine {
 
     /// Node `n` is heard, whose clock is off by so much.
     fn hear(&mut self, n: u8, off: i64) {
-        self.watch.hear(NodeId([n; 16]), self.truth().saturating_add_signed(off), self.up);
+        self.watch.hear(OrgId([n; 16]), self.truth().saturating_add_signed(off), self.up);
     }
 }
 
@@ -158,7 +158,7 @@ fn attack_53_others_that_contradict_it_are_believed_from_two_on() {
         assert_eq!(node.doubt(), None, "one may be the one that is wrong");
         node.hear(2, 20);
         let told = node.doubt();
-        assert!(matches!(told, Some(Doubt::Contradicted { nodes: 2, .. })), "{told:?}");
+        assert!(matches!(told, Some(Doubt::Contradicted { others: 2, .. })), "{told:?}");
         let shown = node.error();
         node.pass(DAY);
         assert!(node.error() <= shown, "it does not run away from what they say: {shown}");
@@ -202,7 +202,7 @@ fn numbers_at_the_end_of_their_range_do_no_harm() {
         for signed in [0, NOW, u64::MAX] {
             for up in [0, u64::MAX] {
                 let mut watch = Watch::begin(Reading { wall, up: 0 }, signed, signed);
-                watch.hear(NodeId([1; 16]), u64::MAX - wall, up);
+                watch.hear(OrgId([1; 16]), u64::MAX - wall, up);
                 watch.attest(u64::MAX, Reading { wall, up });
                 let read = watch.read(Reading { wall: u64::MAX - wall, up });
                 assert!(watch.sure(Reading { wall, up }) <= read.max(wall).max(signed));
