@@ -167,7 +167,7 @@ fn a_start_killed_ahead_of_every_change_twice_over_is_begun_again_and_serves() {
 const STORED: usize = 100_000;
 /// Put there in one commit.
 const AT_ONCE: usize = 1_000;
-/// How soon a node with all of them must serve, built as it is shipped.
+/// How soon a node with all of them must serve.
 const SERVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Puts copies of one stored letter, each under a name of its own, into a node's store, each with its mark as taken and its
@@ -177,10 +177,10 @@ fn fill(folder: &Path) {
     let store = DurableStore::open(&folder.join(files::STORE)).unwrap().0;
     let mut ledger = Ledger::new(store, Vault::new(keys.service(), keys.content()).unwrap());
     let rows = ledger.load(&[Table::Mailbox, Table::Envelope, Table::Taken]).unwrap().rows;
-    let pattern = |table: Table| rows.iter().find(|row| row.table == table).unwrap();
-    let letter = pattern(Table::Envelope);
-    let kept = rows.iter().find(|row| row.table == Table::Mailbox && row.key == letter.key).unwrap();
-    let taken = pattern(Table::Taken);
+    let of = |table: Table| rows.iter().filter(move |row| row.table == table);
+    // Receipts on their way out are envelopes too.
+    let both = of(Table::Mailbox).find_map(|kept| Some((kept, of(Table::Envelope).find(|row| row.key == kept.key)?)));
+    let ((kept, letter), taken) = (both.unwrap(), of(Table::Taken).next().unwrap());
     let mut rng = chance();
     for _ in 0..STORED / AT_ONCE {
         let (mut batch, mut events) = (Vec::new(), Vec::new());
@@ -214,11 +214,10 @@ fn a_node_with_a_hundred_thousand_envelopes_starts_soon() {
         region.origin.start().await.unwrap();
         region.origin.learn(&records).await.unwrap();
         region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
-        burst(&known, &region.destination, &region.origin, &Sent::default()).await;
-        region.origin.kill();
-        region.origin.start().await.unwrap();
-        region.origin.sign_in("ana").await.unwrap();
-        judge(&region.origin, &Sent::default()).await.unwrap_err();
+        // Some are opened, and some wait.
+        let opened = Sent::default();
+        burst(&known, &region.destination, &region.origin, &opened).await;
+        judge(&region.origin, &opened).await.unwrap();
         ask(&region.origin, Call::Lock).await;
         burst(&known, &region.destination, &region.origin, &Sent::default()).await;
         region.origin.kill();
@@ -229,6 +228,6 @@ fn a_node_with_a_hundred_thousand_envelopes_starts_soon() {
         let status = region.origin.ask(Call::Status).await.unwrap();
         println!("{STORED} envelopes, made in {made:?}, served after {back:?}: {status}");
         assert!(status["events"].as_u64() > Some(STORED as u64));
-        assert!(cfg!(debug_assertions) || back < SERVES_WITHIN, "{back:?}");
+        assert!(back < SERVES_WITHIN, "{back:?}");
     });
 }
