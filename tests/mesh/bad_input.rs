@@ -6,6 +6,7 @@
 //! Refuses to judge an output it did not search.
 
 mod clock;
+mod clock_jumps;
 mod desk;
 mod letters;
 mod members;

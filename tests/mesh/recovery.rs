@@ -8,13 +8,21 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
-use clearhouse_node::clock::{Clock as _, SystemClock};
+use clearhouse_node::clock::{Clock as _, SystemClock, chance};
 use clearhouse_node::setup::files;
 use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::Digest;
+use clearhouse_protocol::limits::OPENING_LEN;
+use clearhouse_protocol::rows::{EventRow, Row, Table, Under};
+use clearhouse_store::ledger::Ledger;
+use clearhouse_store::vault::Vault;
 use clearhouse_store::{DurableStore, Store as _};
+use rand_core::Rng as _;
 
 use super::behind::behind;
 use super::canaries::ask;
+use super::erasure::keys;
+use super::found;
 use super::load::{Sent, burst, holds, judge};
 use super::notice::directory;
 use super::region::Region;
@@ -152,5 +160,74 @@ fn a_start_killed_ahead_of_every_change_twice_over_is_begun_again_and_serves() {
             kills += here;
         }
         println!("{kills} kills of starts, 0 lost, 0 doubled");
+    });
+}
+
+/// Envelopes in the store of the last test.
+const STORED: usize = 100_000;
+/// Put there in one commit.
+const AT_ONCE: usize = 1_000;
+/// How soon a node with all of them must serve.
+const SERVES_WITHIN: Duration = Duration::from_secs(10);
+
+/// Puts copies of one stored letter, each under a name of its own, into a node's store, each with its mark as taken and its
+/// event: what a node holds that has received so many.
+fn fill(folder: &Path) {
+    let keys = keys(folder);
+    let store = DurableStore::open(&folder.join(files::STORE)).unwrap().0;
+    let mut ledger = Ledger::new(store, Vault::new(keys.service(), keys.content()).unwrap());
+    let rows = ledger.load(&[Table::Mailbox, Table::Envelope, Table::Taken]).unwrap().rows;
+    let of = |table: Table| rows.iter().filter(move |row| row.table == table);
+    // Receipts on their way out are envelopes too.
+    let both = of(Table::Mailbox).find_map(|kept| Some((kept, of(Table::Envelope).find(|row| row.key == kept.key)?)));
+    let ((kept, letter), taken) = (both.unwrap(), of(Table::Taken).next().unwrap());
+    let mut rng = chance();
+    for _ in 0..STORED / AT_ONCE {
+        let (mut batch, mut events) = (Vec::new(), Vec::new());
+        for n in 0..AT_ONCE as u64 {
+            let mut name = [0u8; 32];
+            rng.fill_bytes(&mut name);
+            let under = Under::Letter(Digest(name));
+            let row = |of: &Row, key: &[u8], under| Row { key: key.to_vec(), under, ..of.clone() };
+            batch.push(row(kept, &name, Under::Service));
+            batch.push(row(letter, &name, under));
+            batch.push(row(taken, &name[..taken.key.len().min(32)], Under::Service));
+            let index = ledger.store().event_count() + n;
+            events.push(EventRow { index, commitment: name, salt: name, opening: vec![1; OPENING_LEN] });
+        }
+        ledger.commit(&batch, &events, &mut rng).unwrap();
+    }
+    // As every node does by itself within minutes of growing so far.
+    ledger.store_mut().compact().unwrap();
+}
+
+#[test]
+fn a_node_with_a_hundred_thousand_envelopes_starts_soon() {
+    if std::env::var("CI_LONG").is_err() {
+        println!("skipped: CI_LONG is not set");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut region = found(CONFIG);
+        let (records, known) = (region.records.clone(), directory(&region));
+        region.origin.start().await.unwrap();
+        region.origin.learn(&records).await.unwrap();
+        region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
+        // Some are opened, and some wait.
+        let opened = Sent::default();
+        burst(&known, &region.destination, &region.origin, &opened).await;
+        judge(&region.origin, &opened).await.unwrap();
+        ask(&region.origin, Call::Lock).await;
+        burst(&known, &region.destination, &region.origin, &Sent::default()).await;
+        region.origin.kill();
+        let began = Instant::now();
+        fill(&region.origin.folder);
+        let made = began.elapsed();
+        let back = region.origin.start().await.unwrap();
+        let status = region.origin.ask(Call::Status).await.unwrap();
+        println!("{STORED} envelopes, made in {made:?}, served after {back:?}: {status}");
+        assert!(status["events"].as_u64() > Some(STORED as u64));
+        assert!(back < SERVES_WITHIN, "{back:?}");
     });
 }

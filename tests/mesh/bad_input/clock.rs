@@ -15,14 +15,14 @@ use serde_json::Value;
 use super::{Office, found_at, runtime, silent};
 
 /// Two offices in contact, both stopped, their records old enough for a clock that lies behind.
-struct Pair {
-    from: Office,
-    to: Office,
+pub(super) struct Pair {
+    pub(super) from: Office,
+    pub(super) to: Office,
     _region: super::super::region::Region,
 }
 
 impl Pair {
-    async fn make() -> Self {
+    pub(super) async fn make() -> Self {
         let mut region = found_at(SystemClock.now() - 10 * DAY);
         let records = region.records.clone();
         for member in [&mut region.destination, &mut region.origin] {
@@ -53,7 +53,7 @@ async fn start(office: &mut Office, off: &str, login: &str) {
 }
 
 /// Where `faketime` keeps its library, asked for once.
-fn library() -> Option<&'static str> {
+pub(super) fn library() -> Option<&'static str> {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
     let ask = || {
         sweep();
@@ -65,7 +65,7 @@ fn library() -> Option<&'static str> {
 
 /// Removes what `faketime` left of processes that are no more: named by their number, it would stop the next process
 /// that gets the same. Ours are killed, so they leave something each time.
-fn sweep() {
+pub(super) fn sweep() {
     let Ok(shared) = std::fs::read_dir("/dev/shm") else { return };
     for entry in shared.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -78,7 +78,7 @@ fn sweep() {
     }
 }
 
-fn has_faketime() -> bool {
+pub(super) fn has_faketime() -> bool {
     let there = library().is_some();
     if !there {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "faketime is missing: apt-get install faketime");
