@@ -50,7 +50,7 @@ const OTHERS: [(&str, &str); HONEST + 1] = [
 pub(super) struct Site {
     pub(super) region: Region,
     pub(super) known: Directory,
-    honest: Vec<Member>,
+    pub(super) honest: Vec<Member>,
     /// Accredited, and hostile: attacks at once.
     pub(super) fast: Target,
     /// Accredited, and hostile: attacks by taking its time.
@@ -155,7 +155,7 @@ fn take(records: &mut wire::RecordBundle, bundle: wire::RecordBundle) {
 }
 
 /// Runs futures side by side on one task, for what they borrow; their ends, in order.
-async fn all_of<T>(each: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub(super) async fn all_of<T>(each: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = each.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|cx| {
         for (one, ended) in &mut running {

@@ -34,6 +34,12 @@ pub(super) async fn dripping(target: &Target, path: &str) -> Ending {
     Ok(format!("status {DEADLINE_EXCEEDED} after {:.1?}", line.began.elapsed()))
 }
 
+/// A deposit that has begun and does not go on.
+pub(super) fn unfinished_deposit() -> Vec<u8> {
+    let headers = frame(HEADERS, END_HEADERS, 1, &call_headers(DEPOSIT, &[]));
+    [headers, data(1, &message(0, 1000, &[]), false)].concat()
+}
+
 /// An answer waits for a window that never comes: the line is ended, and with it the slot.
 pub(super) async fn no_window(target: &Target) -> Ending {
     let stream = target.silent(HERE).await.map_err(|e| e.to_string())?;
