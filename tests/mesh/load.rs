@@ -49,7 +49,7 @@ impl Sent {
         self.0.lock().unwrap().insert(code, (letter, false));
     }
 
-    fn acknowledge(&self, code: &str) {
+    pub(super) fn acknowledge(&self, code: &str) {
         if let Some(entry) = self.0.lock().unwrap().get_mut(code) {
             entry.1 = true;
         }

@@ -126,7 +126,8 @@ pub(super) async fn besiege(site: &Site, attacks: impl AsyncFnOnce(&Siege<'_>)) 
     assert!(most.files.is_none_or(|files| files <= FILES_MAX), "files: {most:?}");
     assert_eq!(counters["panics"], 0, "something panicked");
     assert!(rest.files.zip(idle.files).is_none_or(|(rest, idle)| rest <= idle + FILES_LEFT), "files: {rest:?}");
-    site.holds_all(&sent).await;
+    let held = site.holds_all(&sent).await;
+    assert!(held >= done.len(), "{held} of {} are there", done.len());
 }
 
 /// Waits until the attackers' lines are gone.
