@@ -88,6 +88,9 @@ pub struct Limits {
     pub syncs_per_minute: u32,
     /// Fetches from a mailbox that one node may begin in a minute, and as many words of what it has.
     pub fetches_per_minute: u32,
+    /// Calls of one node in a minute, of any kind: also those after a health, and those that are not offered. More than all
+    /// that have a pace of their own together.
+    pub calls_per_minute: u32,
     /// How long a fetch waits for something to be left. Shorter than routers forget a line.
     pub fetch_hold: Duration,
     /// Time open calls have to end when the node stops.
@@ -153,6 +156,7 @@ impl Limits {
         checkpoints_per_minute: 120,
         syncs_per_minute: 600,
         fetches_per_minute: 240,
+        calls_per_minute: 6000,
         fetch_hold: Duration::from_secs(50),
         drain: Duration::from_secs(10),
     };

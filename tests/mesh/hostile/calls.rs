@@ -169,6 +169,23 @@ pub(super) async fn too_fast(target: &Target) -> Ending {
     Err("a thousand calls were answered".to_owned())
 }
 
+/// Questions after a health, as many as a line holds at once, until it is enough.
+pub(super) async fn too_healthy(target: &Target) -> Ending {
+    let mut line = target.line(HERE).await;
+    for from in (0..10_000).step_by(16) {
+        let ids = || (from..from + 16).map(|n| 2 * n + 1);
+        line.say(&ids().flat_map(|id| call(id, HEALTH, &[], &whole(&[]))).collect::<Vec<_>>()).await;
+        for id in ids() {
+            match line.answer(id, ANSWER_MAX).await {
+                Some((OK, _)) => {}
+                Some((RESOURCE_EXHAUSTED, _)) => return Ok(format!("status {RESOURCE_EXHAUSTED} after {from}")),
+                other => return Err(format!("call {id}: {other:?}")),
+            }
+        }
+    }
+    Err("ten thousand questions were answered".to_owned())
+}
+
 /// Lines of one node, and calls of one line.
 const LINES: u8 = 4;
 const CALLS: u32 = 32;

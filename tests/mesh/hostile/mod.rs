@@ -19,7 +19,7 @@
 //! | `call`, for the answer | no window | `answers_not_taken` |
 //! | `FIELDS_MAX`, `ELEMENTS_MAX`, `DEPTH_MAX` | a MiB of empty fields, depth | `malformed` |
 //! | `bodies_per_node`, `bodies_in_flight` | 128 bodies held | `busy` |
-//! | the `_per_minute` ones | more calls than a minute has | `too_fast` |
+//! | the `_per_minute` ones | more calls than a minute has, more questions after a health | `too_fast` |
 //! | `FILES_KEPT` | out of files, in [`process`] | `no_files` |
 //! | `drain` | told to end, in [`process`] | |
 //! | `connection_age`, `connection_grace`, `letters_in_flight`, `parcels_in_flight`, `in_flight_per_node`, `deposit_longest` | unit tests in `listener/tests.rs`, `rpc/tests.rs`, `limits.rs` | |
@@ -137,6 +137,8 @@ async fn calls_of_nonsense(siege: &Siege<'_>) {
 async fn calls_in_numbers(siege: &Siege<'_>) {
     let (site, tenant) = (siege.site, &siege.site.tenant.0);
     siege.attack("more calls than a minute has", &["too_fast"], flood(), async || calls::too_fast(tenant).await).await;
+    let healthy = async || calls::too_healthy(tenant).await;
+    siege.attack("more questions after a health", &["too_fast"], Duration::ZERO, healthy).await;
     let digests = async || calls::held(site, calls::DIGESTS, calls::DIGESTS_MAX).await;
     siege.attack("128 bodies held, of Digests", &["busy"], flood(), digests).await;
     let health = async || calls::held(site, calls::HEALTH, 4 << 20).await;

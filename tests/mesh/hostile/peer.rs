@@ -152,7 +152,7 @@ impl Hostile {
     pub(super) async fn until(&self, at_most: Duration, enough: impl Fn(&Heard) -> bool) -> Heard {
         let began = Instant::now();
         while began.elapsed() < at_most && !enough(&self.heard()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.heard()
     }

@@ -91,7 +91,10 @@ pub(super) async fn besiege(site: &Site, attacks: impl AsyncFnOnce(&Siege<'_>)) 
     let siege = Siege { site, done: &done, most: &most, told: Mutex::default(), wrong: Mutex::default() };
     let began = Instant::now();
     let sent = std::thread::scope(|scope| {
-        let honest = scope.spawn(|| site.deposit_until(&stop, &done));
+        let (ready, are_ready) = std::sync::mpsc::channel();
+        let honest = scope.spawn(|| site.deposit_until(ready, &stop, &done));
+        // Fails when they have panicked, which is told where they are joined.
+        let _ = tokio::task::block_in_place(|| are_ready.recv());
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let most = &most;
         scope.spawn(move || {

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
+use clearhouse_node::rpc::client::Client;
 use clearhouse_node::tls::Identity;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_wire::v1 as wire;
@@ -114,19 +116,29 @@ impl Site {
         Used::of(self.region.origin.pid().unwrap(), self.fast.at.port())
     }
 
-    /// The honest members deposit until `stop`. On a thread of their own, so that no attack takes their time but the door.
-    pub(super) fn deposit_until(&self, stop: &AtomicBool, done: &Mutex<Vec<Deposited>>) -> Vec<Sent> {
+    /// The honest members open their lines, say that they are `ready`, and deposit until `stop`. On a thread of their own, so
+    /// that no attack takes their time but the door. Who comes anew while strangers hold all places has to come again.
+    pub(super) fn deposit_until(
+        &self,
+        ready: Sender<()>,
+        stop: &AtomicBool,
+        done: &Mutex<Vec<Deposited>>,
+    ) -> Vec<Sent> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let each = (0..HONEST).map(|at| self.deposit_on(at, stop, done));
+            let mut lines = Vec::new();
+            for from in &self.honest {
+                lines.push(line(&self.known, from, &self.region.origin).await.unwrap());
+            }
+            ready.send(()).unwrap();
+            let each = lines.iter().enumerate().map(|(at, line)| self.deposit_on(at, line, stop, done));
             all_of(each).await
         })
     }
 
-    async fn deposit_on(&self, at: usize, stop: &AtomicBool, done: &Mutex<Vec<Deposited>>) -> Sent {
+    async fn deposit_on(&self, at: usize, client: &Client, stop: &AtomicBool, done: &Mutex<Vec<Deposited>>) -> Sent {
         let (from, to, sent) = (&self.honest[at], &self.region.origin, Sent::default());
         tokio::time::sleep(EVERY * u32::try_from(at).unwrap() / u32::try_from(HONEST).unwrap()).await;
-        let client = line(&self.known, from, to).await.unwrap();
         while !stop.load(Ordering::Acquire) {
             let (code, letter) = sealed_notice(&self.known, from, to);
             sent.add(code.clone(), letter.clone());

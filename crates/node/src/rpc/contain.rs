@@ -3,7 +3,7 @@
 //! Refuses to let a library's words about bad bytes out, and to hold an answer for a peer that will not take it.
 
 use super::status::{Refused, outward};
-use crate::limits::{Counters, Limits, NoRoom, Room, Taken};
+use crate::limits::{Counters, Limits, Meter, NoRoom, Room, Taken};
 use crate::listener::{Caller, Fate};
 use http_body::{Body as _, Frame, SizeHint};
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
@@ -43,11 +43,13 @@ pub(crate) struct Contain {
     limits: Arc<Limits>,
     counters: Arc<Counters>,
     bodies: Arc<Room>,
+    calls: Arc<Meter>,
 }
 
 impl Contain {
     pub(super) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
-        Self { limits: Arc::new(limits.clone()), counters, bodies: Room::of_bodies(limits) }
+        let calls = Arc::new(Meter::new(limits.calls_per_minute));
+        Self { limits: Arc::new(limits.clone()), counters, bodies: Room::of_bodies(limits), calls }
     }
 
     /// A deposit has a pace of its own; this only bounds it whole.
@@ -55,10 +57,16 @@ impl Contain {
         if path == super::server::DEPOSIT { self.limits.deposit_longest } else { self.limits.call }
     }
 
-    /// Room for the body of a call, which the library puts together before anybody looks at it. A deposit takes its own,
+    /// Whether the caller may call at all now, and room for the body of a call, which the library puts together before anybody looks at it. A deposit takes its own,
     /// once it has said how long it is.
     fn room_for(&self, path: &str, caller: Option<&Caller>) -> Result<Option<Taken>, Refused> {
-        let Some(caller) = caller.filter(|_| path != super::server::DEPOSIT) else { return Ok(None) };
+        let Some(caller) = caller else { return Ok(None) };
+        if !self.calls.take(caller.node, Instant::now()) {
+            return Err(Refused::TooFast);
+        }
+        if path == super::server::DEPOSIT {
+            return Ok(None);
+        }
         let len = if path.starts_with(SYNC) { super::sync::REQUEST_MAX } else { super::server::REQUEST_MAX };
         self.bodies.take(caller.node, len).map(Some).map_err(|full| match full {
             NoRoom::Yours | NoRoom::Everyones => Refused::Busy,
