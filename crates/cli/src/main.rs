@@ -11,6 +11,7 @@ mod files;
 mod forms;
 mod interrupt;
 mod log_folder;
+mod log_lines;
 mod output;
 mod render;
 mod secrets;

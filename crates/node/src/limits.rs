@@ -72,6 +72,10 @@ pub struct Limits {
     pub parcels_in_flight: usize,
     /// Bytes of deposits in flight of one node.
     pub in_flight_per_node: usize,
+    /// Bytes of the bodies of all other calls under way, each counted as the largest it may be.
+    pub bodies_in_flight: usize,
+    /// Bytes of those of one node.
+    pub bodies_per_node: usize,
     /// Deposits of one node in a minute.
     pub deposits_per_minute: u32,
     /// Questions for an outcome of one node in a minute.
@@ -84,6 +88,9 @@ pub struct Limits {
     pub syncs_per_minute: u32,
     /// Fetches from a mailbox that one node may begin in a minute, and as many words of what it has.
     pub fetches_per_minute: u32,
+    /// Calls of one node in a minute, of any kind: also those after a health, and those that are not offered. More than all
+    /// that have a pace of their own together.
+    pub calls_per_minute: u32,
     /// How long a fetch waits for something to be left. Shorter than routers forget a line.
     pub fetch_hold: Duration,
     /// Time open calls have to end when the node stops.
@@ -94,6 +101,9 @@ pub struct Limits {
 pub const LETTER_MAX: usize = (1 << 20) + (64 << 10);
 /// A client starts no call on a connection older than this, so that the server's age limit never cuts a deposit.
 pub const CLIENT_LINE_AGE: Duration = Duration::from_secs(15 * 60);
+/// Files of the process that no connection of others may take: the store's, the log's, the local door's, and those of lines
+/// to other nodes. A process that cannot open its own log ends.
+pub const FILES_KEPT: u64 = 32;
 /// Nodes whose pace is remembered. Beyond it, those that have been quiet are forgotten first.
 pub const METERED_NODES_MAX: usize = 4096;
 
@@ -138,12 +148,15 @@ impl Limits {
         letters_in_flight: 32 << 20,
         parcels_in_flight: 96 << 20,
         in_flight_per_node: ENVELOPE_MAX,
+        bodies_in_flight: 64 << 20,
+        bodies_per_node: 8 << 20,
         deposits_per_minute: 60,
         outcomes_per_minute: 120,
         records_per_minute: 600,
         checkpoints_per_minute: 120,
         syncs_per_minute: 600,
         fetches_per_minute: 240,
+        calls_per_minute: 6000,
         fetch_hold: Duration::from_secs(50),
         drain: Duration::from_secs(10),
     };
@@ -238,6 +251,13 @@ impl Room {
         })
     }
 
+    /// The room `limits` give to bodies that are no deposits.
+    #[must_use]
+    pub fn of_bodies(limits: &Limits) -> Arc<Self> {
+        let (letters, per_node) = (limits.bodies_in_flight, limits.bodies_per_node);
+        Arc::new(Self { letters, parcels: 0, per_node, used: Mutex::default() })
+    }
+
     /// Takes `len` bytes for `node` until the returned value is dropped.
     ///
     /// # Errors
@@ -325,6 +345,8 @@ counters! {
     preface_wrong,
     /// Connections that did not begin HTTP/2 in time.
     preface_slow,
+    /// Connections closed at once because the last files of the process are kept for its own.
+    no_files,
     /// Errors of the system while accepting: too many files, no memory.
     accept_failed,
     /// Lines ended because an answer was not taken in time.

@@ -10,16 +10,18 @@ mod places;
 pub use line::Caller;
 pub use places::{Fate, Places};
 
-use crate::limits::{Counters, Limits};
+use crate::limits::{Counters, FILES_KEPT, Limits};
 use crate::rpc::server::Service;
 use crate::tls::{self, ALPN, Identity, Pins, TlsError};
 use line::Line;
 use places::StrangerPlace;
+use rustix::process::{Resource, getrlimit};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -178,7 +180,9 @@ async fn accept(tcp: TcpListener, greeter: Arc<Greeter>, lines: mpsc::Sender<Lin
         match accepted {
             Ok((stream, from)) => {
                 // At a cap the stream is dropped, which closes it at once.
-                if let Some(place) = greeter.places.stranger(from.ip()) {
+                if takes_a_last_file(&stream) {
+                    greeter.counters.no_files.add();
+                } else if let Some(place) = greeter.places.stranger(from.ip()) {
                     greetings.spawn(greet(Arc::clone(&greeter), stream, place, lines.clone()));
                 }
             }
@@ -189,6 +193,14 @@ async fn accept(tcp: TcpListener, greeter: Arc<Greeter>, lines: mpsc::Sender<Lin
             }
         }
     }
+}
+
+/// Whether fewer than [`FILES_KEPT`] are left. The system gives the lowest number that is free, so that the number says how
+/// many are open.
+fn takes_a_last_file(stream: &TcpStream) -> bool {
+    let number = u64::try_from(stream.as_raw_fd()).unwrap_or(u64::MAX);
+    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    number.saturating_add(FILES_KEPT) >= all
 }
 
 async fn greet(

@@ -391,9 +391,14 @@ fn harden() {
         let at = info.location().map_or_else(String::new, ToString::to_string);
         tracing::error!(at, "a panic; the message is withheld because it may repeat what was being handled");
     }));
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if setrlimit(Resource::Core, none).is_err() || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
         tracing::warn!("core dumps could not be turned off");
+    }
+    // As many files as the system lets this process have. Fewer only make the door smaller.
+    let files = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).is_err() {
+        tracing::warn!("the number of open files could not be raised");
     }
 }

@@ -46,6 +46,16 @@ pub fn decode<M: Message + Default>(bytes: &[u8], max: usize) -> Result<M, NotCa
     Ok(message)
 }
 
+/// Reads what `bytes` claim, in any encoding, under the same bound: for what is looked at before it is verified, to know
+/// whom to ask or what to wait for. `None` for what is no message, or more than [`ELEMENTS_MAX`] fields.
+#[must_use]
+pub fn claimed<M: Message + Default>(bytes: &[u8]) -> Option<M> {
+    if fields(bytes, DEPTH_MAX).is_some_and(|n| n > ELEMENTS_MAX) {
+        return None;
+    }
+    M::decode(bytes).ok()
+}
+
 /// Counts length-delimited fields, nested ones included, without allocating. `None` when this is not protobuf:
 /// a text or a key then counts as the one field it is.
 fn fields(mut bytes: &[u8], depth: usize) -> Option<usize> {
@@ -99,6 +109,15 @@ mod tests {
     #[test]
     fn the_encoding_an_honest_writer_makes_is_read() {
         assert!(decode::<Header>(&header(), 512).is_ok());
+    }
+
+    #[test]
+    fn a_claim_may_be_in_any_encoding_but_not_of_too_many_fields() {
+        let unknown = [header().as_slice(), &[0x7a, 1, 0]].concat();
+        assert!(claimed::<Header>(&unknown).is_some_and(|read| read.version == 1));
+        assert!(claimed::<RecordBundle>(&[0x0a, 0].repeat(ELEMENTS_MAX)).is_some());
+        assert!(claimed::<RecordBundle>(&[0x0a, 0].repeat(ELEMENTS_MAX + 1)).is_none());
+        assert!(claimed::<Header>(&[0x0a, 9]).is_none());
     }
 
     // Attack 13.

@@ -122,7 +122,7 @@ async fn refused_or_ended(line: &Hostile, said: usize) -> Ending {
 }
 
 /// Frames without end from a peer that reads nothing: its line is ended before they can keep anybody busy.
-pub(super) async fn unread(target: &Target, piece: Vec<u8>) -> Ending {
+pub(super) async fn unread(target: &Target, piece: &[u8]) -> Ending {
     let stream = target.shake(narrow_tcp(HERE, target.at).await.unwrap()).await.unwrap();
     let mut line = Hostile::deaf(stream);
     line.say(&beginning()).await;

@@ -90,6 +90,8 @@ pub(super) struct Hostile {
     heard: Arc<Mutex<Heard>>,
     reader: JoinHandle<()>,
     pub(super) began: Instant,
+    /// Bytes of bodies said within windows.
+    said: usize,
 }
 
 /// How long one write may wait before the door counts as pressing back.
@@ -100,7 +102,7 @@ impl Hostile {
         let (reader, writer) = tokio::io::split(stream);
         let heard = Arc::<Mutex<Heard>>::default();
         let reader = tokio::spawn(read(reader, Arc::clone(&heard)));
-        Self { writer, heard, reader, began: Instant::now() }
+        Self { writer, heard, reader, began: Instant::now(), said: 0 }
     }
 
     /// One that never reads.
@@ -111,7 +113,7 @@ impl Hostile {
             let _unread = reader;
             std::future::pending::<()>().await;
         });
-        Self { writer, heard, reader: kept, began: Instant::now() }
+        Self { writer, heard, reader: kept, began: Instant::now(), said: 0 }
     }
 
     /// Writes, unless the line is closed or the door takes nothing for [`WRITE_MAX`].
@@ -123,18 +125,20 @@ impl Hostile {
         matches!(tokio::time::timeout(WRITE_MAX, written).await, Ok(Ok(())))
     }
 
-    /// Says a body as large as its windows let it be said, until it is answered.
-    pub(super) async fn say_within_windows(&mut self, stream: u32, body: &[u8]) {
-        let mut said = 0;
+    /// Says a body as large as its windows let it be said, until it is answered; to its end when `ends`.
+    pub(super) async fn say_within_windows(&mut self, stream: u32, body: &[u8], ends: bool) {
+        let mut on_stream = 0;
         let last = body.len().div_ceil(FRAME_MAX).saturating_sub(1);
         for (at, piece) in body.chunks(FRAME_MAX).enumerate() {
-            said += piece.len();
+            on_stream += piece.len();
+            self.said += piece.len();
+            let in_all = self.said;
             let may = move |heard: &Heard| {
                 let window = |of: u32| WINDOW + heard.windows.get(&of).copied().unwrap_or(0);
-                said <= window(stream).min(window(0)) || over(heard, stream)
+                (on_stream <= window(stream) && in_all <= window(0)) || over(heard, stream)
             };
             let heard = self.until(WRITE_MAX, may).await;
-            if over(&heard, stream) || !self.say(&frame(DATA, u8::from(at == last), stream, piece)).await {
+            if over(&heard, stream) || !self.say(&frame(DATA, u8::from(ends && at == last), stream, piece)).await {
                 return;
             }
         }
@@ -148,7 +152,7 @@ impl Hostile {
     pub(super) async fn until(&self, at_most: Duration, enough: impl Fn(&Heard) -> bool) -> Heard {
         let began = Instant::now();
         while began.elapsed() < at_most && !enough(&self.heard()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.heard()
     }

@@ -7,6 +7,20 @@ use std::time::{Duration, Instant};
 
 use super::site::{Deposited, RESIDENT_OVER_IDLE, Site, Used, judge_deposits};
 
+/// How long an attack lasts that ends at once: it is made again and again.
+pub(super) fn flood() -> Duration {
+    if is_long() { Duration::from_secs(15) } else { Duration::from_secs(1) }
+}
+
+/// How long an attack lasts that takes its time by itself.
+pub(super) fn drip() -> Duration {
+    if is_long() { Duration::from_secs(120) } else { Duration::ZERO }
+}
+
+fn is_long() -> bool {
+    std::env::var_os("CI_LONG").is_some_and(|set| set == "1")
+}
+
 /// How an attack ended: in words for the table, or what should have been.
 pub(super) type Ending = Result<String, String>;
 
@@ -36,11 +50,15 @@ pub(super) struct Siege<'a> {
 }
 
 impl Siege<'_> {
-    /// One attack: how it ended, the counters that rose, what the honest members felt. A wrong ending is told at the end,
-    /// with those of the others.
-    pub(super) async fn attack(&self, name: &str, rises: &[&str], attack: impl Future<Output = Ending>) {
-        let (before, began) = (self.site.counters().await, Instant::now());
-        let mut ending = attack.await;
+    /// One attack, again and again for as long as it lasts, and once at least: how it ended, the counters that rose, what
+    /// the honest members felt. A wrong ending is told at the end, with those of the others.
+    pub(super) async fn attack(&self, name: &str, rises: &[&str], lasts: Duration, attack: impl AsyncFn() -> Ending) {
+        let (before, began, mut times) = (self.site.counters().await, Instant::now(), 1);
+        let mut ending = attack().await;
+        while ending.is_ok() && began.elapsed() < lasts {
+            ending = attack().await;
+            times += 1;
+        }
         let after = self.site.counters().await;
         for counter in rises {
             if after[*counter] <= before[*counter] && ending.is_ok() {
@@ -55,7 +73,8 @@ impl Siege<'_> {
             Ok(is) => ("ok   ", is),
             Err(is) => ("WRONG", is),
         };
-        let line = format!("{word} {name:<44} {took:>8.1?}  slowest honest {felt:>8.1?}  most {resident} MiB  {is}");
+        let line =
+            format!("{word} {name:<44} {times:>5} in {took:>6.1?}, slowest honest {felt:>6.1?}, {resident} MiB: {is}");
         println!("{line}");
         self.told.lock().unwrap().push(line);
         if ending.is_err() {
@@ -72,7 +91,10 @@ pub(super) async fn besiege(site: &Site, attacks: impl AsyncFnOnce(&Siege<'_>)) 
     let siege = Siege { site, done: &done, most: &most, told: Mutex::default(), wrong: Mutex::default() };
     let began = Instant::now();
     let sent = std::thread::scope(|scope| {
-        let honest = scope.spawn(|| site.deposit_until(&stop, &done));
+        let (ready, are_ready) = std::sync::mpsc::channel();
+        let honest = scope.spawn(|| site.deposit_until(ready, &stop, &done));
+        // Fails when they have panicked, which is told where they are joined.
+        let _ = tokio::task::block_in_place(|| are_ready.recv());
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let most = &most;
         scope.spawn(move || {
@@ -97,6 +119,7 @@ pub(super) async fn besiege(site: &Site, attacks: impl AsyncFnOnce(&Siege<'_>)) 
     let (done, most) = (done.into_inner().unwrap(), most.into_inner().unwrap());
     let rest = at_rest(site, idle).await;
     let counters = site.counters().await;
+    log_is_clean(site);
     println!("idle {idle:?}\nmost {most:?}\nrest {rest:?}\ncounters {counters:?}");
     assert!(wrong.is_empty(), "attacks that did not end as they must:\n{}", wrong.join("\n"));
     let (p99, slowest) = judge_deposits(&done, usize::try_from(took.as_secs()).unwrap());
@@ -106,7 +129,8 @@ pub(super) async fn besiege(site: &Site, attacks: impl AsyncFnOnce(&Siege<'_>)) 
     assert!(most.files.is_none_or(|files| files <= FILES_MAX), "files: {most:?}");
     assert_eq!(counters["panics"], 0, "something panicked");
     assert!(rest.files.zip(idle.files).is_none_or(|(rest, idle)| rest <= idle + FILES_LEFT), "files: {rest:?}");
-    site.holds_all(&sent).await;
+    let held = site.holds_all(&sent).await;
+    assert!(held >= done.len(), "{held} of {} are there", done.len());
 }
 
 /// Waits until the attackers' lines are gone.
@@ -119,5 +143,18 @@ async fn at_rest(site: &Site, idle: Used) -> Used {
         }
         assert!(began.elapsed() < REST_MAX, "lines stay open: {used:?}, idle {idle:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whatever was said to the door, its log is lines that begin with a time and hold nothing that a terminal obeys.
+fn log_is_clean(site: &Site) {
+    let log = std::fs::read(site.region.origin.folder.join("serve.log")).unwrap();
+    let log = String::from_utf8(log).expect("the log is text");
+    let said: Vec<&str> = log.lines().skip_while(|line| !line.starts_with("20")).collect();
+    println!("{} lines of log, the last: {:?}", log.lines().count(), log.lines().next_back());
+    for line in said {
+        assert!(line.starts_with("20"), "not the beginning of an event: {line:?}");
+        assert!(!line.chars().any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}')), "{line:?}");
+        assert!(!line.contains("panick") && !line.contains("all is lost"), "{line:?}");
     }
 }

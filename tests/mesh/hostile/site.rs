@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
+use clearhouse_node::rpc::client::Client;
 use clearhouse_node::tls::Identity;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_wire::v1 as wire;
@@ -17,7 +19,7 @@ use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
 use super::super::found;
-use super::super::load::{Sent, holds};
+use super::super::load::{Sent, judge};
 use super::super::notice::{directory, line, sealed_notice};
 use super::super::region::{Member, Region, Role, sign_first};
 use super::super::relay::reconfigure;
@@ -26,7 +28,7 @@ use super::peer::Target;
 /// Honest members, each a node with keys and an address book entry of its own.
 pub(super) const HONEST: usize = 8;
 /// Between two deposits of one of them: below the pace of the door, which is not what is tried.
-const EVERY: Duration = Duration::from_millis(900);
+const EVERY: Duration = Duration::from_millis(1050);
 /// P20: what the process may take beyond what it takes when nobody attacks.
 pub(super) const RESIDENT_OVER_IDLE: u64 = 256 << 20;
 /// P20: the slowest one in a hundred honest deposits. A promise with a number in it, so it is asserted.
@@ -50,7 +52,7 @@ const OTHERS: [(&str, &str); HONEST + 1] = [
 pub(super) struct Site {
     pub(super) region: Region,
     pub(super) known: Directory,
-    honest: Vec<Member>,
+    pub(super) honest: Vec<Member>,
     /// Accredited, and hostile: attacks at once.
     pub(super) fast: Target,
     /// Accredited, and hostile: attacks by taking its time.
@@ -84,6 +86,7 @@ impl Site {
         let records = region.records.clone();
         region.origin.start().await.unwrap();
         region.origin.learn(&records).await.unwrap();
+        region.origin.employ("ana", "Ana P.", "Manager").await.unwrap();
         let known = directory(&region);
         let slow = others.pop().unwrap();
         let descriptor = known.descriptor(region.origin.made.node).unwrap();
@@ -113,24 +116,37 @@ impl Site {
         Used::of(self.region.origin.pid().unwrap(), self.fast.at.port())
     }
 
-    /// The honest members deposit until `stop`. On a thread of their own, so that no attack takes their time but the door.
-    pub(super) fn deposit_until(&self, stop: &AtomicBool, done: &Mutex<Vec<Deposited>>) -> Vec<Sent> {
+    /// The honest members open their lines, say that they are `ready`, and deposit until `stop`. On a thread of their own, so
+    /// that no attack takes their time but the door. Who comes anew while strangers hold all places has to come again.
+    pub(super) fn deposit_until(
+        &self,
+        ready: Sender<()>,
+        stop: &AtomicBool,
+        done: &Mutex<Vec<Deposited>>,
+    ) -> Vec<Sent> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let each = (0..HONEST).map(|at| self.deposit_on(at, stop, done));
+            let mut lines = Vec::new();
+            for from in &self.honest {
+                lines.push(line(&self.known, from, &self.region.origin).await.unwrap());
+            }
+            ready.send(()).unwrap();
+            let each = lines.iter().enumerate().map(|(at, line)| self.deposit_on(at, line, stop, done));
             all_of(each).await
         })
     }
 
-    async fn deposit_on(&self, at: usize, stop: &AtomicBool, done: &Mutex<Vec<Deposited>>) -> Sent {
+    async fn deposit_on(&self, at: usize, client: &Client, stop: &AtomicBool, done: &Mutex<Vec<Deposited>>) -> Sent {
         let (from, to, sent) = (&self.honest[at], &self.region.origin, Sent::default());
         tokio::time::sleep(EVERY * u32::try_from(at).unwrap() / u32::try_from(HONEST).unwrap()).await;
-        let client = line(&self.known, from, to).await.unwrap();
         while !stop.load(Ordering::Acquire) {
             let (code, letter) = sealed_notice(&self.known, from, to);
             sent.add(code.clone(), letter.clone());
             let began = Instant::now();
             let answer = client.deposit(letter.mailbox, letter.digest, letter.bytes).await;
+            if answer.is_ok() {
+                sent.acknowledge(&code);
+            }
             done.lock().unwrap().push(Deposited {
                 began,
                 took: began.elapsed(),
@@ -141,11 +157,11 @@ impl Site {
         sent
     }
 
-    /// Everything that was acknowledged is there.
-    pub(super) async fn holds_all(&self, sent: &[Sent]) {
-        for (from, sent) in self.honest.iter().zip(sent) {
-            holds(&self.known, from, &self.region.origin, sent).await.unwrap_or_else(|what| panic!("{what}"));
-        }
+    /// Everything that was acknowledged is there, once, and nothing else; how many it is.
+    pub(super) async fn holds_all(&self, sent: &[Sent]) -> usize {
+        let all = Sent::default();
+        sent.iter().for_each(|one| all.absorb(one));
+        judge(&self.region.origin, &all).await.unwrap_or_else(|what| panic!("{what}"))
     }
 }
 
@@ -155,7 +171,7 @@ fn take(records: &mut wire::RecordBundle, bundle: wire::RecordBundle) {
 }
 
 /// Runs futures side by side on one task, for what they borrow; their ends, in order.
-async fn all_of<T>(each: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub(super) async fn all_of<T>(each: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = each.map(|one| (Box::pin(one), None)).collect();
     std::future::poll_fn(|cx| {
         for (one, ended) in &mut running {

@@ -19,7 +19,9 @@ const BYTE_EVERY: Duration = Duration::from_secs(10);
 /// A stream on which a byte comes every ten seconds ends after [`CALL`], with a status; the line may go on.
 pub(super) async fn dripping(target: &Target, path: &str) -> Ending {
     let mut line = target.line(HERE).await;
-    line.say(&frame(HEADERS, END_HEADERS, 1, &call_headers(path, &[]))).await;
+    // What time the caller says it has changes nothing.
+    let ten_years: (&[u8], &[u8]) = (b"grpc-timeout", b"87600H");
+    line.say(&frame(HEADERS, END_HEADERS, 1, &call_headers(path, &[ten_years]))).await;
     line.say(&data(1, &message(0, 1000, &[]), false)).await;
     loop {
         let heard = line.until(BYTE_EVERY, |heard| heard.status.contains_key(&1) || heard.closed.is_some()).await;
@@ -32,6 +34,12 @@ pub(super) async fn dripping(target: &Target, path: &str) -> Ending {
         line.say(&data(1, b"\0", false)).await;
     }
     Ok(format!("status {DEADLINE_EXCEEDED} after {:.1?}", line.began.elapsed()))
+}
+
+/// A deposit that has begun and does not go on.
+pub(super) fn unfinished_deposit() -> Vec<u8> {
+    let headers = frame(HEADERS, END_HEADERS, 1, &call_headers(DEPOSIT, &[]));
+    [headers, data(1, &message(0, 1000, &[]), false)].concat()
 }
 
 /// An answer waits for a window that never comes: the line is ended, and with it the slot.

@@ -106,6 +106,15 @@ pub(super) async fn unknown_key(target: &Target) -> Ending {
     Ok("20 refused".to_owned())
 }
 
+/// A listed key, and another protocol behind it.
+pub(super) async fn not_http2(target: &Target) -> Ending {
+    let mut stream = target.silent([127, 0, 3, 3]).await.map_err(|e| e.to_string())?;
+    let began = Instant::now();
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    must(closed(&mut stream).await.is_some() && began.elapsed() < AT_ONCE, "not closed at once")?;
+    Ok("closed at once".to_owned())
+}
+
 /// Handshakes with a listed key, and then `words` and no more. The fifth line of a node ends its first.
 pub(super) async fn half_begun(target: &Target, count: usize, words: Vec<u8>) -> Ending {
     let (mut all, mut open) = (JoinSet::new(), 0);

@@ -9,6 +9,7 @@ pub mod waiting;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use clearhouse_protocol::canon;
 use clearhouse_protocol::directory::beforehand::in_one;
 use clearhouse_protocol::directory::logs::{Entered, LogFault, Newest};
 use clearhouse_protocol::ids::NodeId;
@@ -104,7 +105,7 @@ impl Office {
             }
         };
         let entries = page.entries.iter().zip(checked.entered());
-        let read = |entry: &[u8]| wire::Signed::decode(entry).ok();
+        let read = |entry: &[u8]| canon::claimed::<wire::Signed>(entry);
         let shown: Vec<_> = entries.filter_map(|(entry, at)| Some((at.leaf(), read(entry)?))).collect();
         let records = shown.iter().map(|(_, signed)| signed.clone()).collect();
         let bundle = wire::RecordBundle { records, ..wire::RecordBundle::default() };
@@ -207,7 +208,7 @@ impl Office {
 /// The records that a page of a directory log shows.
 #[must_use]
 pub fn records_in(page: &wire::DirectoryLogReply) -> Vec<wire::Signed> {
-    page.entries.iter().filter_map(|entry| wire::Signed::decode(entry.as_slice()).ok()).collect()
+    page.entries.iter().filter_map(|entry| canon::claimed(entry)).collect()
 }
 
 fn log_row(key: Vec<u8>, value: Vec<u8>) -> Row {

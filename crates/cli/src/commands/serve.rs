@@ -1,7 +1,7 @@
 //! `serve`: runs the node until it is told to stop. Everything it does is `clearhouse_node::serve`; here are only the
 //! terminal, the signals and the log.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use clap::Args;
 use clearhouse_node::config::Config;
@@ -9,12 +9,14 @@ use clearhouse_node::serve::{Up, run};
 use clearhouse_store::passphrase::PassphraseError;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Format;
 use zeroize::Zeroizing;
 
 use super::config::level;
 use crate::ask::{config_path, no_node, node_folder};
 use crate::cli::App;
 use crate::files::cannot;
+use crate::log_lines::Lines;
 use crate::secrets;
 use crate::trouble::{Exit, Trouble};
 
@@ -95,5 +97,5 @@ fn log_to_stderr(config: &Config) {
     // A log that cannot be written, on a full disk say, must not end the node: telling that on stderr would panic.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     // Another subscriber can only be one of a test in this process; its log is as good.
-    let _ = log.with_ansi(io::stderr().is_terminal()).try_init();
+    let _ = log.event_format(Lines::new(Format::default())).try_init();
 }

@@ -239,6 +239,68 @@ async fn a_peer_that_leaves_no_window_for_its_answer_loses_its_line() {
     still_serves(&world).await;
 }
 
+/// Nodes that come back in the same second (row 60 of reliability section 5), each over two lines of its own.
+const COME_BACK: u8 = 200;
+/// Everybody has been served by then, on a busy machine.
+const ALL_SERVED: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_nodes_that_come_back_in_the_same_second_are_all_served() {
+    let nodes: Vec<u8> = (20..20 + COME_BACK).collect();
+    // A machine so fast that the cap of all strangers is not felt has a smaller one.
+    let world = World::knowing(&nodes, Limits { strangers: 24, ..Limits::HARD }, false).await;
+    let at = world.at;
+    let mut coming = tokio::task::JoinSet::new();
+    for node in nodes {
+        let identity = identity(node);
+        for side in [10u8, 11] {
+            let identity = identity.clone();
+            coming.spawn(async move {
+                let (began, mut refused) = (Instant::now(), 0u32);
+                while !is_served(&identity, &format!("127.0.{side}.{node}"), at).await {
+                    refused += 1;
+                    // As a courier waits: between half and the whole of a pause that doubles. Told apart by who it is.
+                    let pause = 1000 << refused.min(4);
+                    let share = pause / 2 + pause / 2 * u64::from(node) / 256;
+                    tokio::time::sleep(Duration::from_millis(share)).await;
+                }
+                (began.elapsed(), refused)
+            });
+        }
+    }
+    let all = tokio::time::timeout(ALL_SERVED, coming.join_all()).await.expect("somebody starves");
+    let (slowest, again) = (all.iter().map(|one| one.0).max(), all.iter().filter(|one| one.1 > 0).count());
+    println!("{} lines at once: {again} came again, the last was served after {slowest:?}", all.len());
+    assert_eq!(count(&world, "panics"), 0);
+    // The test is of what happens when there is not room for all.
+    assert!(count(&world, "over_cap") > 0, "all found room at once");
+    still_serves_node(&world, 20).await;
+}
+
+/// Whether a line from this address is let in, and a call on it answered.
+async fn is_served(identity: &crate::tls::Identity, address: &str, at: SocketAddr) -> bool {
+    let config = client_config(identity, &[crate::tls::tests::identity(1).public_key()]).unwrap();
+    let Ok(mut stream) = shake(config, from(address, at).await).await else { return false };
+    let said = [PREFACE, &EMPTY_SETTINGS, &call_of("/clearhouse.v1.Exchange/Records")].concat();
+    if stream.write_all(&said).await.is_err() {
+        return false;
+    }
+    let mut header = [0; 9];
+    while stream.read_exact(&mut header).await.is_ok() {
+        let len = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+        let answers = header[3] == 1;
+        if stream.read_exact(&mut vec![0; len]).await.is_err() || answers {
+            return answers;
+        }
+    }
+    false
+}
+
+async fn still_serves_node(world: &World, node: u8) {
+    let client = world.client(node).await.unwrap();
+    assert!(client.deposit(MAILBOX, Digest([7; 32]), vec![1; 100]).await.is_ok());
+}
+
 /// HEADERS and DATA of one unary call with an empty message, on stream 1, without HPACK's compression.
 fn call_of(path: &str) -> Vec<u8> {
     let mut block = Vec::new();

@@ -3,7 +3,7 @@
 //! Refuses to let a library's words about bad bytes out, and to hold an answer for a peer that will not take it.
 
 use super::status::{Refused, outward};
-use crate::limits::{Counters, Limits};
+use crate::limits::{Counters, Limits, Meter, NoRoom, Room, Taken};
 use crate::listener::{Caller, Fate};
 use http_body::{Body as _, Frame, SizeHint};
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tonic::Status;
 use tonic::body::Body;
@@ -42,16 +42,41 @@ pub(crate) async fn contained<F: Future>(future: F) -> Result<F::Output, Panicke
 pub(crate) struct Contain {
     limits: Arc<Limits>,
     counters: Arc<Counters>,
+    bodies: Arc<Room>,
+    calls: Arc<Meter>,
 }
 
 impl Contain {
     pub(super) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
-        Self { limits: Arc::new(limits.clone()), counters }
+        let calls = Arc::new(Meter::new(limits.calls_per_minute));
+        Self { limits: Arc::new(limits.clone()), counters, bodies: Room::of_bodies(limits), calls }
     }
 
     /// A deposit has a pace of its own; this only bounds it whole.
     fn time_for(&self, path: &str) -> Duration {
         if path == super::server::DEPOSIT { self.limits.deposit_longest } else { self.limits.call }
+    }
+
+    /// Whether the caller may call at all now, and room for the body of a call, which the library puts together before anybody looks at it. A deposit takes its own,
+    /// once it has said how long it is.
+    fn room_for(&self, path: &str, caller: Option<&Caller>) -> Result<Option<Taken>, Refused> {
+        let Some(caller) = caller else { return Ok(None) };
+        if !self.calls.take(caller.node, Instant::now()) {
+            return Err(Refused::TooFast);
+        }
+        if path == super::server::DEPOSIT {
+            return Ok(None);
+        }
+        let len = if path.starts_with(SYNC) { super::sync::REQUEST_MAX } else { super::server::REQUEST_MAX };
+        self.bodies.take(caller.node, len).map(Some).map_err(|full| match full {
+            NoRoom::Yours | NoRoom::Everyones => Refused::Busy,
+        })
+    }
+
+    /// An answer that is no call's.
+    fn refuse(&self, refused: Refused) -> Answer {
+        refused.count(&self.counters);
+        Box::pin(std::future::ready(Ok(Status::from(refused).into_http())))
     }
 
     /// The answer to a fetch waits for what comes, and has a pace of its own; this only bounds it whole.
@@ -92,12 +117,15 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Answer {
+        let caller = request.extensions().get::<Caller>();
         if request.uri().path() == HEALTH_WATCH {
-            let refused = Refused::NotOffered;
-            refused.count(&self.rules.counters);
-            return Box::pin(std::future::ready(Ok(Status::from(refused).into_http())));
+            return self.rules.refuse(Refused::NotOffered);
         }
-        let line = request.extensions().get::<Caller>().map(|caller| Arc::clone(&caller.line));
+        let taken = match self.rules.room_for(request.uri().path(), caller) {
+            Ok(taken) => taken,
+            Err(refused) => return self.rules.refuse(refused),
+        };
+        let line = caller.map(|caller| Arc::clone(&caller.line));
         let time = self.rules.time_for(request.uri().path());
         let limit = self.rules.time_for_answer(request.uri().path());
         let rules = self.rules.clone();
@@ -116,10 +144,15 @@ where
                     Status::from(Refused::TooSlow).into_http()
                 }
             };
+            // The body is gone with the call; what is still to be sent is another's to bound.
+            drop(taken);
             Ok(response.map(|body| Body::new(Timed::new(body, limit, line, rules.counters))))
         })
     }
 }
+
+/// Before the names of the calls whose bodies may be larger than one frame.
+const SYNC: &str = "/clearhouse.v1.Sync/";
 
 /// An answer without end, which nobody here needs: whoever wants to know asks again.
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";

@@ -171,7 +171,8 @@ pub async fn service<D: Door>(
     let sync = SyncServer::from_arc(Arc::clone(&doorman)).max_decoding_message_size(super::sync::REQUEST_MAX);
     let exchange =
         ExchangeServer::from_arc(doorman).max_decoding_message_size(REQUEST_MAX).max_encoding_message_size(UNARY_MAX);
-    let mut routes = Routes::new(exchange).add_service(sync).add_service(health_server);
+    let mut routes =
+        Routes::new(exchange).add_service(sync).add_service(health_server.max_decoding_message_size(HEALTH_MAX));
     if reflection {
         let told = || {
             tonic_reflection::server::Builder::configure()
@@ -188,7 +189,9 @@ pub async fn service<D: Door>(
 pub(super) const DEPOSIT: &str = "/clearhouse.v1.Exchange/Deposit";
 
 /// Largest request message: one full frame with the first frame's other fields and all tags.
-const REQUEST_MAX: usize = FRAME_MAX + 128;
+pub(super) const REQUEST_MAX: usize = FRAME_MAX + 128;
+/// Largest question after a node's health: the name of a service.
+const HEALTH_MAX: usize = 1 << 10;
 
 /// Stands before both services: [`super::sync`] has the other.
 pub(super) struct Doorman<D> {

@@ -116,8 +116,13 @@ impl World {
     }
 
     async fn with_reflection(limits: Limits, reflection: bool) -> Self {
+        Self::knowing(&[2, 3], limits, reflection).await
+    }
+
+    /// One that knows others than the usual two.
+    pub(crate) async fn knowing(nodes: &[u8], limits: Limits, reflection: bool) -> Self {
         let (shelf, counters, revoked) = (Arc::<Shelf>::default(), Arc::<Counters>::default(), Arc::default());
-        let all = pins(&[2, 3]);
+        let all = pins(nodes);
         let seen: Arc<AtomicBool> = Arc::clone(&revoked);
         let pins: Arc<dyn Pins> = Arc::new(move |pk: &[u8; 32]| all.peer(pk).filter(|_| !seen.load(Ordering::SeqCst)));
         let service =

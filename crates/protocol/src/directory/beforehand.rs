@@ -10,6 +10,7 @@ use clearhouse_wire::v1::{self as wire, Descriptor, NodeCert, OrgRecord, RootPol
 use prost::Message;
 
 use super::Directory;
+use crate::canon;
 use crate::ids::{KeyId, NodeId, OrgId};
 use crate::keys::key_id;
 use crate::labels::media;
@@ -156,7 +157,7 @@ fn candidates(brought: Option<&Vec<[u8; 32]>>, held: Option<[u8; 32]>) -> BTreeM
 
 /// What a record claims: read only to know which keys to try.
 fn read<T: Message + Default>(signed: &Signed) -> Option<T> {
-    (signed.payload.len() <= RECORD_MAX).then(|| T::decode(signed.payload.as_slice()).ok()).flatten()
+    (signed.payload.len() <= RECORD_MAX).then(|| canon::claimed(&signed.payload)).flatten()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! a stranger's. Refuses a word about anybody else: about others one asks whoever one likes.
 
 use clearhouse_wire::v1 as wire;
-use prost::Message as _;
 
 use super::{Chained, Directory, Held};
+use crate::canon;
 use crate::ids::{NodeId, OrgId};
 use crate::labels::{self, media};
 use crate::limits::{INTRODUCED_PREKEYS_MAX, INTRODUCED_RECORDS_MAX, RECORD_MAX, WEEK};
@@ -74,11 +74,11 @@ fn is_about(record: &wire::Signed, node: NodeId, org: Option<OrgId>) -> bool {
     let payload = record.payload.as_slice();
     let is_org = |id: &[u8]| org.is_some_and(|org| id == org.0);
     match record.payload_type.as_str() {
-        media::DESCRIPTOR => wire::Descriptor::decode(payload).is_ok_and(|said| said.node_id == node.0),
+        media::DESCRIPTOR => canon::claimed::<wire::Descriptor>(payload).is_some_and(|said| said.node_id == node.0),
         media::NODECERT => {
-            wire::NodeCert::decode(payload).is_ok_and(|cert| cert.node_id == node.0 && is_org(&cert.org_id))
+            canon::claimed::<wire::NodeCert>(payload).is_some_and(|cert| cert.node_id == node.0 && is_org(&cert.org_id))
         }
-        media::ORG => wire::OrgRecord::decode(payload).is_ok_and(|record| is_org(&record.org_id)),
+        media::ORG => canon::claimed::<wire::OrgRecord>(payload).is_some_and(|record| is_org(&record.org_id)),
         _ => false,
     }
 }

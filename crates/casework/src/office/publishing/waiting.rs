@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clearhouse_protocol::canon;
 use clearhouse_protocol::directory::{Checked, RecordFault, Rival};
 use clearhouse_protocol::ids::{NodeId, OrgId};
 use clearhouse_protocol::keys::key_id;
@@ -15,7 +16,6 @@ use clearhouse_protocol::limits::WAITING_ENTRIES_MAX;
 use clearhouse_protocol::rows::Row;
 use clearhouse_protocol::signed::Verdicts;
 use clearhouse_wire::v1 as wire;
-use prost::Message as _;
 use rand_core::CryptoRng;
 
 use super::log_row;
@@ -167,10 +167,10 @@ fn lacks(fault: RecordFault) -> bool {
 fn waits_for(signed: &wire::Signed) -> Option<Name> {
     let payload = signed.payload.as_slice();
     let name = match signed.payload_type.as_str() {
-        media::ORG => wire::OrgRecord::decode(payload).ok()?.org_id,
-        media::NODECERT => wire::NodeCert::decode(payload).ok()?.org_id,
-        media::OBJECTION => wire::Objection::decode(payload).ok()?.org_id,
-        media::REVOCATION => wire::Revocation::decode(payload).ok()?.subject,
+        media::ORG => canon::claimed::<wire::OrgRecord>(payload)?.org_id,
+        media::NODECERT => canon::claimed::<wire::NodeCert>(payload)?.org_id,
+        media::OBJECTION => canon::claimed::<wire::Objection>(payload)?.org_id,
+        media::REVOCATION => canon::claimed::<wire::Revocation>(payload)?.subject,
         media::ROOT => vec![0; 16],
         _ => return None,
     };

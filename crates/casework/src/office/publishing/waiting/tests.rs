@@ -5,6 +5,7 @@ use clearhouse_protocol::fixture::{NOW, Region};
 use super::super::tests::again;
 use super::*;
 use crate::office::hearing::tests::Node;
+use prost::Message as _;
 
 /// The keeper of the log that is followed, and the newcomer whose records come in it, among the region's members.
 const KEEPER: usize = 0;
