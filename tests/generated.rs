@@ -32,11 +32,14 @@ fn generate(out: &Path) -> Vec<(PathBuf, PathBuf)> {
     prost_build::Config::new()
         .out_dir(&messages)
         .skip_debug(["."])
+        .enable_type_names()
         .btree_map(["."])
         .compile_fds(only_messages)
         .unwrap();
 
+    // What a peer sends is counted before it is decoded, by the name of its message.
     tonic_prost_build::configure()
+        .codec_path("crate::rpc::codec::Counted")
         .out_dir(&services)
         .extern_path(".clearhouse.v1", "::clearhouse_wire::v1")
         .build_transport(false)

@@ -203,7 +203,30 @@ fn a_configuration_is_checked_without_starting_and_shown_with_the_origin_of_valu
     clearhouse(found.into_iter().chain(more)).exits(0);
     fs::copy(live.join("genesis.record"), node.join("genesis.record")).unwrap();
     assert!(asked(&node, &["config", "check"]).exits(2).err.contains("allow_trace_on_live"));
+    on_memory(&node, &right, &live.join("genesis.record"));
     let sample = desk.path("sample.toml");
     fs::write(&sample, clearhouse(["config", "default"]).exits(0).out).unwrap();
     clearhouse(["config".as_ref(), "check".as_ref(), sample.as_os_str()]).exits(0);
+}
+
+/// A node of a live network is not kept in memory unless that is meant.
+fn on_memory(node: &Path, right: &str, live: &Path) {
+    let memory = Path::new("/dev/shm");
+    if !memory.is_dir() {
+        println!("skipped: there is no /dev/shm");
+        return;
+    }
+    let lost = tempfile::tempdir_in(memory).unwrap();
+    let (file, data) = (node.join("node.toml"), lost.path().display());
+    let moved = right.replace("data = \".\"", &format!("data = \"{data}\""));
+    assert_ne!(moved, right);
+    fs::write(&file, &moved).unwrap();
+    asked(node, &["config", "check"]).exits(0);
+    fs::copy(live, lost.path().join("genesis.record")).unwrap();
+    let refused = asked(node, &["config", "check"]).exits(2);
+    for word in ["tmpfs", "ext4 or xfs", "allow_any_file_system"] {
+        assert!(refused.err.contains(word), "{word}: {}", refused.err);
+    }
+    fs::write(&file, format!("{moved}allow_any_file_system = true\n")).unwrap();
+    asked(node, &["config", "check"]).exits(0);
 }

@@ -3,8 +3,8 @@
  *
  * CLEARHOUSE_KILL_AT names a file. While it is not there, nothing happens. Its first line says which call kills, counted
  * from the first one that found it; 0 kills at none. Each call found is written behind it as a line: what, and of which
- * file. The index is passed over: it is derived, and flushed by a thread of its own whenever it likes; and the log's
- * heads, which have a test of their own. */
+ * file. The index is passed over: it is derived, and flushed by a thread of its own whenever it likes; and the log with
+ * its heads, which have a test of their own. With "all" behind the number, these count too. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -25,9 +25,10 @@ static void beat(int control, const char *what, const char *path) {
     static atomic_long calls;
     char head[24] = {0};
     const char *name = strrchr(path, '/');
-    int ours = strstr(path, "/store/") != NULL || strstr(path, "/keys/") != NULL;
-    if (ours && strstr(path, "/index") == NULL && strstr(path, "log.heads") == NULL
-        && pread(control, head, sizeof head - 1, 0) > 0) {
+    int ours = strstr(path, "/store/") != NULL || strstr(path, "/keys/") != NULL || strstr(path, "/log/") != NULL;
+    int beside = strstr(path, "/index") != NULL || strstr(path, "log.heads") != NULL || strstr(path, "/log/") != NULL;
+    if (ours && pread(control, head, sizeof head - 1, 0) > 0
+        && (!beside || strncmp(head + strcspn(head, " \n"), " all", 4) == 0)) {
         long at = strtol(head, NULL, 10), n = atomic_fetch_add(&calls, 1) + 1;
         dprintf(control, "%s %s\n", what, name + 1);
         if (n == at) {
@@ -67,6 +68,13 @@ int rename(const char *from, const char *to) {
     if (real == NULL) real = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
     if (control >= 0) beat(control, "rename", to);
     return real(from, to);
+}
+
+int ftruncate64(int fd, off64_t len) {
+    static int (*real)(int, off64_t);
+    if (real == NULL) real = (int (*)(int, off64_t))dlsym(RTLD_NEXT, "ftruncate64");
+    beat_of("cut", fd);
+    return real(fd, len);
 }
 
 int unlink(const char *path) {

@@ -31,7 +31,8 @@ int clock_gettime(clockid_t which, struct timespec *at) {
     struct timespec now;
     if (real == NULL) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     int done = real(which, at);
-    if (done == 0 && (which == CLOCK_REALTIME || which == CLOCK_MONOTONIC) && real(CLOCK_MONOTONIC, &now) == 0)
+    int passes = which == CLOCK_REALTIME || which == CLOCK_MONOTONIC || which == CLOCK_BOOTTIME;
+    if (done == 0 && passes && real(CLOCK_MONOTONIC, &now) == 0)
         at->tv_sec += shift(now.tv_sec * 1000LL + now.tv_nsec / 1000000);
     return done;
 }

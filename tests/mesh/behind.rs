@@ -8,6 +8,23 @@ use std::process::Command;
 /// Makes a script in `folder` that runs the program behind `source`, a file of `faults/`. The variable `name` tells the
 /// library of a file called `control` in the folder of the node that runs.
 pub(super) fn behind(folder: &Path, source: &str, name: &str, control: &str) -> Option<PathBuf> {
+    behind_all(folder, &[source], name, control)
+}
+
+/// [`behind`] several; the first meets a call first.
+pub(super) fn behind_all(folder: &Path, sources: &[&str], name: &str, control: &str) -> Option<PathBuf> {
+    let libraries: Option<Vec<String>> = sources.iter().map(|source| made(folder, source)).collect();
+    let libraries = libraries?.join(" ");
+    let (script, real) = (folder.join(sources.concat()).with_extension("sh"), env!("CARGO_BIN_EXE_clearhouse"));
+    // As the region starts it: serve --node FOLDER.
+    let text = format!("#!/bin/sh\n{name}=\"$3/{control}\" LD_PRELOAD='{libraries}' exec '{real}' \"$@\"\n");
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Some(script)
+}
+
+/// Compiles one of them.
+fn made(folder: &Path, source: &str) -> Option<String> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/faults").join(source);
     let library = folder.join(source).with_extension("so");
     let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(from).status();
@@ -16,11 +33,5 @@ pub(super) fn behind(folder: &Path, source: &str, name: &str, control: &str) -> 
         println!("skipped: there is no C compiler, and tests/faults/{source} needs one");
         return None;
     }
-    let (script, real) = (folder.join(source).with_extension("sh"), env!("CARGO_BIN_EXE_clearhouse"));
-    // As the region starts it: serve --node FOLDER.
-    let library = library.display();
-    let text = format!("#!/bin/sh\n{name}=\"$3/{control}\" LD_PRELOAD='{library}' exec '{real}' \"$@\"\n");
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
-    Some(script)
+    Some(library.display().to_string())
 }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::load::{Sent, again, burst, holds};
-use super::powercut::{CUTS, found_on_disk};
+use super::powercut::{CUTS, Kind, found_on_disk};
 use super::region::Region;
 
 /// Long enough for several heads of a training network.
@@ -39,7 +39,7 @@ fn fill(path: &Path) {
 }
 
 /// Waits until a head covers every event.
-async fn all_signed(region: &Region) {
+pub(super) async fn all_signed(region: &Region) {
     let began = Instant::now();
     loop {
         let status = status(region).await;
@@ -60,7 +60,7 @@ fn a_node_on_a_full_disk_lives_starts_and_goes_on_by_itself() {
     let program = Path::new(env!("CARGO_BIN_EXE_clearhouse"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let (mut region, known, disk) = found_on_disk(program, 90).await;
+        let (mut region, known, disk) = found_on_disk(program, 90, Kind::Ext4).await;
         all_signed(&region).await;
         // Something to sign for, and no room to sign it: it stands still between the two.
         let before = Sent::default();

@@ -12,7 +12,7 @@ use clearhouse_protocol::envelope::Sealed;
 use clearhouse_wire::v1::MailboxState;
 use tokio::task::JoinSet;
 
-use super::notice::{line, sealed_notice};
+use super::notice::{line, sealed_long_notice, sealed_notice, sealed_parcel};
 use super::region::Member;
 
 /// Deposits of one burst. With the same once more it stays below the door's own rate for one node.
@@ -49,7 +49,7 @@ impl Sent {
         self.0.lock().unwrap().insert(code, (letter, false));
     }
 
-    fn acknowledge(&self, code: &str) {
+    pub(super) fn acknowledge(&self, code: &str) {
         if let Some(entry) = self.0.lock().unwrap().get_mut(code) {
             entry.1 = true;
         }
@@ -66,7 +66,7 @@ pub(super) async fn burst(known: &Directory, from: &Member, to: &Member, sent: &
         let Ok(client) = line(known, from, to).await else { return };
         let before = sent.count();
         while sent.count() < before + BURST_MAX {
-            let letters: Vec<_> = (0..AT_ONCE).map(|_| sealed_notice(known, from, to)).collect();
+            let letters: Vec<_> = (0..AT_ONCE).map(|n| one(n, known, from, to)).collect();
             letters.iter().for_each(|(code, letter)| sent.add(code.clone(), letter.clone()));
             if !wave(&client, letters, sent).await {
                 return;
@@ -74,6 +74,24 @@ pub(super) async fn burst(known: &Directory, from: &Member, to: &Member, sent: &
         }
     };
     let _ = tokio::time::timeout(BURST_MAX_SECS, until_broken).await;
+}
+
+/// Every fourth notice is a long one.
+fn one(n: usize, known: &Directory, from: &Member, to: &Member) -> (String, Sealed) {
+    if n % 4 == 3 { sealed_long_notice(known, from, to) } else { sealed_notice(known, from, to) }
+}
+
+/// Deposits letters of these lengths, one after the other, until the line breaks. No case comes of them, so only
+/// [`holds`] can tell of them.
+pub(super) async fn parcels(lens: &[usize], known: &Directory, from: &Member, to: &Member, sent: &Sent) {
+    let Ok(client) = line(known, from, to).await else { return };
+    for len in lens {
+        let (code, letter) = sealed_parcel(known, from, to, *len);
+        sent.add(code.clone(), letter.clone());
+        if !wave(&client, vec![(code, letter)], sent).await {
+            return;
+        }
+    }
 }
 
 /// Asks the receiver after everything that was acknowledged: all of it must be there.

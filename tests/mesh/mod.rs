@@ -11,11 +11,16 @@ mod backup;
 mod bad_input;
 mod behind;
 mod canaries;
+mod damages;
 mod directory_log;
 mod erasure;
 mod erasure_kills;
+mod every_call;
+mod failing_disk;
 mod fulldisk;
 mod histories;
+#[cfg(target_os = "linux")]
+mod hostile;
 #[cfg(target_os = "linux")]
 mod hosts;
 mod kill;
@@ -24,6 +29,7 @@ mod netcheck;
 mod notice;
 mod old_image;
 mod powercut;
+mod recovery;
 mod relay;
 mod revoked;
 mod schedule;

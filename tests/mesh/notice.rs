@@ -1,7 +1,7 @@
 //! Return notices made by the test itself, as an accredited member's program would make them, and the line on which
 //! they are deposited.
 
-use clearhouse_casework::body;
+use clearhouse_casework::body::{self, EXTENSION_MAX, EXTENSIONS_MAX};
 use clearhouse_casework::deadlines::{Deadlines, Zone};
 use clearhouse_casework::forms::{ConsentForm, ContactForm, NoticeForm, show_day};
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
@@ -10,7 +10,7 @@ use clearhouse_node::rpc::client::Client;
 use clearhouse_node::rpc::status::PeerError;
 use clearhouse_node::tls::Identity;
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::envelope::{Letter, Sealed, seal};
+use clearhouse_protocol::envelope::{Attachment, Letter, Sealed, seal};
 use clearhouse_protocol::ids::{ConversationId, MsgId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::DAY;
@@ -43,10 +43,35 @@ pub(super) fn directory(region: &Region) -> Directory {
 
 /// A valid notice with its consent, in a conversation of its own, and the code its receiver will show.
 pub(super) fn sealed_notice(directory: &Directory, from: &Member, to: &Member) -> (String, Sealed) {
+    sealed(directory, from, to, &notice_body(to.made.org, SystemClock.now()), &[])
+}
+
+/// The same, with as much in it as a notice carries: three times the bytes.
+pub(super) fn sealed_long_notice(directory: &Directory, from: &Member, to: &Member) -> (String, Sealed) {
+    let long = wire::Extension { r#type: 60_000, critical: false, value: vec![7; EXTENSION_MAX] };
+    let body = body_with(to.made.org, SystemClock.now(), vec![long; EXTENSIONS_MAX]);
+    sealed(directory, from, to, &body, &[])
+}
+
+/// A letter of `len` bytes beside its body. They belong to nothing in it: it is stored as any other, and refused once it
+/// was opened and read to its end.
+pub(super) fn sealed_parcel(directory: &Directory, from: &Member, to: &Member, len: usize) -> (String, Sealed) {
+    let mut bytes = vec![0; len];
+    chance().fill_bytes(&mut bytes);
+    let attached = [Attachment { name_tag: [1; 16], bytes: bytes.into() }];
+    sealed(directory, from, to, &notice_body(to.made.org, SystemClock.now()), &attached)
+}
+
+fn sealed(
+    directory: &Directory,
+    from: &Member,
+    to: &Member,
+    body: &[u8],
+    attachments: &[Attachment],
+) -> (String, Sealed) {
     let now = SystemClock.now();
     let mut bytes = [0u8; 32];
     chance().fill_bytes(&mut bytes);
-    let body = notice_body(to.made.org, now);
     let letter = Letter {
         net: from.made.net,
         msg_type: wire::MessageType::ReturnNotice as u32,
@@ -59,8 +84,8 @@ pub(super) fn sealed_notice(directory: &Directory, from: &Member, to: &Member) -
         created: now,
         expires: now + DAY,
         actor: None,
-        body: &body,
-        attachments: &[],
+        body,
+        attachments,
     };
     let recipient = directory.recipient(to.made.org, to.made.node, now).unwrap();
     let key = SigningKey::from_seed(from.made.keys.service().node_seed.expose());
@@ -70,6 +95,10 @@ pub(super) fn sealed_notice(directory: &Directory, from: &Member, to: &Member) -
 
 /// The body of a valid notice whose consent names `receiver`.
 pub(super) fn notice_body(receiver: OrgId, now: u64) -> Vec<u8> {
+    body_with(receiver, now, vec![])
+}
+
+fn body_with(receiver: OrgId, now: u64, extensions: Vec<wire::Extension>) -> Vec<u8> {
     let deadlines = Deadlines::default();
     let text = |s: &str| s.to_owned();
     let consent = ConsentForm {
@@ -116,6 +145,7 @@ pub(super) fn notice_body(receiver: OrgId, now: u64) -> Vec<u8> {
         actor_role: text("Caseworker"),
         zone: text("UTC"),
         consent: Some(consent.build(receiver, &deadlines, now, &mut chance()).unwrap()),
+        extensions,
         what: Some(What::ReturnNotice(notice.build(None, &deadlines, &Zone::utc(), now).unwrap())),
         ..wire::CaseBody::default()
     };

@@ -233,9 +233,10 @@ impl World {
     /// One turn of the opener of a site: opens some letters beside the owner and hands in what it found.
     pub(super) fn opener(&mut self, site: Site) -> Result<(), Violation> {
         let (now, ground) = (self.nodes[site].clock(self.time), self.nodes[site].ground());
+        let doubts = self.nodes[site].doubts(self.time);
         let Some(up) = self.nodes[site].up.as_mut() else { return Ok(()) };
         let waits = up.inbox.iter().any(|ask| matches!(ask, Ask::Letter { .. }));
-        if !up.open || waits {
+        if !up.open || waits || doubts {
             return Ok(());
         }
         let directory = std::sync::Arc::clone(&up.directory);

@@ -38,11 +38,13 @@ impl World {
     pub(super) fn calm(&mut self) -> Result<(), Violation> {
         self.net.weather = FAIR;
         self.net.heal();
-        for site in 0..SITES {
-            self.nodes[site].start(true, Records::Checked, self.flaw)?;
+        let dead = self.dead;
+        for site in (0..SITES).filter(|site| dead != Some(*site)) {
+            self.nodes[site].start(true, Records::Checked, self.time)?;
             self.lock(site, false)?;
         }
         for _ in 0..ROUNDS_MAX {
+            self.clocks_are_right();
             for site in 0..SITES {
                 self.ask(site, Ask::Tick)?;
             }
@@ -83,6 +85,7 @@ impl World {
     pub(super) fn months(&mut self) -> Result<(), Violation> {
         for days in [1, 3, 8, ENVELOPE_LIFE_SECS / DAY + 1] {
             self.time += days * DAY;
+            self.clocks_are_right();
             for _ in 0..3 {
                 for site in 0..SITES {
                     self.ask(site, Ask::Tick)?;
@@ -111,13 +114,30 @@ impl World {
         Ok(())
     }
 
+    /// One site stays away for good: its disk may be broken, or its office closed. Who has to do with it waits for nothing
+    /// else.
+    pub(super) fn loses_one(&mut self) -> Result<(), Violation> {
+        let site = self.dice.index(SITES);
+        self.audit(site)?;
+        self.note(format!("site {site} does not come back"));
+        self.nodes[site].crash();
+        self.dead = Some(site);
+        Ok(())
+    }
+
+    /// Whether a message between two sites can come to its end by a fair net.
+    fn can_move(&self, from: Site, to: Site) -> bool {
+        let away = |site: Site| self.dead == Some(site) || (self.dead == Some(KEEPER) && site == BEHIND);
+        !self.model.is_cut(from, to) && !away(from) && !away(to)
+    }
+
     /// When something is due next, of what a fair net can still move.
     fn next_due(&self) -> Option<u64> {
         let due = |site: Site| {
             let now = self.nodes[site].clock(self.time);
             let up = self.nodes[site].up.as_ref()?;
             let open = up.office.mail().all_outgoing().filter(|(id, out)| {
-                let moves = self.model.one(*id).is_some_and(|m| !self.model.is_cut(m.from, m.to));
+                let moves = self.model.one(*id).is_some_and(|m| self.can_move(m.from, m.to));
                 matches!(Delivery::of(out), Delivery::Queued | Delivery::Stored) && out.expires > now && moves
             });
             let next = open.map(|(_, out)| out.next_try).min()?;
@@ -160,7 +180,7 @@ impl World {
             for case in cases.iter().filter(|c| !c.is_receiver()) {
                 let own = self.nodes[here].member().org;
                 let there = (0..SITES).find(|s| self.nodes[*s].member().org == case.peer_org());
-                let Some(there) = there.filter(|there| !self.model.is_cut(here, *there)) else { continue };
+                let Some(there) = there.filter(|there| self.can_move(here, *there)) else { continue };
                 let office = self.nodes[there].up.as_ref().map(|up| &up.office);
                 let peer = office.and_then(|o| o.cases()?.in_conversation(case.conversation(), own));
                 ends.extend(peer.map(|peer| ((here, case.id()), (there, peer.id()))));
@@ -198,7 +218,7 @@ impl World {
 
     /// At the very end: nothing is under way, nothing is gone, nothing happened twice.
     pub(super) fn judge(&self) -> Result<(), Violation> {
-        for (msg_id, mail) in self.model.mail() {
+        for (msg_id, mail) in self.model.mail().filter(|(_, mail)| self.dead != Some(mail.from)) {
             self.judge_message(msg_id, mail)?;
         }
         self.nothing_kept_is_lost()?;
@@ -216,7 +236,10 @@ impl World {
                 return Err(Violation::new(format!("P3: the letter {digest} at site {site} was never opened")));
             }
         }
-        (0..SITES).try_for_each(|site| self.judge_site(site))
+        (0..SITES).try_for_each(|site| {
+            self.dated_in_order(site)?;
+            self.judge_site(site)
+        })
     }
 
     fn judge_message(&self, msg_id: MsgId, mail: &super::model::Mail) -> Result<(), Violation> {

@@ -35,11 +35,13 @@ pub(super) enum Flaw {
     FetchedBeforeCommit,
     /// A keeper takes what it hands out for fetched.
     ForgottenWhenHandedOut,
+    /// A node goes by its machine's clock, whatever speaks against it.
+    ClockBelieved,
 }
 
 impl Flaw {
     /// Every planted bug.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::ReceiptBeforeCommit,
         Self::CarriesUncommitted,
         Self::BatchForgotten,
@@ -56,5 +58,6 @@ impl Flaw {
         Self::LeavesUnannounced,
         Self::FetchedBeforeCommit,
         Self::ForgottenWhenHandedOut,
+        Self::ClockBelieved,
     ];
 }

@@ -19,6 +19,7 @@ use super::world::World;
 impl World {
     /// What a node has in memory equals what it would find at a start; and what is locked is locked.
     pub(super) fn audit(&mut self, site: Site) -> Result<(), Violation> {
+        self.nothing_ended_early(site)?;
         let now = self.nodes[site].clock(self.time);
         let Some(up) = self.nodes[site].up.as_ref() else { return Ok(()) };
         if up.open != up.office.cases().is_some() || up.open == up.ledger.vault().is_locked() {

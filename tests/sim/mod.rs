@@ -16,6 +16,8 @@
 //!   packet, a receipt or a "sent" before its commit; a node that starts again is another node than before.
 //! * **P9, P10** A word of hers in clear on a disk or on the line, in whichever writing; a locked node that holds cases
 //!   or keys, or whose disk opens to the service keys.
+//! * **P22** A message expires before its time, or what a node writes down is dated before what it wrote down, because its
+//!   clock was set wrong.
 //! * **P14** A message of a party known to be out has an effect.
 //! * A receipt says *received* without the fact, *opened* without the reader, or names an event that its signer does not
 //!   have. The two ends of a case end in different states.
@@ -27,6 +29,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a judge looks at what it judges and passes over the rest")]
 
 mod canary;
+mod clocks;
 mod courier;
 mod dice;
 mod disk;
@@ -60,6 +63,10 @@ const SEEDS_LONG: u64 = 5_000;
 const FAILURES_MAX: usize = 10;
 /// Things that happen in one run before the calm.
 const STEPS: u64 = 320;
+
+/// Every so many seeds is a run in which the faults end for all but one site, which never comes back: the others must get
+/// everything done among themselves. The remaining runs ask whether anything went wrong, these whether anything stops.
+const LIVENESS_EVERY: u64 = 5;
 
 /// A rule that was broken.
 #[derive(Debug)]
@@ -109,6 +116,9 @@ fn run(seed: u64, flaw: Option<Flaw>) -> Result<Tally, String> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let world = world.insert(World::new(seed, flaw)?);
         world.live(STEPS)?;
+        if seed % LIVENESS_EVERY == LIVENESS_EVERY - 1 {
+            world.loses_one()?;
+        }
         world.calm()?;
         world.both_ends_agree()?;
         world.nothing_kept_is_lost()?;
@@ -222,4 +232,5 @@ planted! {
     a_planted_bug_is_found_leaves_unannounced: LeavesUnannounced;
     a_planted_bug_is_found_fetched_before_commit: FetchedBeforeCommit;
     a_planted_bug_is_found_forgotten_when_handed_out: ForgottenWhenHandedOut;
+    a_planted_bug_is_found_clock_believed: ClockBelieved;
 }

@@ -9,7 +9,7 @@ use clearhouse_casework::case::Fact;
 use clearhouse_casework::case::fact::{MessageIn, MessageOut};
 use clearhouse_casework::office::Step;
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
-use clearhouse_protocol::mail::{Letter, Outgoing};
+use clearhouse_protocol::mail::{Letter, LetterState, Outgoing};
 use clearhouse_protocol::relay::Kept;
 use clearhouse_protocol::rows::{Row, Table};
 use clearhouse_wire::v1 as wire;
@@ -102,6 +102,13 @@ fn site_of_org(org: &[u8]) -> Option<Site> {
     region().members.iter().position(|m| m.org.as_bytes() == org)
 }
 
+/// Whether a mailbox's row says that something happened to a letter. One that is laid aside, and taken up again, lies
+/// there as before.
+fn is_more_than_laid_aside(row: &Row) -> bool {
+    let letter = row.value.as_deref().map(Letter::decode);
+    letter.is_some_and(|letter| row.must_be_new || !letter.is_ok_and(|l| l.state == LetterState::Stored as u32))
+}
+
 /// Reads what a step says, and holds it against P5: what changes a case, a mailbox, the directory or the evidence has
 /// its event in the same commit.
 pub(super) fn notes(step: &Step) -> Result<Vec<Note>, Violation> {
@@ -113,7 +120,7 @@ pub(super) fn notes(step: &Step) -> Result<Vec<Note>, Violation> {
         let needs = match row.table {
             Table::Fact | Table::Receipt | Table::Directory | Table::Staff => true,
             Table::Outbox | Table::Taken | Table::Envelope => row.must_be_new && notes.len() > had,
-            Table::Mailbox => row.value.is_some(),
+            Table::Mailbox => is_more_than_laid_aside(row),
             _ => false,
         };
         act = act.or(needs.then_some(row.table));

@@ -2,6 +2,7 @@
 //!
 //! A start reads the store and nothing else.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +12,7 @@ use clearhouse_casework::office::records::reading_order;
 use clearhouse_casework::office::relay::Leave;
 use clearhouse_casework::office::{Me, Now, Office};
 use clearhouse_protocol::audit::AuditEvent;
+use clearhouse_protocol::clocks::watch::Watch;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::envelope::{Opening, Unopenable};
 use clearhouse_protocol::fixture::{Member, NOW, Region};
@@ -29,6 +31,7 @@ use clearhouse_wire::v1::{Descriptor, Mailbox, Prekey, RecordBundle};
 use prost::Message as _;
 
 use super::Violation;
+use super::clocks;
 use super::dice::Dice;
 use super::disk::Disk;
 use super::flaw::Flaw;
@@ -266,8 +269,13 @@ pub(super) struct Up {
 /// A node.
 pub(super) struct Node {
     pub(super) site: Site,
-    /// How far its clock is from the true time, seconds.
-    skew: i64,
+    /// How far its clock is from the true time when nobody has set it wrong, seconds.
+    pub(super) skew: i64,
+    /// How far it was set wrong.
+    pub(super) off: i64,
+    /// What judges it while the node runs.
+    pub(super) watch: RefCell<Option<Watch>>,
+    pub(super) flaw: Option<Flaw>,
     /// The disk, while it is down.
     disk: Option<Disk>,
     pub(super) up: Option<Up>,
@@ -277,7 +285,7 @@ impl Node {
     pub(super) fn new(site: Site, skew: i64, flaw: Option<Flaw>) -> Self {
         let mut disk = grounds()[site].start.clone();
         disk.plant(flaw);
-        Self { site, skew, disk: Some(disk), up: None }
+        Self { site, skew, off: 0, watch: RefCell::default(), flaw, disk: Some(disk), up: None }
     }
 
     pub(super) fn ground(&self) -> &'static Ground {
@@ -288,18 +296,16 @@ impl Node {
         self.ground().member
     }
 
-    /// What its clock shows at a true time.
-    pub(super) fn clock(&self, time: u64) -> u64 {
-        time.saturating_add_signed(self.skew)
-    }
-
-    /// Starts from the disk. A running node stays as it is.
-    pub(super) fn start(&mut self, open: bool, records: Records, flaw: Option<Flaw>) -> Result<(), Violation> {
+    /// Starts from the disk at a true time. A running node stays as it is.
+    pub(super) fn start(&mut self, open: bool, records: Records, time: u64) -> Result<(), Violation> {
         let Some(disk) = self.disk.take() else { return Ok(()) };
+        let flaw = self.flaw;
         let (mut office, ledger) = wake(self.ground(), disk, open, records)?;
         if flaw == Some(Flaw::OutboxNotReadBack) {
             office = forgetful(self.ground(), &ledger, open)?;
         }
+        let attested = office.directory().newest_word_of_others(self.member().node);
+        *self.watch.borrow_mut() = Some(clocks::watch(&ledger, attested, self.reading(time))?);
         let directory = Arc::clone(office.directory());
         let (inbox, errands) = (VecDeque::new(), BTreeMap::new());
         self.up = Some(Up { office, ledger, inbox, errands, directory, open, fetching: None });
@@ -309,6 +315,7 @@ impl Node {
     /// The power goes. What is on the disk stays.
     pub(super) fn crash(&mut self) {
         if let Some(up) = self.up.take() {
+            *self.watch.borrow_mut() = None;
             self.disk = Some(up.ledger.into_store().restarted());
         }
     }

@@ -150,6 +150,7 @@ impl World {
     fn decide(&mut self, site: Site, ask: Ask, staged: &mut Staged) -> Result<(), Violation> {
         let node = &mut self.nodes[site];
         let (time, key) = (node.clock(self.time), &node.member().sign);
+        let (sure, doubts) = (node.sure(self.time), node.doubts(self.time));
         let Some(up) = node.up.as_mut() else { return Ok(()) };
         let mut now = Now { time, rng: self.dice.rng(), key };
         let mut wish = None;
@@ -180,13 +181,15 @@ impl World {
                 staged.replies.push(Reply::Courier { msg_id, leaves });
                 step
             }
+            // Told why, and asked to set the clock; her own word is taken down all the same.
+            Ask::Wish(what) if doubts && what.seals() => Step::default(),
             Ask::Wish(what) => {
                 let (step, told) = people::act(what, &up.office, time, key, &mut self.dice);
                 staged.replies.push(Reply::Person(told));
                 wish = Some(what);
                 step
             }
-            Ask::Tick => up.office.tick(&mut now),
+            Ask::Tick => up.office.tick(sure, &mut now),
             Ask::Admit(bundle) => up.office.admit(&bundle, &mut now).0,
             Ask::Note(event) => up.office.note(event, None, &mut now),
         };

@@ -32,6 +32,26 @@ pub(super) enum Wish {
     Read(CaseId),
 }
 
+impl Wish {
+    /// A message of the case's ordinary course, which a node in doubt about its clock does not seal.
+    pub(super) fn seals(self) -> bool {
+        match self {
+            Self::Notify(_)
+            | Self::Acknowledge(_)
+            | Self::Answer(..)
+            | Self::SendProfile(_)
+            | Self::Depart(..)
+            | Self::Arrive(..) => true,
+            Self::OpenCase(_)
+            | Self::RecordConsent(..)
+            | Self::Withdraw(_)
+            | Self::Stay(_)
+            | Self::Recall(_)
+            | Self::Read(_) => false,
+        }
+    }
+}
+
 /// What a person is told once it is durable.
 pub(super) enum Told {
     /// Nothing that could be lost.

@@ -46,6 +46,8 @@ pub(super) struct World {
     /// Unix seconds. No node sees it; each has a clock of its own.
     pub(super) time: u64,
     pub(super) flaw: Option<Flaw>,
+    /// The site that never comes back, in a run that asks whether the rest goes on.
+    pub(super) dead: Option<Site>,
     pub(super) calls: u64,
     /// Calls whose line is closed: what else came on it is not read.
     pub(super) closed: BTreeSet<Call>,
@@ -68,7 +70,7 @@ impl World {
         for site in 0..SITES {
             let skew = i64::try_from(dice.below(2 * SKEW_MAX)).unwrap_or(0) - i64::try_from(SKEW_MAX).unwrap_or(0);
             let mut node = Node::new(site, skew, flaw);
-            node.start(true, Records::Known, flaw)?;
+            node.start(true, Records::Known, NOW + HOUR)?;
             nodes.push(node);
         }
         let rough = dice.below(4);
@@ -79,7 +81,24 @@ impl World {
         let time = NOW + HOUR;
         let model = Model::default();
         let (calls, commits, crashes, fetched, trail, closed) = (0, 0, 0, 0, Vec::new(), BTreeSet::new());
-        Ok(Self { nodes, net, model, dice, time, flaw, calls, closed, commits, crashes, fetched, rough, cases, trail })
+        let dead = None;
+        Ok(Self {
+            nodes,
+            net,
+            model,
+            dice,
+            time,
+            flaw,
+            dead,
+            calls,
+            closed,
+            commits,
+            crashes,
+            fetched,
+            rough,
+            cases,
+            trail,
+        })
     }
 
     /// Lets `steps` things happen.
@@ -95,9 +114,19 @@ impl World {
         let site = self.dice.index(SITES);
         match self.dice.below(1000) {
             0..230 => self.person(),
-            230..820 => {
+            230..806 => {
                 let turns = self.dice.between(1, 16);
                 self.bustle(turns)
+            }
+            806..816 => {
+                self.ask_the_time();
+                Ok(())
+            }
+            816..820 => {
+                if self.dice.percent(20 * self.rough) {
+                    self.set_a_clock(site);
+                }
+                Ok(())
             }
             820..850 => self.ask(site, Ask::Tick),
             850..875 => self.second_thoughts(),
@@ -233,7 +262,8 @@ impl World {
         if let Some(site) = down {
             let open = self.dice.percent(75);
             self.note(format!("site {site} starts, open {open}"));
-            return self.nodes[site].start(open, Records::Checked, self.flaw);
+            self.nodes[site].battery(&mut self.dice);
+            return self.nodes[site].start(open, Records::Checked, self.time);
         }
         if self.dice.percent(10 + 10 * self.rough) {
             self.audit(site)?;

@@ -10,6 +10,7 @@ pub use fault::{ConfigError, Fault};
 pub use secret::read_secret;
 
 use crate::control::SOCKET_PATH_MAX;
+use crate::ground::untrusted;
 use crate::limits::Limits;
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::limits::{LABEL_MAX, MAILBOXES_MAX, RELAY_BYTES_MAX};
@@ -51,6 +52,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// `trace` is meant even on a live network.
     pub allow_trace_on_live: bool,
+    /// The folder may lie on a file system that may lose what was acknowledged, even on a live network.
+    pub allow_any_file_system: bool,
     /// The local socket.
     pub control_socket: PathBuf,
     /// What the doors allow: the caps, or less.
@@ -127,13 +130,22 @@ impl Config {
     /// What only the network can say: whether this may be used on one of `kind`.
     ///
     /// # Errors
-    /// [`Fault::TraceOnLive`].
+    /// [`Fault::TraceOnLive`], [`Fault::FileSystem`].
     pub fn check_for(&self, kind: NetworkKind) -> Result<(), Fault> {
         let live = kind != NetworkKind::Training;
         if live && self.log_level == LogLevel::Trace && !self.allow_trace_on_live {
             return Err(Fault::TraceOnLive);
         }
-        Ok(())
+        match self.untrusted_ground() {
+            Some(ground) if live && !self.allow_any_file_system => Err(Fault::FileSystem(ground)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the node's folder or its keys lie on when that may lose what was acknowledged, in words.
+    #[must_use]
+    pub fn untrusted_ground(&self) -> Option<&'static str> {
+        [Some(self.data.as_path()), self.key_file.parent()].into_iter().flatten().find_map(untrusted)
     }
 }
 
@@ -157,6 +169,7 @@ struct Written {
     reflection: Option<bool>,
     log_level: Option<LogLevel>,
     allow_trace_on_live: Option<bool>,
+    allow_any_file_system: Option<bool>,
     control_socket: Option<PathBuf>,
     #[serde(default)]
     limits: WrittenLimits,
@@ -192,6 +205,7 @@ const KEYS: &[&str] = &[
     "reflection",
     "log_level",
     "allow_trace_on_live",
+    "allow_any_file_system",
     "control_socket",
     "limits",
 ];
@@ -277,6 +291,7 @@ impl Written {
             reflection: self.reflection.unwrap_or(false),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
             allow_trace_on_live: self.allow_trace_on_live.unwrap_or(false),
+            allow_any_file_system: self.allow_any_file_system.unwrap_or(false),
             control_socket,
             limits: self.limits.check()?,
         })

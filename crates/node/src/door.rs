@@ -129,7 +129,7 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
 
     fn told(&self, from: NodeId) -> Result<Told, Refused> {
         self.still_accredited(from)?;
-        Ok(self.teller.of(&self.owner.signals.directory.borrow().clone(), self.clock.now()))
+        Ok(self.teller.of(&self.owner.signals.directory.borrow().clone(), self.clock.wall()))
     }
 
     fn is_unheard(&self, from: NodeId, own_digest: &[u8]) -> Result<bool, Refused> {

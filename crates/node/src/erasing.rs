@@ -96,7 +96,7 @@ impl<S: Store + 'static> Eraser<S> {
     /// # Errors
     /// [`NotTaken`] by the owner; inside, [`Unfinished`].
     pub async fn beat(&self) -> Result<Result<bool, Unfinished>, NotTaken> {
-        let now = self.clock.now();
+        let now = self.clock.sure();
         let mut whole = true;
         for case in self.owner.look(move |world| world.office.to_erase(now)).await? {
             let (trail, seen) = match self.trail(case).await? {

@@ -18,6 +18,7 @@ mod findings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fixture;
+mod ground;
 pub mod handle;
 pub mod limits;
 pub mod listener;

@@ -41,6 +41,11 @@ pub struct Limits {
     pub stream_window: u32,
     /// Bytes a peer may send ahead on one connection.
     pub connection_window: u32,
+    /// Frames that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones) that a peer may send ahead of
+    /// [`Limits::chatter_per_second`]. Who fetches eight of the largest envelopes gives some nine thousand windows.
+    pub chatter_ahead: u32,
+    /// Such frames a second. Each takes time to read, and none of them is a call.
+    pub chatter_per_second: u32,
     /// Streams reset by the peer before they were accepted: more end the connection.
     pub pending_resets: usize,
     /// Streams reset by us for the peer's errors: more end the connection.
@@ -92,6 +97,10 @@ pub const CLIENT_LINE_AGE: Duration = Duration::from_secs(15 * 60);
 /// Nodes whose pace is remembered. Beyond it, those that have been quiet are forgotten first.
 pub const METERED_NODES_MAX: usize = 4096;
 
+/// Fields of one message of a call, nested ones included: a full bundle of records has some thirty thousand. Of one list
+/// there are [`clearhouse_protocol::limits::ELEMENTS_MAX`] at most.
+pub const FIELDS_MAX: usize = 1 << 16;
+
 /// Envelopes that one organisation may leave within an hour in mailboxes kept here for others.
 pub const RELAY_ORG_ITEMS_PER_HOUR: usize = 600;
 /// Bytes of them.
@@ -114,6 +123,8 @@ impl Limits {
         http_frame: 16 << 10,
         stream_window: 64 << 10,
         connection_window: 1 << 20,
+        chatter_ahead: 32 << 10,
+        chatter_per_second: 2 << 10,
         pending_resets: 20,
         local_resets: 100,
         call: Duration::from_secs(30),
@@ -328,6 +339,10 @@ counters! {
     too_slow,
     /// Calls whose bytes did not follow the rules.
     malformed,
+    /// Calls that are not offered here.
+    not_offered,
+    /// Lines ended for frames that carry nothing, in numbers that no client has.
+    chatter,
     /// Deposits handed to the mailbox.
     deposits,
     /// Calls that panicked. Each is a bug.

@@ -3,6 +3,7 @@
 //! Refuses silence, slowness and numbers (reliability section 5 A): every wait has a deadline, every count a cap, and
 //! nothing a stranger does ends the loop. Addresses are counted in memory and never logged.
 
+mod chatter;
 mod line;
 mod places;
 

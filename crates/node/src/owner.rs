@@ -12,12 +12,13 @@ use clearhouse_casework::office::mailing::{Deposit, Deposited};
 use clearhouse_casework::office::records::reading_order;
 use clearhouse_casework::office::relay::Leave;
 use clearhouse_casework::office::{Effect, Now, Office, Step};
+use clearhouse_protocol::audit;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::rows::Table;
-use clearhouse_store::Store;
 use clearhouse_store::keyfile::ContentKeys;
 use clearhouse_store::ledger::{Ledger, LedgerError, Loaded, ReadError};
+use clearhouse_store::{Store, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::ahead::on_all_cores;
@@ -30,6 +31,8 @@ const BATCH_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 48 << 20;
 /// Inputs that may wait for the owner; a caller beyond that waits itself.
 const QUEUE_MAX: usize = 1024;
+/// Entries of the log that are asked for the time.
+const TIMES_KNOWN: u64 = 64;
 /// Tables held in memory whether cases are open or not, in the order they are read.
 pub const SERVICE_TABLES: [Table; 16] = [
     Table::Directory,
@@ -112,6 +115,19 @@ impl<S: Store> World<S> {
         }
         loaded.rows.clear();
         Ok((world, loaded))
+    }
+
+    /// The newest time that this node wrote down, and the newest that another node signed, unix seconds; 0 for none.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn times_known(&self) -> Result<(u64, u64), StoreError> {
+        let (count, vault) = (self.ledger.store().event_count(), self.ledger.vault());
+        let last = self.ledger.store().events(count.saturating_sub(TIMES_KNOWN), TIMES_KNOWN as usize)?;
+        let opening = |leaf| audit::unpad(&vault.open_event(leaf).ok()?.opening);
+        let written = last.iter().filter_map(opening).map(|opening| opening.time).max();
+        let attested = self.office.directory().newest_word_of_others(self.office.me().node);
+        Ok((written.unwrap_or(0), attested.unwrap_or(0)))
     }
 
     /// Opens the content compartment and reads the cases.

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::alarms::Watch;
 use crate::calls::Call;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, JudgedClock};
 use crate::config::{Config, ConfigError, Fault};
 use crate::control::{ControlRequest, ControlSocket};
 use crate::courier::Courier;
@@ -55,7 +55,7 @@ use crate::setup::files;
 use crate::sync::{Puller, Teller as DirectoryTeller};
 use crate::tls::{Identity, Pins};
 pub use fault::ServeError;
-use folder::{me, open_keys, open_log, open_store, read_identity};
+use folder::{can_sync, fits, me, open_keys, open_log, open_store, read_identity};
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -100,6 +100,11 @@ pub async fn run(
     let check = config.check_for(kind);
     check.map_err(|fault| ConfigError { file: config_file.to_owned(), line: None, key: None, fault })?;
     let training = kind == wire::NetworkKind::Training;
+    let ground = config.untrusted_ground();
+    if let Some(ground) = ground {
+        tracing::warn!(ground, "the node's folder or its keys lie on what may lose them");
+    }
+    can_sync(&config)?;
     let me = me(&identity, &config.relays)?;
     if config.relays.contains(&me.node) {
         // Every other node would refuse such an entry, and nobody could write here.
@@ -114,7 +119,6 @@ pub async fn run(
         tracing::warn!(finding = %finding, "the store");
     }
 
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let vault = Vault::new(keys.service(), keys.content()).map_err(|e| ServeError::Store(e.to_string()))?;
     let prekeys = Prekeys::default();
     if let Some(content) = keys.content() {
@@ -123,9 +127,17 @@ pub async fn run(
     let office = Office::new(me.clone(), directory);
     let (mut world, loaded) =
         World::load(office, Ledger::new(store, vault)).map_err(|e| ServeError::Store(e.to_string()))?;
+    fits(&config.data, &me, world.office.directory())?;
     // What is being erased and has no way back is gone before anything new comes.
     world.finish_plans().map_err(|e| ServeError::Store(e.to_string()))?;
+    let (signed, attested) = world.times_known().map_err(|e| ServeError::Store(e.to_string()))?;
+    let clock: Arc<dyn Clock> = Arc::new(JudgedClock::of_machine(signed, attested));
     let mut told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    told.extend(ground.map(|ground| {
+        format!(
+            "this node's folder or its keys lie on {ground}: when the power fails, what was acknowledged may be gone"
+        )
+    }));
     for (table, count) in &loaded.damaged {
         tracing::warn!(?table, count, "values that do not open");
         told.push(format!("{count} values of table {table:?} do not open with this node's keys"));
@@ -220,6 +232,7 @@ pub async fn run(
         keep_open: config.keep_content_open,
         counters: Arc::clone(&counters),
         data: config.data.clone(),
+        ground,
         endpoint: config.endpoint.clone().or(listen.map(|at| at.to_string())).unwrap_or_default(),
         relays: config.relays.clone(),
         languages: identity.languages.clone(),
@@ -328,7 +341,8 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
     let mut directory = handle.owner().signals.directory.subscribe();
     loop {
         tick.tick().await;
-        if handle.owner().decide(|world, now| (world.office.tick(now), ())).await
+        let sure = clock.sure();
+        if handle.owner().decide(move |world, now| (world.office.tick(sure, now), ())).await
             == Err(crate::owner::NotTaken::Stopping)
         {
             return;
@@ -345,6 +359,9 @@ async fn keep_time<S: Store + 'static>(handle: Arc<Handle<S>>, idle_lock_secs: u
         // Where a keeper of this node's mailbox is may be known only now.
         if directory.has_changed().unwrap_or(false) {
             directory.mark_unchanged();
+            let word =
+                handle.owner().look(|world| world.office.directory().newest_word_of_others(world.office.me().node));
+            word.await.ok().flatten().into_iter().for_each(|time| clock.attest(time));
             handle.refresh_presence().await;
         }
         if scrubbed.elapsed() >= SCRUB {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clearhouse_casework::office::records::Intake;
-use clearhouse_protocol::clocks::Clocks;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::buckets::{Buckets, SyncFault};
 use clearhouse_protocol::ids::NodeId;
@@ -29,6 +28,8 @@ use partners::{Ending, Standings};
 
 /// Between two rounds, in a live network.
 const ROUND: Duration = Duration::from_secs(60);
+/// The same while this node waits for somebody to confirm its clock: until then it seals nothing.
+const ROUND_IN_DOUBT: Duration = Duration::from_secs(5);
 /// Longest time for one session. What is not done then is done in the next.
 const SESSION_TIME: Duration = Duration::from_secs(60);
 
@@ -132,7 +133,6 @@ impl From<SyncFault> for Broken {
 #[derive(Default)]
 struct Memory {
     standings: Standings,
-    clocks: Clocks,
     /// Prekeys that were asked for and did not come: how often, and the round in which to ask again.
     barren: BTreeMap<(NodeId, u64), (u32, u64)>,
     /// What each peer was told of this node when it had not heard it, by its digest, and when.
@@ -175,6 +175,9 @@ impl<S: Store + 'static> Puller<S> {
 
     /// A minute, or the tick of a training network; a quarter more or less, so that nodes that began together part.
     fn pause(&self) -> Duration {
+        if self.clock.doubt().is_some() {
+            return ROUND_IN_DOUBT;
+        }
         let directory = self.directory();
         let policy = directory.policy();
         let every = match (policy.kind(), u64::from(policy.log_tick_secs)) {
@@ -244,11 +247,6 @@ impl<S: Store + 'static> Puller<S> {
         let answered = matches!(ending, Ending::Good | Ending::Barren);
         brought.answered += usize::from(answered);
         Ok(answered)
-    }
-
-    /// How far this node's clock is off, as others say.
-    pub fn clocks(&self) -> Clocks {
-        lock(&self.memory).clocks.clone()
     }
 
     fn directory(&self) -> Arc<Directory> {

@@ -1,12 +1,23 @@
-//! How far this node's clock is off, as other nodes say over lines that proved their keys.
+//! What time it is, as far as that can be known: by this machine's clock, and by those of other nodes over lines that
+//! proved their keys.
 //!
-//! Decides nothing by it: what is valid is judged by the own clock, what is erased needs another party's signature
-//! ([`crate::prekeys`]). It only warns, because an office whose clock is wrong is an office whose letters are refused.
+//! [`Clocks`] remembers what others say. [`watch`] judges by it, and by what was signed before, which time to go by.
+
+pub mod watch;
 
 use std::collections::BTreeMap;
 
 use crate::ids::NodeId;
 use crate::limits::SKEW_SECS;
+
+/// One look at this machine's clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What the clock on the wall shows, unix seconds. Anybody may set it.
+    pub wall: u64,
+    /// Seconds that passed since some moment of this run of the machine, sleep included. Nobody sets it.
+    pub up: u64,
+}
 
 /// Nodes whose clocks are remembered. The one heard longest ago makes way.
 const HEARD_MAX: usize = 64;
@@ -14,7 +25,9 @@ const HEARD_MAX: usize = 64;
 /// What others' clocks said last.
 #[derive(Clone, Default)]
 pub struct Clocks {
-    heard: BTreeMap<NodeId, (i64, u64)>,
+    /// What each showed when this machine's uptime was nothing, and in which turn it was heard. Held against the uptime,
+    /// what was heard stays true when somebody sets the clock on the wall.
+    heard: BTreeMap<NodeId, (i128, u64)>,
     turn: u64,
 }
 
@@ -28,23 +41,29 @@ pub struct Off {
 }
 
 impl Clocks {
-    /// Remembers what one node's clock said when ours said `ours`.
-    pub fn hear(&mut self, node: NodeId, theirs: u64, ours: u64) {
+    /// Remembers what one node's clock said when this machine had been up for `up`.
+    pub fn hear(&mut self, node: NodeId, theirs: u64, up: u64) {
         self.turn += 1;
-        let ahead = i128::from(ours) - i128::from(theirs);
-        let ahead = i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
-        self.heard.insert(node, (ahead, self.turn));
+        self.heard.insert(node, (i128::from(theirs) - i128::from(up), self.turn));
         if self.heard.len() > HEARD_MAX {
             let oldest = self.heard.iter().min_by_key(|(_, (_, turn))| *turn).map(|(node, _)| *node);
             oldest.and_then(|node| self.heard.remove(&node));
         }
     }
 
-    /// Whether, and how far, this clock is off by more than a letter allows ([`SKEW_SECS`]): by the middle of what others
-    /// say, so that fewer than half of them cannot make it look so. Of two, the one that says less counts.
+    /// Whether, and how far, the clock on the wall is off by more than a letter allows ([`SKEW_SECS`]).
     #[must_use]
-    pub fn off(&self) -> Option<Off> {
-        let mut all: Vec<i64> = self.heard.values().map(|(ahead, _)| *ahead).collect();
+    pub fn off(&self, at: Reading) -> Option<Off> {
+        self.distance(at).filter(|off| off.ahead.unsigned_abs() > SKEW_SECS)
+    }
+
+    /// How far the clock on the wall is from the middle of what others say, so that fewer than half of them cannot make it
+    /// look wrong. Of two, the one that says less counts. `None` when nobody was heard.
+    #[must_use]
+    pub fn distance(&self, at: Reading) -> Option<Off> {
+        let origin = i128::from(at.wall) - i128::from(at.up);
+        let near = |ahead: i128| i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
+        let mut all: Vec<i64> = self.heard.values().map(|(theirs, _)| near(origin - theirs)).collect();
         all.sort_unstable();
         let (low, high) = (*all.get(all.len().checked_sub(1)? / 2)?, *all.get(all.len() / 2)?);
         let ahead = if low.signum() != high.signum() {
@@ -54,53 +73,64 @@ impl Clocks {
         } else {
             high
         };
-        (ahead.unsigned_abs() > SKEW_SECS).then_some(Off { ahead, nodes: all.len() })
+        Some(Off { ahead, nodes: all.len() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DAY;
+    use crate::limits::{DAY, HOUR};
 
     const NOW: u64 = 1_794_657_600;
 
+    const UP: u64 = 77;
+    const AT: Reading = Reading { wall: NOW, up: UP };
+
     fn heard(said: &[u64]) -> Clocks {
         let mut clocks = Clocks::default();
-        said.iter().zip(1u8..).for_each(|(theirs, n)| clocks.hear(NodeId([n; 16]), *theirs, NOW));
+        said.iter().zip(1u8..).for_each(|(theirs, n)| clocks.hear(NodeId([n; 16]), *theirs, UP));
         clocks
     }
 
     #[test]
     fn attack_38_three_days_either_way_are_told_and_ten_minutes_are_not() {
         let days = 3 * DAY;
-        let off = heard(&[NOW - days, NOW - days + 5, NOW - days - 5]).off().unwrap();
+        let off = heard(&[NOW - days, NOW - days + 5, NOW - days - 5]).off(AT).unwrap();
         assert_eq!((off.ahead, off.nodes), (259_200, 3));
-        assert_eq!(heard(&[NOW + days; 4]).off().map(|off| off.ahead), Some(-259_200));
-        assert_eq!(heard(&[NOW + SKEW_SECS, NOW + SKEW_SECS]).off(), None);
-        assert_eq!(heard(&[]).off(), None);
-        assert_eq!(heard(&[0, 0]).off().map(|off| off.ahead), Some(1_794_657_600));
-        assert!(heard(&[u64::MAX]).off().is_some());
+        assert_eq!(heard(&[NOW + days; 4]).off(AT).map(|off| off.ahead), Some(-259_200));
+        assert_eq!(heard(&[NOW + SKEW_SECS, NOW + SKEW_SECS]).off(AT), None);
+        assert_eq!(heard(&[]).off(AT), None);
+        assert_eq!(heard(&[0, 0]).off(AT).map(|off| off.ahead), Some(1_794_657_600));
+        assert!(heard(&[u64::MAX]).off(AT).is_some());
     }
 
     #[test]
     fn fewer_than_half_that_lie_are_not_believed() {
         let lie = NOW + 30 * DAY;
-        assert_eq!(heard(&[NOW, lie]).off(), None, "one against one");
-        assert_eq!(heard(&[NOW, NOW, lie]).off(), None);
-        assert_eq!(heard(&[NOW, NOW, lie, lie]).off(), None);
-        assert!(heard(&[lie]).off().is_some());
-        assert_eq!(heard(&[NOW - 30 * DAY, lie]).off(), None, "they contradict each other");
+        assert_eq!(heard(&[NOW, lie]).off(AT), None, "one against one");
+        assert_eq!(heard(&[NOW, NOW, lie]).off(AT), None);
+        assert_eq!(heard(&[NOW, NOW, lie, lie]).off(AT), None);
+        assert!(heard(&[lie]).off(AT).is_some());
+        assert_eq!(heard(&[NOW - 30 * DAY, lie]).off(AT), None, "they contradict each other");
     }
 
     #[test]
     fn the_newest_word_of_a_node_counts_and_few_are_remembered() {
         let mut clocks = heard(&[NOW + DAY]);
-        clocks.hear(NodeId([1; 16]), NOW, NOW);
-        assert_eq!(clocks.off(), None);
+        clocks.hear(NodeId([1; 16]), NOW, UP);
+        assert_eq!(clocks.off(AT), None);
         for n in 0..1000u128 {
-            clocks.hear(NodeId(n.to_be_bytes()), NOW, NOW);
+            clocks.hear(NodeId(n.to_be_bytes()), NOW, UP);
         }
         assert_eq!(clocks.heard.len(), HEARD_MAX);
+    }
+
+    #[test]
+    fn what_was_heard_stays_true_when_the_clock_on_the_wall_is_set() {
+        let clocks = heard(&[NOW, NOW + 2, NOW - 2]);
+        assert_eq!(clocks.off(Reading { wall: NOW + HOUR, up: UP + HOUR }), None);
+        let off = clocks.off(Reading { wall: NOW + DAY + HOUR, up: UP + HOUR });
+        assert_eq!(off, Some(Off { ahead: 86_400, nodes: 3 }));
     }
 }

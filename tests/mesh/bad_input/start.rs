@@ -111,6 +111,27 @@ fn a_second_process_on_the_same_store_is_turned_away_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_training_nodes_folder_in_memory_is_told_at_the_start_and_by_doctor_and_serves() {
+    let memory = std::path::Path::new("/dev/shm");
+    if !memory.is_dir() {
+        println!("skipped: there is no /dev/shm");
+        return;
+    }
+    runtime().block_on(async {
+        let (made, lost) = (office(), tempfile::tempdir_in(memory).unwrap());
+        let copied = std::process::Command::new("cp").arg("-a").arg(made.path(".")).arg(lost.path()).status();
+        assert!(copied.unwrap().success());
+        let mut office = Office::running_in(lost.path());
+        office.start().await.unwrap_or_else(|told| panic!("{}", told.all));
+        assert!(office.log().contains("lie on tmpfs"), "{}", office.log());
+        office.sign_in("elena");
+        let doctor = office.run(&["doctor", "--as", "elena"]);
+        assert!(doctor.all.contains("CH-D0228") && doctor.all.contains("tmpfs"), "{}", doctor.all);
+        office.shows_the_case("elena");
+    });
+}
+
+#[test]
 fn a_key_file_that_is_missing_is_named() {
     gone_row(files::KEYS, |told| told.refused(7, "CH-K0902", &["There is no file", files::KEYS]));
     gone_row(files::DEVICE, |told| told.refused(7, "CH-K0902", &["There is no file", files::DEVICE]));

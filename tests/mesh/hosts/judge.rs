@@ -159,7 +159,7 @@ fn differs<K: Ord + std::fmt::Debug>(one: &BTreeMap<K, usize>, other: &BTreeMap<
 
 /// The envelopes of messages that a member's log says were received, once for each entry. An administrator reads it: who
 /// works on cases does not.
-async fn taken(member: &Member) -> Vec<String> {
+pub(in crate::mesh) async fn taken(member: &Member) -> Vec<String> {
     let passphrase = demo_passphrase("admin").to_string();
     let signed_in = asked(member, None, Call::SignIn { login: "admin".to_owned(), passphrase }).await;
     let token = SessionToken::new(text(&signed_in["token"]));

@@ -91,9 +91,9 @@ impl Office {
 
     /// Deletes the histories whose time is over by our clock and by the newest time that somebody else signed: what is
     /// gone is gone, and one clock that jumped must not be enough. Their keys are one and live on; the rows go.
-    pub(super) fn forget_histories<R: CryptoRng>(&self, step: &mut Step, now: &mut Now<'_, R>) {
+    pub(super) fn forget_histories<R: CryptoRng>(&self, step: &mut Step, sure: u64, now: &mut Now<'_, R>) {
         let heard = self.directory.newest_word_of_others(self.me.node).unwrap_or(0);
-        let time = now.time.min(heard);
+        let time = sure.min(heard);
         let over = self.histories.0.iter().filter(|(_, until)| **until <= time).take(DELETED_AT_ONCE);
         let before = step.rows.len();
         step.rows.extend(over.map(|(key, _)| Row {

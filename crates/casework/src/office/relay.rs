@@ -103,13 +103,13 @@ impl Office {
     }
 
     /// Ends what nobody fetched in time, with a signed word for its sender, and forgets what ended long ago.
-    pub(super) fn end_relayed<R: CryptoRng>(&self, step: &mut Step, now: &mut Now<'_, R>) {
-        for (mailbox, digest) in self.depot.outlived(now.time) {
+    pub(super) fn end_relayed<R: CryptoRng>(&self, step: &mut Step, sure: u64, now: &mut Now<'_, R>) {
+        for (mailbox, digest) in self.depot.outlived(sure) {
             let word = receipt::expired(self.me.net, self.me.node, digest, now.time, now.key);
             step.rows.extend(self.depot.expire(mailbox, digest, &word, now.time));
             self.record(step, &Happening::of(AuditEvent::ExpiredAtRelay).about(digest, 0), now);
         }
-        step.rows.extend(self.depot.forget(now.time));
+        step.rows.extend(self.depot.forget(sure));
     }
 }
 

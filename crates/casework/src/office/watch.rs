@@ -40,16 +40,20 @@ impl DueTimes {
 
 impl Office {
     /// Decides on what time has done. Repeating it at the same time asks for nothing.
-    pub fn tick<R: CryptoRng>(&self, now: &mut Now<'_, R>) -> Step {
+    ///
+    /// `sure` is the time that more than this node's clock vouches for, never later than `now`: by it things expire and are
+    /// forgotten. What only reminds goes by `now`.
+    pub fn tick<R: CryptoRng>(&self, sure: u64, now: &mut Now<'_, R>) -> Step {
         let mut step = Step::default();
-        for msg_id in self.mail.expired(now.time) {
+        let sure = sure.min(now.time);
+        for msg_id in self.mail.expired(sure) {
             step.rows.extend(self.mail.end(msg_id, Delivery::Expired, now.time));
             self.record(&mut step, &self.about_outgoing(AuditEvent::ExpiredUnsent, msg_id), now);
         }
-        step.rows.extend(self.mail.forget(now.time));
-        step.rows.extend(self.forget_alarms(now.time));
-        self.forget_histories(&mut step, now);
-        self.end_relayed(&mut step, now);
+        step.rows.extend(self.mail.forget(sure));
+        step.rows.extend(self.forget_alarms(sure));
+        self.forget_histories(&mut step, sure, now);
+        self.end_relayed(&mut step, sure, now);
         self.open_aside(&mut step, now.time);
         if let Some(cases) = &self.cases {
             for case in cases.iter().filter(|case| !self.is_hidden(case.id())) {

@@ -209,7 +209,7 @@ async fn keep_time(owner: Owner<Counted>) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
-        if owner.decide(|world, now| (world.office.tick(now), ())).await.is_err() {
+        if owner.decide(|world, now| (world.office.tick(now.time, now), ())).await.is_err() {
             return;
         }
     }

@@ -129,6 +129,7 @@ fn show(file: &Path) -> Result<Value, Trouble> {
         top("reflection", json!(config.reflection)),
         top("log_level", json!(level(config.log_level))),
         top("allow_trace_on_live", json!(config.allow_trace_on_live)),
+        top("allow_any_file_system", json!(config.allow_any_file_system)),
         top("control_socket", path(&config.control_socket)),
         limit("connections", json!(config.limits.connections)),
         limit("strangers_per_address", json!(config.limits.strangers_per_address)),

@@ -331,6 +331,13 @@ impl Member {
         self.process.as_ref().map(Child::id)
     }
 
+    /// The exit code of a process that ended by itself; -1 when a signal ended it.
+    #[allow(dead_code, reason = "tests look at the process itself")]
+    pub(super) fn ended(&mut self) -> Option<i32> {
+        let status = self.process.as_mut().and_then(|child| child.try_wait().ok()?)?;
+        Some(status.code().unwrap_or(-1))
+    }
+
     /// Ends the process the hard way, as a power cut would.
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.process.take() {

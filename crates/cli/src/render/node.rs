@@ -84,6 +84,7 @@ pub(super) fn status(v: &Value) -> String {
             ("last backup", text(v, "last_backup")),
             ("signed in", count("signed_in", "person", "people")),
             ("directory", directory),
+            ("clock", text(v, "clock")),
             ("disk", space),
         ],
     )

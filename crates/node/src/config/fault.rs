@@ -105,6 +105,13 @@ pub enum Fault {
          allow_trace_on_live = true, which every screen then shows"
     )]
     TraceOnLive,
+    /// A file system that may lose what was acknowledged, on a live network.
+    #[error(
+        "the node's folder or its keys lie on {0}: when the power fails, what was acknowledged may be gone. Refused on a \
+         live network. Move them to a local disk with ext4 or xfs, or set allow_any_file_system = true, which \
+         `clearhouse doctor` then shows"
+    )]
+    FileSystem(&'static str),
     /// A secret others can read.
     #[error("others can read or change this file: run `chmod 600 {}`", .0.display())]
     SecretMode(PathBuf),

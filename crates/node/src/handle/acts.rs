@@ -27,6 +27,7 @@ use rand_core::Rng as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::state::CLOCK_NEXT;
 use super::{Answer, Handle, STAGED_MAX, failure, lock, not_taken, records, show, stopped};
 use crate::calls::{AttachmentForm, PIECE_MAX};
 use crate::clock::{Chance, chance};
@@ -73,13 +74,18 @@ impl<S: Store + 'static> Handle<S> {
         })
     }
 
-    /// Sends one message and answers with its id and the case's code.
+    /// Sends one message and answers with its id and the case's code. A clock in doubt seals nothing: who receives it could
+    /// not tell whether it is of today.
     async fn send(
         &self,
         actor: Actor,
         case: String,
         build: impl FnOnce(&World<S>, &Case, u64) -> Result<(What, Option<MsgId>, Vec<Attached>), Failed> + Send + 'static,
     ) -> Answer {
+        if let Some(doubt) = self.clock.doubt() {
+            let text = format!("Not done, nothing sent: this computer's clock is not trusted: {doubt}. {CLOCK_NEXT}");
+            return Err(failure("CH-N0211", text));
+        }
         let training = self.training;
         self.act(case, move |world, case, now| {
             let (what, reply, attached) = build(world, case, now.time)?;

@@ -109,6 +109,8 @@ pub struct Parts<S> {
     pub counters: Arc<Counters>,
     /// The node's folder.
     pub data: PathBuf,
+    /// What it or the keys lie on when that may lose them, in words.
+    pub ground: Option<&'static str>,
     /// The public address, as others are told it.
     pub endpoint: String,
     /// Nodes that keep mailboxes for this one.
@@ -134,6 +136,7 @@ pub struct Handle<S> {
     keep_open: bool,
     counters: Arc<Counters>,
     data: PathBuf,
+    ground: Option<&'static str>,
     endpoint: String,
     relays: Vec<NodeId>,
     languages: Vec<String>,
@@ -168,6 +171,7 @@ impl<S: Store + 'static> Handle<S> {
             keep_open: parts.keep_open,
             counters: parts.counters,
             data: parts.data,
+            ground: parts.ground,
             endpoint: parts.endpoint,
             relays: parts.relays,
             languages: parts.languages,

@@ -187,6 +187,12 @@ impl<S: Store + 'static> Handle<S> {
         let unreadable = || failure("CH-U0104", "This is not a file of directory records. Nothing was taken.");
         let bytes = STANDARD.decode(bundle).map_err(|_| unreadable())?;
         let bundle = wire::RecordBundle::decode(bytes.as_slice()).map_err(|_| unreadable())?;
+        if self.clock.doubt().is_some() {
+            let (me, wall) =
+                (self.owner.look(|world| world.office.me().node).await.map_err(not_taken)?, self.clock.wall());
+            let word = self.owner.signals.directory.borrow().newest_word_in(&bundle.records, me, wall);
+            word.into_iter().for_each(|time| self.clock.attest(time));
+        }
         let intake = self.take_records(bundle).await?;
         Ok(intake_json(&intake))
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::roles::{Actor, Role};
+use clearhouse_protocol::clocks::watch::Doubt;
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::ids::{NodeId, OrgId};
@@ -21,6 +22,9 @@ use super::{Answer, Handle, Scrubbed, astray, failure, lock, not_taken, standing
 use crate::control::ControlFailure;
 use crate::pressing::Pressing;
 
+/// What to do about a clock that is not trusted.
+pub(super) const CLOCK_NEXT: &str = "Set the clock, and have it set by the network: timedatectl set-ntp true. The node \
+    trusts it again by itself, at the latest when another node confirms it.";
 /// How long `doctor` tells of a receipt that did not open.
 const UNOPENED_RECEIPTS_SECS: u64 = 7 * DAY;
 
@@ -32,6 +36,7 @@ impl<S: Store + 'static> Handle<S> {
         let signed_in = lock(&self.sessions).len();
         let last_backup = self.last_backup().map(show_time);
         let log_signed = self.log.head().map_or(0, |head| head.checkpoint.size);
+        let clock = self.clock.doubt().map_or_else(|| "trusted".to_owned(), |doubt| format!("not trusted: {doubt}"));
         let state = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
@@ -68,6 +73,7 @@ impl<S: Store + 'static> Handle<S> {
                 "directory_out_of_date": matches!(office.directory().freshness(now), Freshness::Aged(_) | Freshness::Old(_)),
                 "lost_root_keys": office.directory().lost_keys(now).filter(|waiting| !waiting.is_settled()).count(),
                 "contested_records": office.directory().contested().count(),
+                "clock": clock,
                 "events": office.event_count(),
                 "log_signed": log_signed,
                 "last_backup": last_backup,
@@ -85,8 +91,13 @@ impl<S: Store + 'static> Handle<S> {
         let keep_open = self.keep_open;
         let mut findings = self.damage();
         findings.extend(astray::findings(&self.data, self.training));
+        findings.extend(self.ground.map(|ground| {
+            let text =
+                format!("The node's folder or its keys lie on {ground}: a power cut may take what was acknowledged.");
+            finding_of("CH-D0228", text, "Move the folder to a local disk with ext4 or xfs.", !self.training)
+        }));
+        let (off, doubt, counted) = (self.clock.off(), self.clock.doubt(), Arc::clone(&self.counters));
         findings.extend(self.backup_findings(now));
-        let (clocks, counted) = (self.puller.clocks(), Arc::clone(&self.counters));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
@@ -123,7 +134,8 @@ impl<S: Store + 'static> Handle<S> {
                     "Phone the coordinators; `clearhouse directory list` says whose, `directory export` writes both.";
                 seen.push(finding_of("CH-D0204", text, next, true));
             }
-            if let Some(off) = clocks.off() {
+            seen.extend(doubt.map(doubt_finding));
+            if let Some(off) = off {
                 let way = if off.ahead > 0 { "ahead of" } else { "behind" };
                 let text = format!(
                     "This computer's clock is {} {way} {}.",
@@ -271,6 +283,14 @@ fn age_finding(directory: &Directory, aside: usize, now: u64) -> Option<Value> {
             Some(finding_of("CH-D0206", format!("{text} Nobody new is written to.{waiting}"), next, true))
         }
     }
+}
+
+/// That the clock is not gone by, and what waits for it.
+fn doubt_finding(doubt: Doubt) -> Value {
+    let text = format!(
+        "This computer's clock is not trusted: {doubt}. Until it is, nothing is sealed, and letters stay closed."
+    );
+    finding_of("CH-N0211", text, CLOCK_NEXT, true)
 }
 
 /// Letters that wait for their own time.

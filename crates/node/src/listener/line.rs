@@ -1,7 +1,9 @@
 //! One accepted connection as the HTTP/2 server sees it: a TLS stream with a start to make and an end to come.
 //!
-//! Refuses a peer that does not begin HTTP/2 in time or at all, one that outstays its age, and one hung up on.
+//! Refuses a peer that does not begin HTTP/2 in time or at all, one that chatters, one that outstays its age, and one hung
+//! up on.
 
+use super::chatter::Chatter;
 use super::places::{Fate, LinePlace};
 use crate::limits::{Counters, Limits};
 use clearhouse_protocol::ids::NodeId;
@@ -30,6 +32,7 @@ pub(super) struct Line<S> {
     stream: S,
     caller: Caller,
     gate: Gate,
+    chatter: Chatter,
     /// Runs to the end of the gate's time, later to the end of the line's life.
     clock: Pin<Box<Sleep>>,
     rest_of_life: Duration,
@@ -51,6 +54,7 @@ impl<S> Line<S> {
             stream,
             caller: Caller { node, tls_pk, line: Arc::clone(&place.fate) },
             gate: Gate::default(),
+            chatter: Chatter::new(limits.chatter_ahead, limits.chatter_per_second, Instant::now().into_std()),
             clock: Box::pin(tokio::time::sleep(limits.preface)),
             rest_of_life: limits.connection_age.saturating_add(limits.connection_grace),
             counters,
@@ -74,17 +78,25 @@ impl<S> Line<S> {
     }
 
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.gate.is_open() {
+        let behind = if self.gate.is_open() { bytes } else { &bytes[self.begin(bytes)?..] };
+        if behind.is_empty() || self.chatter.pass(behind, Instant::now().into_std()) {
             return Ok(());
         }
-        if !self.gate.pass(bytes) {
+        self.counters.chatter.add();
+        self.caller.line.hang_up();
+        Err(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    /// How many of the bytes belong to the beginning of HTTP/2.
+    fn begin(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(passed) = self.gate.pass(bytes) else {
             self.counters.preface_wrong.add();
             return Err(io::ErrorKind::InvalidData.into());
-        }
+        };
         if self.gate.is_open() {
             self.clock.as_mut().reset(Instant::now() + self.rest_of_life);
         }
-        Ok(())
+        Ok(passed)
     }
 }
 
@@ -151,9 +163,12 @@ struct Gate {
 }
 
 impl Gate {
-    /// False when this is not the beginning of HTTP/2 (RFC 9113 section 3.4).
-    fn pass(&mut self, bytes: &[u8]) -> bool {
-        for byte in bytes {
+    /// How many of `bytes` belong to the beginning; `None` when this is not the beginning of HTTP/2 (RFC 9113 section 3.4).
+    fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (passed, byte) in bytes.iter().enumerate() {
+            if self.is_open() {
+                return Some(passed);
+            }
             let at = self.seen;
             let fits = match at {
                 0..PREFACE_LEN => *byte == PREFACE[at],
@@ -165,14 +180,11 @@ impl Gate {
                 _ => true,
             };
             if !fits {
-                return false;
+                return None;
             }
             self.seen += 1;
-            if self.is_open() {
-                break;
-            }
         }
-        true
+        Some(bytes.len())
     }
 
     fn is_open(&self) -> bool {
@@ -207,22 +219,23 @@ mod tests {
             let bytes = beginning(settings);
             let mut gate = Gate::default();
             for byte in &bytes[..bytes.len() - 1] {
-                assert!(gate.pass(&[*byte]) && !gate.is_open());
+                assert!(gate.pass(&[*byte]) == Some(1) && !gate.is_open());
             }
-            assert!(gate.pass(&bytes[bytes.len() - 1..]) && gate.is_open());
+            assert!(gate.pass(&bytes[bytes.len() - 1..]) == Some(1) && gate.is_open());
             let mut at_once = Gate::default();
-            assert!(at_once.pass(&[bytes.as_slice(), b"more"].concat()) && at_once.is_open());
+            assert_eq!(at_once.pass(&[bytes.as_slice(), b"more"].concat()), Some(bytes.len()));
+            assert!(at_once.is_open());
         }
     }
 
     #[test]
     fn what_is_not_http2_is_noticed_at_its_first_wrong_byte() {
-        assert!(!Gate::default().pass(b"GET / HTTP/1.1\r\n"));
+        assert!(Gate::default().pass(b"GET / HTTP/1.1\r\n").is_none());
         let mut wrong_type = beginning(0);
         wrong_type[FRAME_TYPE_AT] = 0;
-        assert!(!Gate::default().pass(&wrong_type));
+        assert!(Gate::default().pass(&wrong_type).is_none());
         let mut huge = beginning(0);
         huge[PREFACE_LEN] = 1;
-        assert!(!Gate::default().pass(&huge));
+        assert!(Gate::default().pass(&huge).is_none());
     }
 }

@@ -41,7 +41,7 @@ impl<S: Store + 'static> Prover<S> {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             looks += 1;
-            let Some(head) = self.head() else { continue };
+            let Some(head) = self.head().filter(|_| self.clock.doubt().is_none()) else { continue };
             if head.checkpoint.size == done && looks < AGAIN_AFTER {
                 continue;
             }

@@ -36,6 +36,9 @@ impl<S: Store + 'static> Teller<S> {
             tokio::time::sleep(LOOK_EVERY).await;
             // Where there is nobody to cosign, there is nobody to tell either.
             let Some(head) = self.log.witnessed() else { continue };
+            if self.clock.doubt().is_some() {
+                continue;
+            }
             let now = self.clock.now();
             let due = self.owner.look(move |world| world.office.to_tell(now)).await;
             let Ok(due) = due else { return };

@@ -93,8 +93,9 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Answer {
         if request.uri().path() == HEALTH_WATCH {
-            let refused = Status::from(Refused::NotOffered).into_http();
-            return Box::pin(std::future::ready(Ok(refused)));
+            let refused = Refused::NotOffered;
+            refused.count(&self.rules.counters);
+            return Box::pin(std::future::ready(Ok(Status::from(refused).into_http())));
         }
         let line = request.extensions().get::<Caller>().map(|caller| Arc::clone(&caller.line));
         let time = self.rules.time_for(request.uri().path());
@@ -103,7 +104,7 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = match tokio::time::timeout(time, contained(answer)).await {
-                Ok(Ok(Ok(response))) => one_voice(response),
+                Ok(Ok(Ok(response))) => one_voice(response, &rules.counters),
                 Ok(Ok(Err(never))) => match never {},
                 Ok(Err(Panicked)) => {
                     rules.counters.panics.add();
@@ -123,10 +124,15 @@ where
 /// An answer without end, which nobody here needs: whoever wants to know asks again.
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// Errors that came as headers are said in our own words. Only the status itself is kept: no metadata, no details.
-fn one_voice(response: http::Response<Body>) -> http::Response<Body> {
+/// Errors that came as headers are said in our own words, and counted, whoever found them: a codec before any call began,
+/// or the call. Only the status itself is kept: no metadata, no details.
+fn one_voice(response: http::Response<Body>, counters: &Counters) -> http::Response<Body> {
     match Status::from_header_map(response.headers()) {
-        Some(status) if status.code() != tonic::Code::Ok => Status::from(outward(&status)).into_http(),
+        Some(status) if status.code() != tonic::Code::Ok => {
+            let refused = outward(&status);
+            refused.count(counters);
+            Status::from(refused).into_http()
+        }
         _ => response,
     }
 }

@@ -108,23 +108,6 @@ impl<K: Keeper> Hall<K> {
         self.keeper.may_fetch(caller.node, mailbox)?;
         Ok((caller.clone(), mailbox))
     }
-
-    fn count(&self, refused: Refused) -> Status {
-        match refused {
-            Refused::NotAccredited => self.counters.not_accredited.add(),
-            Refused::TooFast => self.counters.too_fast.add(),
-            Refused::Malformed => self.counters.malformed.add(),
-            Refused::TooSlow
-            | Refused::Busy
-            | Refused::TooLarge
-            | Refused::UnknownMailbox
-            | Refused::Full
-            | Refused::Unavailable
-            | Refused::NotOffered
-            | Refused::Broken => {}
-        }
-        refused.into()
-    }
 }
 
 #[tonic::async_trait]
@@ -133,7 +116,7 @@ impl<K: Keeper> Mailboxes for Hall<K> {
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Self::FetchStream>, Status> {
         let admitted = self.admit(&request, &request.get_ref().mailbox, &self.fetches);
-        let (caller, mailbox) = admitted.map_err(|refused| self.count(refused))?;
+        let (caller, mailbox) = admitted?;
         // One frame ahead of the line: an answer is made as fast as it is taken.
         let (frames, answer) = mpsc::channel(1);
         let answering = Answering {
@@ -162,7 +145,7 @@ impl<K: Keeper> Mailboxes for Hall<K> {
             let digests = asked.digests.iter().map(digest).collect::<Result<Vec<_>, _>>()?;
             self.keeper.ack(mailbox, digests).await
         };
-        acked.await.map(|()| Response::new(AckReply {})).map_err(|refused| self.count(refused))
+        acked.await.map(|()| Response::new(AckReply {})).map_err(Status::from)
     }
 }
 

@@ -3,11 +3,13 @@
 //! Refuses to decide anything about a message: that is the door's business, see [`server::Door`].
 
 pub mod client;
+mod codec;
 mod contain;
 pub mod mailboxes;
 #[cfg(test)]
 mod matrix;
 pub mod server;
+mod shape;
 pub mod status;
 mod sync;
 

@@ -300,22 +300,11 @@ impl<D: Door> Doorman<D> {
         let asked = request.into_inner();
         self.door.directory_log(from, NodeId(name(&asked.node)?), asked).await
     }
+}
 
-    pub(super) fn answer<T>(&self, result: Result<T, Refused>) -> Result<Response<T>, Status> {
-        let refused = match result {
-            Ok(reply) => return Ok(Response::new(reply)),
-            Err(refused) => refused,
-        };
-        match refused {
-            Refused::NotAccredited => self.counters.not_accredited.add(),
-            Refused::TooFast => self.counters.too_fast.add(),
-            Refused::TooSlow => self.counters.too_slow.add(),
-            Refused::Busy => self.counters.busy.add(),
-            Refused::Malformed | Refused::TooLarge => self.counters.malformed.add(),
-            Refused::UnknownMailbox | Refused::Full | Refused::Unavailable | Refused::NotOffered | Refused::Broken => {}
-        }
-        Err(refused.into())
-    }
+/// What a call ended with, as gRPC says it. A refusal is counted on its way out, by [`super::contain`].
+pub(super) fn answer<T>(result: Result<T, Refused>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(Status::from)
 }
 
 #[tonic::async_trait]
@@ -326,40 +315,40 @@ impl<D: Door> Exchange for Doorman<D> {
         if let (Some(from), Err(Refused::TooFast)) = (from, &taken) {
             self.counters.pressing.refused(from, Instant::now());
         }
-        self.answer(taken)
+        answer(taken)
     }
 
     async fn outcome(&self, request: Request<OutcomeRequest>) -> Result<Response<OutcomeReply>, Status> {
-        self.answer(self.look_up(request).await)
+        answer(self.look_up(request).await)
     }
 
     async fn records(&self, request: Request<RecordsRequest>) -> Result<Response<RecordBundle>, Status> {
-        self.answer(self.hand_out(request).await)
+        answer(self.hand_out(request).await)
     }
 
     async fn add_checkpoint(
         &self,
         request: Request<AddCheckpointRequest>,
     ) -> Result<Response<AddCheckpointReply>, Status> {
-        self.answer(self.cosign(request).await)
+        answer(self.cosign(request).await)
     }
 
     async fn tell_equivocation(
         &self,
         request: Request<TellEquivocationRequest>,
     ) -> Result<Response<TellEquivocationReply>, Status> {
-        self.answer(self.be_told(request).await)
+        answer(self.be_told(request).await)
     }
 
     async fn own_log(&self, request: Request<OwnLogRequest>) -> Result<Response<OwnLogReply>, Status> {
-        self.answer(self.show_own(request).await)
+        answer(self.show_own(request).await)
     }
 
     async fn directory_log(
         &self,
         request: Request<DirectoryLogRequest>,
     ) -> Result<Response<DirectoryLogReply>, Status> {
-        self.answer(self.show_directory_log(request).await)
+        answer(self.show_directory_log(request).await)
     }
 }
 

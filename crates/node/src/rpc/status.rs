@@ -3,6 +3,7 @@
 //! Refuses to explain: every [`Refused`] has one code and one fixed text of at most 200 bytes, so that a peer learns
 //! nothing about the inside of an envelope from how it was refused (attack 43).
 
+use crate::limits::Counters;
 use std::error::Error as _;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -82,6 +83,19 @@ impl Refused {
             Self::Busy | Self::Unavailable => Code::Unavailable,
             Self::NotOffered => Code::Unimplemented,
             Self::Broken => Code::Internal,
+        }
+    }
+
+    /// Counts it at the door.
+    pub(super) fn count(self, counters: &Counters) {
+        match self {
+            Self::NotAccredited => counters.not_accredited.add(),
+            Self::TooFast => counters.too_fast.add(),
+            Self::TooSlow => counters.too_slow.add(),
+            Self::Busy => counters.busy.add(),
+            Self::Malformed | Self::TooLarge => counters.malformed.add(),
+            Self::NotOffered => counters.not_offered.add(),
+            Self::UnknownMailbox | Self::Full | Self::Unavailable | Self::Broken => {}
         }
     }
 

@@ -15,7 +15,7 @@ use clearhouse_wire::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::server::{Door, Doorman, name};
+use super::server::{Door, Doorman, answer, name};
 use super::status::Refused;
 use super::stubs::sync_server::Sync as Sync_;
 use crate::sync::Told;
@@ -70,20 +70,20 @@ impl<D: Door> Doorman<D> {
 impl<D: Door> Sync_ for Doorman<D> {
     async fn digests(&self, request: Request<DigestsRequest>) -> Result<Response<DigestsReply>, Status> {
         let reply = self.digests_for(request).await;
-        self.answer(reply)
+        answer(reply)
     }
 
     async fn bucket(&self, request: Request<BucketRequest>) -> Result<Response<BucketReply>, Status> {
-        self.answer(self.page(&request))
+        answer(self.page(&request))
     }
 
     async fn descriptors(&self, request: Request<DescriptorsRequest>) -> Result<Response<RecordBundle>, Status> {
-        self.answer(self.descriptors_of(&request))
+        answer(self.descriptors_of(&request))
     }
 
     async fn prekeys(&self, request: Request<PrekeysRequest>) -> Result<Response<PrekeysReply>, Status> {
         let asked = request.get_ref();
         let reply = self.told(&request).map(|told| told.buckets.group(&told.directory, asked.week, asked.group));
-        self.answer(reply)
+        answer(reply)
     }
 }

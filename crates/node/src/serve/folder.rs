@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::Me;
+use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::{MailboxId, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::relay::rented;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::ServeError;
 use crate::config::{Config, Unattended};
+use crate::ground;
 use crate::log::Keeper;
 use crate::setup::{Identity as NodeIdentity, files};
 
@@ -49,6 +51,22 @@ pub(super) fn read_identity(config: &Config) -> Result<(NodeIdentity, wire::Sign
     let genesis = wire::Signed::decode(read(files::GENESIS)?.as_slice())
         .map_err(|_| damaged(files::GENESIS, "is not a genesis record. Put it back from a coordinator"))?;
     Ok((identity, genesis))
+}
+
+/// Has the folders synced whose files are acknowledged. A disk that cannot is told at once, and not with the first letter.
+pub(super) fn can_sync(config: &Config) -> Result<(), ServeError> {
+    let store = config.data.join(files::STORE);
+    for folder in [Some(store.as_path()), config.key_file.parent()].into_iter().flatten().filter(|f| f.is_dir()) {
+        ground::sync(folder).map_err(|e| ServeError::File {
+            path: folder.to_owned(),
+            why: format!(
+                "this disk does not say when it has written something ({}), so nothing could be acknowledged. Use a local \
+                 disk with ext4 or xfs",
+                e.kind()
+            ),
+        })?;
+    }
+    Ok(())
 }
 
 /// Opens the store that `init` made. Never makes one: where there is none, it was lost.
@@ -88,6 +106,25 @@ pub(super) fn me(identity: &NodeIdentity, relays: &[NodeId]) -> Result<Me, Serve
             why: "only the zone UTC is known in this version".into(),
         })?,
     })
+}
+
+/// Refuses an identity of which a line is not what `init` wrote. Network and node are held by the key file; whose node it
+/// is, and which mailbox it has, by the node's own id and entry. With another mailbox every letter would be turned away.
+pub(super) fn fits(data: &Path, me: &Me, directory: &Directory) -> Result<(), ServeError> {
+    let wrong = |what: &str| ServeError::File {
+        path: data.join(files::IDENTITY),
+        why: format!("the {what} in it is not this node's. Put it back from your backup"),
+    };
+    if !me.node.is_of(me.net, me.org) {
+        return Err(wrong("organisation"));
+    }
+    let listed = directory.descriptor(me.node).into_iter().flat_map(|entry| &entry.mailboxes);
+    let mut here = listed.filter(|mailbox| mailbox.node_id == me.node.as_bytes());
+    let own = me.mailboxes.first();
+    match here.all(|mailbox| own.is_some_and(|own| mailbox.id == own.as_bytes())) {
+        true => Ok(()),
+        false => Err(wrong("mailbox")),
+    }
 }
 
 pub(super) fn open_keys(

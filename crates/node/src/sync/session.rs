@@ -59,17 +59,16 @@ impl<S: Store + 'static> Puller<S> {
         let client = self.pool.client(&address).await?;
         let mut basket = Basket { bundle: wire::RecordBundle::default(), room: SYNC_SESSION_MAX };
 
-        let asked = self.clock.now();
-        let told = self.teller.of(&directory, asked);
+        let (asked, told) = (self.clock.up(), self.teller.of(&directory, self.clock.now()));
         let to = directory.org_of(node).ok_or(PeerError::Name)?;
         let own = own_digest(&directory, self.me, to);
         let own_digest = own.map(|own| own.to_vec()).unwrap_or_default();
         let state = told.buckets.state().to_vec();
         let mut digests = client.digests(wire::DigestsRequest { state, own_digest, ..Default::default() }).await?;
         basket.count(&digests)?;
-        let now = self.clock.now();
         // Half of the time in between belongs to the answer.
-        lock(&self.memory).clocks.hear(node, digests.now, asked + now.saturating_sub(asked) / 2);
+        self.clock.hear(node, digests.now, asked + self.clock.up().saturating_sub(asked) / 2);
+        let now = self.clock.now();
         if digests.unheard && self.is_to_be_told(node, own.unwrap_or_default(), now) {
             // What it is told changes its own directory: only its answer to that is over the lists that it gives now.
             let state = told.buckets.state().to_vec();

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use clearhouse_protocol::ceremony::{Attested, Presence, attest, describe};
+use clearhouse_protocol::clocks::Reading;
 use clearhouse_protocol::directory::buckets::{Item, bucket_of};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::OrgId;
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::clock::JudgedClock;
 use crate::limits::{Counters, Limits};
 use crate::listener::Listener;
 use crate::rpc::server::service;
@@ -228,7 +230,8 @@ impl Scene {
         let owner = crate::fixture::owner(&region, ME, directory, Arc::new(At(NOW)));
         let identity = Identity::from_seed(&Zeroizing::new(member.tls_seed)).unwrap();
         let pool = Arc::new(Pool::new(identity, limits()));
-        let puller = Puller::new(owner, pool, Arc::new(At(NOW)), member.node, Arc::default());
+        let clock = JudgedClock::over(|| Reading { wall: NOW, up: 9 }, NOW, NOW);
+        let puller = Puller::new(owner, pool, Arc::new(clock), member.node, Arc::default());
         Self { puller, region }
     }
 
@@ -291,9 +294,9 @@ async fn a_peer_that_does_not_answer_costs_one_call_and_no_news() {
 #[tokio::test]
 async fn attack_38_a_clock_three_days_behind_is_told_by_what_others_say() {
     let scene = Scene::with(Lie::No).await;
-    assert_eq!(scene.puller.clocks().off(), None);
+    assert_eq!(scene.puller.clock.off(), None);
     scene.puller.round(Reach::WIDE).await.unwrap();
-    let off = scene.puller.clocks().off().unwrap();
+    let off = scene.puller.clock.off().unwrap();
     assert_eq!((off.ahead, off.nodes), (-259_200, 2));
 }
 

@@ -248,6 +248,18 @@ impl Directory {
         others.map(|(_, e)| e.value().serial.saturating_mul(HOUR)).max()
     }
 
+    /// The newest time at which a node other than `me` signed a descriptor among `records` that holds by `now`, unix
+    /// seconds: what a file can say of the time to a node whose own clock waits for somebody's word.
+    #[must_use]
+    pub fn newest_word_in(&self, records: &[Signed], me: NodeId, now: u64) -> Option<u64> {
+        let descriptors = records.iter().filter(|record| record.payload_type == media::DESCRIPTOR);
+        let word = |record| match self.check(record, now) {
+            Ok(Some(Checked::Descriptor(node, said))) if node != me => Some(said.value().serial.saturating_mul(HOUR)),
+            _ => None,
+        };
+        descriptors.filter_map(word).max()
+    }
+
     /// Every policy that was in force, from the genesis on, as received.
     pub(crate) fn policies(&self) -> impl DoubleEndedIterator<Item = &Signed> {
         std::iter::once(&self.genesis).chain(&self.walk)

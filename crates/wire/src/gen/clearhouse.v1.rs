@@ -13,6 +13,16 @@ pub struct Envelope {
     #[prost(bytes = "vec", tag = "3")]
     pub content: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for Envelope {
+    const NAME: &'static str = "Envelope";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Envelope".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Envelope".into()
+    }
+}
 /// All that anyone but the recipient learns. Bound into the key wrap, so an edited header does not open.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -36,6 +46,16 @@ pub struct Header {
     #[prost(uint64, tag = "6")]
     pub size_class: u64,
 }
+impl ::prost::Name for Header {
+    const NAME: &'static str = "Header";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Header".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Header".into()
+    }
+}
 /// One end of a message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -50,6 +70,16 @@ pub struct Party {
     #[prost(bytes = "vec", tag = "3")]
     pub key: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for Party {
+    const NAME: &'static str = "Party";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Party".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Party".into()
+    }
+}
 /// A head of a coordinator's directory log, as the sender knew it. Empty until directory logs exist.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -61,6 +91,16 @@ pub struct DirectoryHead {
     /// 32 bytes
     #[prost(bytes = "vec", tag = "3")]
     pub root: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for DirectoryHead {
+    const NAME: &'static str = "DirectoryHead";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DirectoryHead".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DirectoryHead".into()
+    }
 }
 /// An attachment carried behind the inner message. The name never travels in clear.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -76,6 +116,16 @@ pub struct AttachmentRef {
     #[prost(bytes = "vec", tag = "3")]
     pub sha256: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for AttachmentRef {
+    const NAME: &'static str = "AttachmentRef";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AttachmentRef".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AttachmentRef".into()
+    }
+}
 /// Room for what later versions add. An unknown critical extension refuses, any other is carried.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -86,6 +136,16 @@ pub struct Extension {
     pub critical: bool,
     #[prost(bytes = "vec", tag = "3")]
     pub value: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Extension {
+    const NAME: &'static str = "Extension";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Extension".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Extension".into()
+    }
 }
 /// The signed message inside the seal. The signature covers these exact bytes.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -145,6 +205,16 @@ pub struct Inner {
     pub actor_sig: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "20")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+}
+impl ::prost::Name for Inner {
+    const NAME: &'static str = "Inner";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Inner".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Inner".into()
+    }
 }
 /// Numbers are the M-numbers of the domain; 100 and above belong to the exchange itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -226,6 +296,16 @@ pub struct Signed {
     #[prost(message, repeated, tag = "3")]
     pub signatures: ::prost::alloc::vec::Vec<Signature>,
 }
+impl ::prost::Name for Signed {
+    const NAME: &'static str = "Signed";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Signed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Signed".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Signature {
@@ -235,6 +315,16 @@ pub struct Signature {
     /// 64 bytes
     #[prost(bytes = "vec", tag = "2")]
     pub sig: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Signature {
+    const NAME: &'static str = "Signature";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Signature".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Signature".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -258,6 +348,16 @@ pub struct Coordinator {
     #[prost(bytes = "vec", tag = "6")]
     pub node_id: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for Coordinator {
+    const NAME: &'static str = "Coordinator";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Coordinator".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Coordinator".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DeadlineOverride {
@@ -266,6 +366,16 @@ pub struct DeadlineOverride {
     pub rule: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub secs: u64,
+}
+impl ::prost::Name for DeadlineOverride {
+    const NAME: &'static str = "DeadlineOverride";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DeadlineOverride".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DeadlineOverride".into()
+    }
 }
 /// The constitution of a network. SHA-256 of the genesis payload is NET.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -318,6 +428,16 @@ pub struct RootPolicy {
     #[prost(message, repeated, tag = "21")]
     pub corridor_rules: ::prost::alloc::vec::Vec<CorridorRule>,
 }
+impl ::prost::Name for RootPolicy {
+    const NAME: &'static str = "RootPolicy";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.RootPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.RootPolicy".into()
+    }
+}
 /// Lets messages of some kinds go from some organisations to others. A kind that any rule names goes only where one lets it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -345,6 +465,16 @@ pub struct CorridorRule {
     #[prost(string, tag = "8")]
     pub agreement: ::prost::alloc::string::String,
 }
+impl ::prost::Name for CorridorRule {
+    const NAME: &'static str = "CorridorRule";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.CorridorRule".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.CorridorRule".into()
+    }
+}
 /// What an organisation has agreed with others: a name that all of them use, never what it says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -355,6 +485,16 @@ pub struct Agreement {
     /// unix seconds, never 0
     #[prost(uint64, tag = "2")]
     pub valid_until: u64,
+}
+impl ::prost::Name for Agreement {
+    const NAME: &'static str = "Agreement";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Agreement".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Agreement".into()
+    }
 }
 /// What coordinators accredit. k_accredit signatures of distinct coordinator keys.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -406,6 +546,16 @@ pub struct OrgRecord {
     #[prost(bool, tag = "18")]
     pub lost_key: bool,
 }
+impl ::prost::Name for OrgRecord {
+    const NAME: &'static str = "OrgRecord";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OrgRecord".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OrgRecord".into()
+    }
+}
 /// Whoever holds the root key of an organisation says that a new one, which waits, is not its own. Signed by that key.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -424,6 +574,16 @@ pub struct Objection {
     pub made: u64,
     #[prost(message, repeated, tag = "6")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
+}
+impl ::prost::Name for Objection {
+    const NAME: &'static str = "Objection";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Objection".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Objection".into()
+    }
 }
 /// An organisation vouches for one of its nodes. Signed by the organisation's root key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -453,6 +613,16 @@ pub struct NodeCert {
     #[prost(message, repeated, tag = "11")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
 }
+impl ::prost::Name for NodeCert {
+    const NAME: &'static str = "NodeCert";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.NodeCert".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.NodeCert".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Mailbox {
@@ -466,6 +636,16 @@ pub struct Mailbox {
     #[prost(string, tag = "3")]
     pub endpoint: ::prost::alloc::string::String,
 }
+impl ::prost::Name for Mailbox {
+    const NAME: &'static str = "Mailbox";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Mailbox".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Mailbox".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct PrekeyHash {
@@ -476,6 +656,16 @@ pub struct PrekeyHash {
     #[prost(bytes = "vec", tag = "2")]
     pub sha256: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for PrekeyHash {
+    const NAME: &'static str = "PrekeyHash";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.PrekeyHash".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.PrekeyHash".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Readable {
@@ -483,6 +673,16 @@ pub struct Readable {
     pub msg_type: u32,
     #[prost(uint32, tag = "2")]
     pub max_version: u32,
+}
+impl ::prost::Name for Readable {
+    const NAME: &'static str = "Readable";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Readable".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Readable".into()
+    }
 }
 /// When somebody answers there. UTC, minutes of the day; `until_minute` is above `from_minute` and at most 1440.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -495,6 +695,16 @@ pub struct DutyHours {
     pub from_minute: u32,
     #[prost(uint32, tag = "3")]
     pub until_minute: u32,
+}
+impl ::prost::Name for DutyHours {
+    const NAME: &'static str = "DutyHours";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DutyHours".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DutyHours".into()
+    }
 }
 /// How to reach a node and seal to it. Signed by the node's signing key, short-lived.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -540,6 +750,16 @@ pub struct Descriptor {
     #[prost(enumeration = "ChildPlaces", tag = "15")]
     pub child_places: i32,
 }
+impl ::prost::Name for Descriptor {
+    const NAME: &'static str = "Descriptor";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Descriptor".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Descriptor".into()
+    }
+}
 /// A prekey by value. Authenticated by the hash in the descriptor.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -549,6 +769,16 @@ pub struct Prekey {
     /// 1216 bytes
     #[prost(bytes = "vec", tag = "2")]
     pub pk: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Prekey {
+    const NAME: &'static str = "Prekey";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Prekey".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Prekey".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -573,6 +803,16 @@ pub struct Revocation {
     #[prost(message, repeated, tag = "8")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
 }
+impl ::prost::Name for Revocation {
+    const NAME: &'static str = "Revocation";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Revocation".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Revocation".into()
+    }
+}
 /// A coordinator refuses an application. Said to the applicant in a file; no directory holds it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -593,6 +833,16 @@ pub struct Refusal {
     #[prost(uint64, tag = "6")]
     pub made: u64,
 }
+impl ::prost::Name for Refusal {
+    const NAME: &'static str = "Refusal";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Refusal".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Refusal".into()
+    }
+}
 /// What one node hands another, and what a file contains: records in the order they must be read.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -603,6 +853,16 @@ pub struct RecordBundle {
     pub prekeys: ::prost::alloc::vec::Vec<Prekey>,
     #[prost(message, repeated, tag = "3")]
     pub published: ::prost::alloc::vec::Vec<Published>,
+}
+impl ::prost::Name for RecordBundle {
+    const NAME: &'static str = "RecordBundle";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.RecordBundle".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.RecordBundle".into()
+    }
 }
 /// That a record stands in the directory log of a coordinator.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -617,6 +877,16 @@ pub struct Published {
     /// a C2SP tlog-proof of the entry, under a head that the policy's coordinators cosigned
     #[prost(bytes = "vec", tag = "3")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Published {
+    const NAME: &'static str = "Published";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Published".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Published".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -725,6 +995,16 @@ pub struct StorageHead {
     #[prost(uint64, tag = "5")]
     pub time: u64,
 }
+impl ::prost::Name for StorageHead {
+    const NAME: &'static str = "StorageHead";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.StorageHead".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.StorageHead".into()
+    }
+}
 /// The answer to a deposit: the signed head and the way from one digest to it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -735,6 +1015,16 @@ pub struct StorageReceipt {
     pub index: u64,
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for StorageReceipt {
+    const NAME: &'static str = "StorageReceipt";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.StorageReceipt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.StorageReceipt".into()
+    }
 }
 /// Evidence the sender keeps. Signed by the receiving node, sealed in an ordinary envelope.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -772,6 +1062,16 @@ pub struct Receipt {
     #[prost(message, repeated, tag = "13")]
     pub extensions: ::prost::alloc::vec::Vec<Extension>,
 }
+impl ::prost::Name for Receipt {
+    const NAME: &'static str = "Receipt";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Receipt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Receipt".into()
+    }
+}
 /// Why a mailbox's owner could not open something. One value for every reason, so nothing can be probed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -784,6 +1084,16 @@ pub struct NotOpened {
     pub node: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "4")]
     pub time: u64,
+}
+impl ::prost::Name for NotOpened {
+    const NAME: &'static str = "NotOpened";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.NotOpened".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.NotOpened".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -926,6 +1236,16 @@ pub struct Opening {
     #[prost(string, tag = "15")]
     pub retention_rule: ::prost::alloc::string::String,
 }
+impl ::prost::Name for Opening {
+    const NAME: &'static str = "Opening";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Opening".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Opening".into()
+    }
+}
 /// Positions in a node's record, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -934,6 +1254,16 @@ pub struct IndexRange {
     pub from: u64,
     #[prost(uint64, tag = "2")]
     pub to: u64,
+}
+impl ::prost::Name for IndexRange {
+    const NAME: &'static str = "IndexRange";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.IndexRange".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.IndexRange".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1112,6 +1442,16 @@ pub struct Account {
     #[prost(bytes = "vec", tag = "4")]
     pub head: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for Account {
+    const NAME: &'static str = "Account";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Account".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Account".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AccountEntry {
@@ -1125,6 +1465,16 @@ pub struct AccountEntry {
     #[prost(bytes = "vec", tag = "3")]
     pub opening: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for AccountEntry {
+    const NAME: &'static str = "AccountEntry";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AccountEntry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AccountEntry".into()
+    }
+}
 /// To the other side of a message, as the body of a PROOFS message: events that concern both are in the sender's log.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1135,6 +1485,16 @@ pub struct Proofs {
     /// 1 to 64
     #[prost(message, repeated, tag = "2")]
     pub entries: ::prost::alloc::vec::Vec<ProvedEntry>,
+}
+impl ::prost::Name for Proofs {
+    const NAME: &'static str = "Proofs";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Proofs".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Proofs".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1151,6 +1511,16 @@ pub struct ProvedEntry {
     #[prost(bytes = "vec", tag = "4")]
     pub path: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for ProvedEntry {
+    const NAME: &'static str = "ProvedEntry";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.ProvedEntry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.ProvedEntry".into()
+    }
+}
 /// To the other side of a case, as the body of an ERASED message: the copy of it here is gone. It holds its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1161,6 +1531,16 @@ pub struct Erased {
     /// the rule by which it was erased, at most 64 bytes
     #[prost(string, tag = "2")]
     pub rule: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Erased {
+    const NAME: &'static str = "Erased";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Erased".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Erased".into()
+    }
 }
 /// To both ends of a message, as the body of an ALARM message of a coordinator's node: a person may be in danger now, or
 /// no longer is.
@@ -1178,6 +1558,16 @@ pub struct Alarm {
     /// it came after all
     #[prost(bool, tag = "4")]
     pub ended: bool,
+}
+impl ::prost::Name for Alarm {
+    const NAME: &'static str = "Alarm";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Alarm".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Alarm".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1226,6 +1616,16 @@ pub struct DepositFrame {
     #[prost(bytes = "vec", tag = "4")]
     pub data: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for DepositFrame {
+    const NAME: &'static str = "DepositFrame";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DepositFrame".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DepositFrame".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DepositReply {
@@ -1235,11 +1635,31 @@ pub struct DepositReply {
     #[prost(bool, tag = "2")]
     pub locked: bool,
 }
+impl ::prost::Name for DepositReply {
+    const NAME: &'static str = "DepositReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DepositReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DepositReply".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OutcomeRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for OutcomeRequest {
+    const NAME: &'static str = "OutcomeRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OutcomeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OutcomeRequest".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1253,6 +1673,16 @@ pub struct OutcomeReply {
     #[prost(message, optional, tag = "3")]
     pub expired: ::core::option::Option<Signed>,
 }
+impl ::prost::Name for OutcomeReply {
+    const NAME: &'static str = "OutcomeReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OutcomeReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OutcomeReply".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AddCheckpointRequest {
@@ -1265,6 +1695,16 @@ pub struct AddCheckpointRequest {
     /// commitments from there to the end of the head, 32 bytes each, at most 1024, or none
     #[prost(bytes = "vec", tag = "3")]
     pub leaves: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for AddCheckpointRequest {
+    const NAME: &'static str = "AddCheckpointRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AddCheckpointRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AddCheckpointRequest".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1281,6 +1721,16 @@ pub struct AddCheckpointReply {
     #[prost(uint64, tag = "3")]
     pub size: u64,
 }
+impl ::prost::Name for AddCheckpointReply {
+    const NAME: &'static str = "AddCheckpointReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AddCheckpointReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AddCheckpointReply".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct TellEquivocationRequest {
@@ -1288,15 +1738,45 @@ pub struct TellEquivocationRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for TellEquivocationRequest {
+    const NAME: &'static str = "TellEquivocationRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.TellEquivocationRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.TellEquivocationRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct TellEquivocationReply {}
+impl ::prost::Name for TellEquivocationReply {
+    const NAME: &'static str = "TellEquivocationReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.TellEquivocationReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.TellEquivocationReply".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OwnLogRequest {
     /// 0, or `next` of the answer before
     #[prost(uint64, tag = "1")]
     pub first: u64,
+}
+impl ::prost::Name for OwnLogRequest {
+    const NAME: &'static str = "OwnLogRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OwnLogRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OwnLogRequest".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1314,6 +1794,16 @@ pub struct OwnLogReply {
     #[prost(message, repeated, tag = "4")]
     pub erasures: ::prost::alloc::vec::Vec<OwnErasure>,
 }
+impl ::prost::Name for OwnLogReply {
+    const NAME: &'static str = "OwnLogReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OwnLogReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OwnLogReply".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct OwnErasure {
@@ -1326,12 +1816,32 @@ pub struct OwnErasure {
     #[prost(bytes = "vec", tag = "3")]
     pub opening: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for OwnErasure {
+    const NAME: &'static str = "OwnErasure";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.OwnErasure".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.OwnErasure".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct RecordsRequest {
     /// 16 bytes, or empty for the answering node's own
     #[prost(bytes = "vec", tag = "1")]
     pub org: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for RecordsRequest {
+    const NAME: &'static str = "RecordsRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.RecordsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.RecordsRequest".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1349,6 +1859,16 @@ pub struct DirectoryLogRequest {
     #[prost(bool, tag = "4")]
     pub leaves: bool,
 }
+impl ::prost::Name for DirectoryLogRequest {
+    const NAME: &'static str = "DirectoryLogRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DirectoryLogRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DirectoryLogRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DirectoryLogReply {
@@ -1364,6 +1884,16 @@ pub struct DirectoryLogReply {
     /// instead of entries: the hashes of their leaves, 32 bytes each, at most 8192
     #[prost(bytes = "vec", tag = "4")]
     pub leaves: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for DirectoryLogReply {
+    const NAME: &'static str = "DirectoryLogReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DirectoryLogReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DirectoryLogReply".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1434,6 +1964,16 @@ pub struct DigestsRequest {
     #[prost(bytes = "vec", tag = "5")]
     pub own_digest: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for DigestsRequest {
+    const NAME: &'static str = "DigestsRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DigestsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DigestsRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DigestsReply {
@@ -1453,6 +1993,16 @@ pub struct DigestsReply {
     #[prost(bool, tag = "5")]
     pub unheard: bool,
 }
+impl ::prost::Name for DigestsReply {
+    const NAME: &'static str = "DigestsReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DigestsReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DigestsReply".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct BucketRequest {
@@ -1463,6 +2013,16 @@ pub struct BucketRequest {
     #[prost(bytes = "vec", tag = "2")]
     pub after: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for BucketRequest {
+    const NAME: &'static str = "BucketRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.BucketRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.BucketRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct BucketReply {
@@ -1472,6 +2032,16 @@ pub struct BucketReply {
     /// the last node id of this page when there is more; empty at the end
     #[prost(bytes = "vec", tag = "2")]
     pub next: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for BucketReply {
+    const NAME: &'static str = "BucketReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.BucketReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.BucketReply".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1489,12 +2059,32 @@ pub struct BucketItem {
     #[prost(bytes = "vec", tag = "4")]
     pub sha256: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for BucketItem {
+    const NAME: &'static str = "BucketItem";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.BucketItem".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.BucketItem".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct DescriptorsRequest {
     /// at most 64 ids of 16 bytes
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for DescriptorsRequest {
+    const NAME: &'static str = "DescriptorsRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.DescriptorsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.DescriptorsRequest".into()
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1506,12 +2096,32 @@ pub struct PrekeysRequest {
     #[prost(uint32, tag = "2")]
     pub group: u32,
 }
+impl ::prost::Name for PrekeysRequest {
+    const NAME: &'static str = "PrekeysRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.PrekeysRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.PrekeysRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct PrekeysReply {
     /// at most 32
     #[prost(message, repeated, tag = "1")]
     pub prekeys: ::prost::alloc::vec::Vec<Prekey>,
+}
+impl ::prost::Name for PrekeysReply {
+    const NAME: &'static str = "PrekeysReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.PrekeysReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.PrekeysReply".into()
+    }
 }
 /// The body of every case message.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1558,6 +2168,16 @@ pub mod case_body {
         Withdrawal(super::Withdrawal),
     }
 }
+impl ::prost::Name for CaseBody {
+    const NAME: &'static str = "CaseBody";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.CaseBody".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.CaseBody".into()
+    }
+}
 /// M16. One receiver, one purpose, named data classes, limited in time.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1593,6 +2213,16 @@ pub struct Consent {
     #[prost(message, repeated, tag = "12")]
     pub withhold: ::prost::alloc::vec::Vec<Withhold>,
 }
+impl ::prost::Name for Consent {
+    const NAME: &'static str = "Consent";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Consent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Consent".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Withhold {
@@ -1606,6 +2236,16 @@ pub struct Withhold {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
+impl ::prost::Name for Withhold {
+    const NAME: &'static str = "Withhold";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Withhold".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Withhold".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Contact {
@@ -1613,6 +2253,16 @@ pub struct Contact {
     pub label: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub role: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Contact {
+    const NAME: &'static str = "Contact";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Contact".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Contact".into()
+    }
 }
 /// M02. No name, no full birth date, no address, no phone, no exploitation type, no health, no free text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1686,6 +2336,16 @@ pub struct ReturnNotice {
     #[prost(message, optional, tag = "28")]
     pub answer_by: ::core::option::Option<Due>,
 }
+impl ::prost::Name for ReturnNotice {
+    const NAME: &'static str = "ReturnNotice";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.ReturnNotice".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.ReturnNotice".into()
+    }
+}
 /// A deadline as the side that started the clock computed and signed it. The peer never recomputes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1700,6 +2360,16 @@ pub struct Due {
     #[prost(string, tag = "3")]
     pub rule: ::prost::alloc::string::String,
 }
+impl ::prost::Name for Due {
+    const NAME: &'static str = "Due";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Due".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Due".into()
+    }
+}
 /// M03. A named person has read the notice. Not an acceptance.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1710,6 +2380,16 @@ pub struct Acknowledgement {
     pub alternate: ::core::option::Option<Contact>,
     #[prost(uint32, tag = "3")]
     pub expected_answer_day: u32,
+}
+impl ::prost::Name for Acknowledgement {
+    const NAME: &'static str = "Acknowledgement";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Acknowledgement".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Acknowledgement".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1723,6 +2403,16 @@ pub struct ServiceOffer {
     /// Sender, Receiver, ThirdParty
     #[prost(string, tag = "4")]
     pub paid_by: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ServiceOffer {
+    const NAME: &'static str = "ServiceOffer";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.ServiceOffer".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.ServiceOffer".into()
+    }
 }
 /// M04.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1754,6 +2444,16 @@ pub struct Answer {
     #[prost(message, optional, tag = "11")]
     pub alternate: ::core::option::Option<Contact>,
 }
+impl ::prost::Name for Answer {
+    const NAME: &'static str = "Answer";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Answer".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Answer".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct FieldValue {
@@ -1767,6 +2467,16 @@ pub struct FieldValue {
     #[prost(string, tag = "3")]
     pub null_reason: ::prost::alloc::string::String,
 }
+impl ::prost::Name for FieldValue {
+    const NAME: &'static str = "FieldValue";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.FieldValue".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.FieldValue".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AttachmentNote {
@@ -1779,6 +2489,16 @@ pub struct AttachmentNote {
     #[prost(string, tag = "3")]
     pub media_type: ::prost::alloc::string::String,
 }
+impl ::prost::Name for AttachmentNote {
+    const NAME: &'static str = "AttachmentNote";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AttachmentNote".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AttachmentNote".into()
+    }
+}
 /// M06, one part per data class, each consented, kept and erased by itself.
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1789,6 +2509,16 @@ pub struct ProfilePart {
     pub fields: ::prost::alloc::vec::Vec<FieldValue>,
     #[prost(message, repeated, tag = "3")]
     pub attachments: ::prost::alloc::vec::Vec<AttachmentNote>,
+}
+impl ::prost::Name for ProfilePart {
+    const NAME: &'static str = "ProfilePart";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.ProfilePart".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.ProfilePart".into()
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1801,6 +2531,16 @@ pub struct VictimProfile {
     /// the accepting worker's label
     #[prost(string, tag = "3")]
     pub for_worker: ::prost::alloc::string::String,
+}
+impl ::prost::Name for VictimProfile {
+    const NAME: &'static str = "VictimProfile";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.VictimProfile".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.VictimProfile".into()
+    }
 }
 /// M09.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1817,6 +2557,16 @@ pub struct Departure {
     #[prost(message, optional, tag = "4")]
     pub arrival_due: ::core::option::Option<Due>,
 }
+impl ::prost::Name for Departure {
+    const NAME: &'static str = "Departure";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Departure".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Departure".into()
+    }
+}
 /// M10.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1832,6 +2582,16 @@ pub struct Arrival {
     #[prost(message, optional, tag = "4")]
     pub met_by: ::core::option::Option<Contact>,
 }
+impl ::prost::Name for Arrival {
+    const NAME: &'static str = "Arrival";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Arrival".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Arrival".into()
+    }
+}
 /// M17. Never a reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1846,12 +2606,32 @@ pub struct Withdrawal {
     #[prost(uint64, tag = "4")]
     pub effective: u64,
 }
+impl ::prost::Name for Withdrawal {
+    const NAME: &'static str = "Withdrawal";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Withdrawal".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Withdrawal".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct FetchRequest {
     /// 16 bytes
     #[prost(bytes = "vec", tag = "1")]
     pub mailbox: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for FetchRequest {
+    const NAME: &'static str = "FetchRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.FetchRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.FetchRequest".into()
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1866,6 +2646,16 @@ pub struct FetchFrame {
     #[prost(bytes = "vec", tag = "3")]
     pub data: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for FetchFrame {
+    const NAME: &'static str = "FetchFrame";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.FetchFrame".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.FetchFrame".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AckRequest {
@@ -1876,9 +2666,29 @@ pub struct AckRequest {
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub digests: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
+impl ::prost::Name for AckRequest {
+    const NAME: &'static str = "AckRequest";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AckRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AckRequest".into()
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AckReply {}
+impl ::prost::Name for AckReply {
+    const NAME: &'static str = "AckReply";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.AckReply".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.AckReply".into()
+    }
+}
 /// A keeper's word that nobody fetched an envelope in its time.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1892,4 +2702,14 @@ pub struct Expired {
     /// unix seconds, rounded down to the hour
     #[prost(uint64, tag = "4")]
     pub time: u64,
+}
+impl ::prost::Name for Expired {
+    const NAME: &'static str = "Expired";
+    const PACKAGE: &'static str = "clearhouse.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "clearhouse.v1.Expired".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/clearhouse.v1.Expired".into()
+    }
 }

@@ -406,9 +406,9 @@ fn time_does_nothing_to_a_case_that_is_being_erased() {
     let (region, _, mut sender, _) = over();
     // Her consent asks to be renewed then.
     let late = NOW + 80 * DAY;
-    let (step, ()) = sender.act(&region, LATER, |office, now| (office.tick(now), ()));
+    let (step, ()) = sender.act(&region, LATER, |office, now| (office.tick(now.time, now), ()));
     assert!(step.rows.iter().any(|row| row.table == Table::Fact), "clocks ran out");
     decide(&region, &mut sender, LATER).unwrap();
-    let (step, ()) = sender.act(&region, late, |office, now| (office.tick(now), ()));
+    let (step, ()) = sender.act(&region, late, |office, now| (office.tick(now.time, now), ()));
     assert!(step.rows.iter().all(|row| row.table != Table::Fact) && step.events.is_empty());
 }

@@ -131,22 +131,22 @@ fn keeping(until: u64) -> (Region, Node) {
 fn it_goes_at_the_end_of_its_time_with_an_entry_in_the_log() {
     // The other members signed their newest records at NOW.
     let (region, mut node) = keeping(NOW);
-    let (early, ()) = node.act(&region, NOW - 1, |office, now| (office.tick(now), ()));
+    let (early, ()) = node.act(&region, NOW - 1, |office, now| (office.tick(now.time, now), ()));
     assert!(early.rows.is_empty() && early.events.is_empty(), "not before its time");
-    let (step, ()) = node.act(&region, NOW, |office, now| (office.tick(now), ()));
+    let (step, ()) = node.act(&region, NOW, |office, now| (office.tick(now.time, now), ()));
     let gone: Vec<_> = step.rows.iter().map(|row| (row.table, row.value.is_none())).collect();
     assert_eq!(gone, [(Table::ConsentHistory, true)]);
     let said: Vec<_> = step.events.iter().filter_map(|row| clearhouse_protocol::audit::unpad(&row.opening)).collect();
     assert!(said.len() == 1 && said[0].event() == AuditEvent::KeyErased);
     assert!(node.office.histories.0.is_empty());
-    let (again, ()) = node.act(&region, NOW, |office, now| (office.tick(now), ()));
+    let (again, ()) = node.act(&region, NOW, |office, now| (office.tick(now.time, now), ()));
     assert!(again.rows.is_empty() && again.events.is_empty(), "once");
 }
 
 #[test]
 fn one_clock_that_jumped_deletes_no_history() {
     let (region, mut node) = keeping(NOW + 1);
-    let (step, ()) = node.act(&region, NOW + 50 * 366 * DAY, |office, now| (office.tick(now), ()));
+    let (step, ()) = node.act(&region, NOW + 50 * 366 * DAY, |office, now| (office.tick(now.time, now), ()));
     assert!(step.rows.is_empty() && step.events.is_empty());
     assert_eq!(node.office.histories.0.len(), 1);
 }

@@ -116,7 +116,7 @@ impl Stage {
 
     fn tick(&mut self) -> Step {
         let m = &self.region.members[RECEIVER];
-        let step = self.office.tick(&mut Now { time: self.now, rng: &mut self.rng, key: &m.sign });
+        let step = self.office.tick(self.now, &mut Now { time: self.now, rng: &mut self.rng, key: &m.sign });
         self.office.take(&step);
         step
     }

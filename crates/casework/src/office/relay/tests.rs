@@ -81,7 +81,7 @@ impl World {
 
     fn tick(&mut self, time: u64) -> Step {
         let mut now = Now { time, rng: &mut self.rng, key: &self.region.members[2].sign };
-        let step = self.keeper.tick(&mut now);
+        let step = self.keeper.tick(now.time, &mut now);
         self.take(&step);
         step
     }

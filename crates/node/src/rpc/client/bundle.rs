@@ -4,6 +4,7 @@
 
 use std::marker::PhantomData;
 
+use crate::rpc::shape::{take, varint};
 use crate::rpc::stubs::{exchange_server, sync_server};
 use clearhouse_protocol::limits::{BUNDLE_MAX, RECORD_MAX, SIGNATURES_MAX, UNARY_MAX};
 use clearhouse_wire::v1::RecordBundle;
@@ -133,25 +134,6 @@ fn fields(mut bytes: &[u8], mut each: impl FnMut(u64, &[u8]) -> bool) -> bool {
         Some(true)
     };
     step().unwrap_or(false)
-}
-
-fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/Deposit",
             );
@@ -127,7 +127,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/Outcome",
             );
@@ -154,7 +154,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/Records",
             );
@@ -181,7 +181,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/AddCheckpoint",
             );
@@ -210,7 +210,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/TellEquivocation",
             );
@@ -237,7 +237,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/OwnLog",
             );
@@ -265,7 +265,7 @@ pub mod exchange_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Exchange/DirectoryLog",
             );
@@ -473,7 +473,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DepositSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -520,7 +520,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OutcomeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -567,7 +567,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RecordsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -615,7 +615,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddCheckpointSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -663,7 +663,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TellEquivocationSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -708,7 +708,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OwnLogSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -756,7 +756,7 @@ pub mod exchange_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DirectoryLogSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -910,7 +910,7 @@ pub mod sync_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Sync/Digests",
             );
@@ -937,7 +937,7 @@ pub mod sync_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Sync/Bucket",
             );
@@ -964,7 +964,7 @@ pub mod sync_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Sync/Descriptors",
             );
@@ -992,7 +992,7 @@ pub mod sync_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Sync/Prekeys",
             );
@@ -1168,7 +1168,7 @@ pub mod sync_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DigestsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1213,7 +1213,7 @@ pub mod sync_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BucketSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1261,7 +1261,7 @@ pub mod sync_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DescriptorsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1308,7 +1308,7 @@ pub mod sync_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PrekeysSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1464,7 +1464,7 @@ pub mod mailboxes_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Mailboxes/Fetch",
             );
@@ -1491,7 +1491,7 @@ pub mod mailboxes_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::rpc::codec::Counted::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/clearhouse.v1.Mailboxes/Ack",
             );
@@ -1653,7 +1653,7 @@ pub mod mailboxes_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FetchSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1698,7 +1698,7 @@ pub mod mailboxes_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AckSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::rpc::codec::Counted::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
