@@ -112,6 +112,7 @@ fn a_lost_node_comes_back_from_two_sheets_and_signs_no_second_history() {
         assert_eq!(leftovers(&shelf), Vec::<String>::new());
         assert!(!region.origin.folder.join("backup.pin").exists());
         let made = backup["entries"].as_u64().unwrap();
+        assert_eq!(entries_named(&region.origin, "backup").await.len(), 2);
         assert!(ask(&region.origin, Call::Status).await["last_backup"].is_string());
         let listed = run(&["backup", "list"], &[&shelf]);
         assert!(said(&listed).contains(file.file_name().unwrap().to_str().unwrap()), "{}", said(&listed));

@@ -175,3 +175,49 @@ pub async fn catch_up<S: Store + 'static>(
     tracing::warn!(at = clock.now(), missing = mark.missing, "this node goes on from a backup");
     Ok(mark)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::alone::Heard;
+    use crate::log::witnesses::Memory;
+
+    fn mark() -> Mark {
+        Mark { made: 100, restored: 200, events: 7, alone: false, is_done: false, missing: 0, parts: 0 }
+    }
+
+    #[test]
+    fn a_restored_node_goes_on_only_when_enough_witnesses_were_heard_or_somebody_says_there_are_none() {
+        let resumed = |memory, answered| Resumed {
+            memory,
+            taken_back: 0,
+            heard: Heard::default(),
+            answered,
+            unknown: Unknown::default(),
+        };
+        assert!(is_witnessed(&mark(), &resumed(Memory::Whole, 2)).is_ok());
+        assert!(
+            is_witnessed(&mark(), &resumed(Memory::Whole, 0)).is_err(),
+            "a directory without witnesses is no answer"
+        );
+        assert!(is_witnessed(&mark(), &resumed(Memory::Unasked, 1)).is_err());
+        let alone = Mark { alone: true, ..mark() };
+        assert!(is_witnessed(&alone, &resumed(Memory::Unasked, 0)).is_ok());
+    }
+
+    #[test]
+    fn a_mark_is_kept_read_again_and_never_taken_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Mark::read(folder.path()).unwrap().is_none());
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        mark().keep(folder.path()).unwrap();
+        let read = Mark::read(folder.path()).unwrap().unwrap();
+        assert_eq!((read.made, read.is_done, read.told(201)), (100, false, None));
+        let done = Mark { is_done: true, missing: 12, parts: 2, ..mark() };
+        let (text, _) = done.told(201).unwrap();
+        assert!(text.contains("12 entries") && text.contains("2 cases"), "{text}");
+        assert!(done.told(200 + TOLD_SECS).is_none());
+        std::fs::write(folder.path().join(files::RESTORED), "nothing").unwrap();
+        assert!(Mark::read(folder.path()).is_err());
+    }
+}

@@ -325,3 +325,74 @@ fn a_message_that_comes_between_the_look_and_the_plan_is_never_left_out() {
     );
     assert_eq!(node.world.office.plans(), [gone]);
 }
+
+/// The entry that said that a case was erased, as a mirror gives it back.
+fn said(node: &Node, case: CaseId) -> wire::Opening {
+    let mut trail = node.world.office.trail(case).unwrap();
+    for opening in node.openings().iter().flatten().rev() {
+        trail.see(opening);
+    }
+    let erased = trail.entries().map(|at| wire::IndexRange { from: at, to: at }).collect();
+    wire::Opening {
+        event: AuditEvent::CaseErased.into(),
+        index: 1000,
+        time: NOW,
+        erased,
+        retention_rule: "PersonAsked".into(),
+        actor_role: "Manager".into(),
+        ..wire::Opening::default()
+    }
+}
+
+#[test]
+fn what_was_erased_after_a_copy_goes_again_wherever_that_is_cut_short_and_the_other_case_stays() {
+    for fault in [Fault::FatalAndLost, Fault::FatalButSaved, Fault::NotTaken] {
+        let mut cut = 0;
+        loop {
+            let mut node = Node::new();
+            let (gone, stays) = (node.case(NAME), node.case("Mira"));
+            let row = node.world.office.retractions([said(&node, gone)].iter()).unwrap();
+            let step = Step { rows: vec![row], ..Step::default() };
+            node.act(|_, _| (step, ()));
+            assert!(node.world.office.has_retractions());
+            let plan = (0..cut).map(|_| None).chain([Some(fault)]);
+            node.world.ledger.store_mut().plan(plan);
+            let done = node.world.retract();
+            // Also when it was never met: what is planned is gone with the process.
+            let mut node = if done.is_err() && fault == Fault::NotTaken { node } else { node.restart() };
+            node.world.retract().unwrap_or_else(|error| panic!("{fault:?} at {cut}: {error}"));
+            let cases = node.world.office.cases().unwrap();
+            assert!(cases.case(gone).is_none() && cases.case(stays).is_some(), "{fault:?} at {cut}");
+            assert!(!node.world.office.has_retractions() && node.world.office.plans().is_empty());
+            assert_eq!(node.openings().iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, true]);
+            stays_once(&node);
+            node.beat().unwrap();
+            assert_eq!((node.keys.epoch(), node.world.office.turn_due()), (2, None));
+            let of = document_key(gone, clearhouse_protocol::ids::MsgId([9; 16]), Document::Unread).0;
+            assert!(node.world.ledger.read(Table::Document, &of).is_err());
+            if done.is_ok() {
+                assert!(cut >= 3, "{fault:?}: only {cut} commits were cut");
+                break;
+            }
+            cut += 1;
+        }
+    }
+}
+
+#[test]
+fn what_was_erased_after_a_copy_is_gone_before_anybody_sees_it_when_cases_are_unlocked() {
+    let mut node = Node::new();
+    let (gone, stays) = (node.case(NAME), node.case("Mira"));
+    let row = node.world.office.retractions([said(&node, gone)].iter()).unwrap();
+    node.act(|_, _| (Step { rows: vec![row], ..Step::default() }, ()));
+    node.world.lock();
+    node.world.retract().unwrap();
+    assert!(node.world.office.has_retractions(), "nothing can be found while cases are locked");
+    // When it fails, nobody sees anything.
+    node.world.ledger.store_mut().plan([Some(Fault::NotTaken)]);
+    assert!(node.world.unlock(node.keys.content().unwrap()).is_err());
+    assert!(!node.world.office.is_open() && node.world.ledger.vault().is_locked());
+    node.world.unlock(node.keys.content().unwrap()).unwrap();
+    let cases = node.world.office.cases().unwrap();
+    assert!(cases.case(gone).is_none() && cases.case(stays).is_some());
+}

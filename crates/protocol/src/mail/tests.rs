@@ -161,6 +161,31 @@ fn gaps_are_listed_until_they_are_filled_and_a_place_used_twice_is_seen() {
 }
 
 #[test]
+fn after_a_restore_no_place_is_used_twice_and_the_other_side_sees_that_some_are_missing() {
+    let mut region = Region::new(1, 2);
+    let (conversation, to) = (ConversationId([1; 32]), region.members[1].node);
+    let (mut sender, mut backup) = (Mailroom::default(), Mailroom::default());
+    let mut room = Mailroom::default();
+    for id in 1..=4 {
+        let (sealed, rows) = letter(&mut region, &sender, id);
+        apply(&mut sender, &rows);
+        if id <= 2 {
+            apply(&mut backup, &rows);
+        }
+        receive(&region, &mut room, &sealed);
+    }
+    let rows = backup.skip_places(1 << 20);
+    apply(&mut backup, &rows);
+    let place = backup.next_place(conversation, to);
+    assert!(place.seq > sender.next_place(conversation, to).seq && place.prev.is_some(), "{place:?}");
+    let (sealed, _) = letter(&mut region, &backup, 9);
+    receive(&region, &mut room, &sealed);
+    let from = region.members[0].node;
+    assert_eq!(room.received_up_to(conversation, from), place.seq);
+    assert!(room.gaps(conversation, from).1, "the other side sees that something is missing");
+}
+
+#[test]
 fn what_may_have_left_cannot_be_recalled_and_an_answer_closes_once() {
     let mut region = Region::new(1, 2);
     let mut room = Mailroom::default();
