@@ -1,5 +1,7 @@
 //! One message: where it stands at each of the three nodes, what is on the line, and what each act does to it.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "each place knows its own acts, and no other act can happen there")]
+
 use super::{Act, Case, Place};
 
 /// The sender's row.
