@@ -3,6 +3,8 @@
 //!
 //! Refuses a door that only forgets them: they are turned away in the handshake, and what they sent before stays.
 
+use std::time::{Duration, Instant};
+
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
 use clearhouse_node::limits::Limits;
@@ -20,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::super::notice::line;
 use super::station::{Station, in_station};
-use super::{found, found_at, runtime, silent};
+use super::{WAIT_MAX, found, found_at, runtime, silent};
 
 #[test]
 fn a_letter_of_another_network_is_not_opened_and_its_member_does_not_get_a_line() {
@@ -109,7 +111,16 @@ fn a_member_that_revokes_its_own_node_is_refused_at_once_and_after_a_restart() {
 #[test]
 fn a_member_whose_descriptor_has_expired_gets_no_line_and_nothing_is_sent_to_it() {
     runtime().block_on(async {
-        let station = Station::of(found_at(SystemClock.now() - 40 * DAY)).await;
+        let mut station = Station::of(found_at(SystemClock.now() - 40 * DAY)).await;
+        // After so long it believes its clock when another office's says the same.
+        let records = station.region.records.clone();
+        station.region.coordinator.start().await.unwrap();
+        station.region.coordinator.learn(&records).await.unwrap();
+        let began = Instant::now();
+        while station.region.origin.ask(Call::Status).await.unwrap()["clock"] != "trusted" {
+            assert!(began.elapsed() < WAIT_MAX, "nobody confirms its clock");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let told = line(&station.known, &station.region.destination, &station.region.origin).await.err();
         assert_eq!(told, Some(PeerError::Tls(TlsFault::NotKnownThere)));
         let mut office = station.office();
