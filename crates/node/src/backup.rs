@@ -29,7 +29,7 @@ use rand_core::Rng as _;
 use crate::clock::{Chance, Clock, chance};
 use crate::owner::{NotTaken, Owner, World};
 use crate::setup::files;
-pub use found::{Found, Last};
+pub use found::{Found, Last, Older};
 
 /// How the records end in their name.
 pub const RECORDS_ENDING: &str = ".backup";
@@ -111,8 +111,8 @@ pub struct Made {
     pub keys: PathBuf,
     /// What it says of itself.
     pub about: About,
-    /// Older ones in the same folder whose keys were destroyed.
-    pub destroyed: usize,
+    /// What became of older ones in the same folder.
+    pub older: Older,
 }
 
 /// What making one stands on.
@@ -179,13 +179,13 @@ impl<S: Store + 'static> Maker<S> {
             }
             break (about, records, keys);
         };
-        let destroyed = found::destroy_older(folder, &keys, &about)?;
+        let older = found::destroy_older(folder, &keys, &about)?;
         let note = move |world: &World<S>, now: &mut Now<'_, Chance>| {
             (world.office.note(AuditEvent::Backup, by.as_ref(), now), ())
         };
         self.owner.decide(note).await?;
         Last { made: about.created, epoch: about.epoch, file: records.display().to_string() }.write(&self.data)?;
-        Ok(Made { records, keys, about, destroyed })
+        Ok(Made { records, keys, about, older })
     }
 
     /// Whether the keys turned since, or are about to.
@@ -271,7 +271,7 @@ fn write(data: &Path, folder: &Path, pinned: Pinned) -> Result<(About, Vec<u8>, 
     }
     about.head = trial::check(&back.0, &about, &pinned.vault, true)?;
     let sealed = pinned.sealed.complete(about.clone(), &written);
-    (about.bytes, about.id) = (written.bytes, pinned.id.to_vec());
+    (about.bytes, about.id, about.key) = (written.bytes, pinned.id.to_vec(), pinned.sealed.key());
     Ok((about, sealed, unfinished))
 }
 

@@ -158,10 +158,16 @@ impl Sealed {
         Ok(Self { id, sealed, recovery: recovery.duplicate() })
     }
 
+    /// Eight words of the recovery key it is sealed to.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.recovery.words()
+    }
+
     /// The bytes of the file. `about` is completed with what the records came to.
     #[must_use]
     pub fn complete(&self, mut about: About, written: &Written) -> Vec<u8> {
-        (about.id, about.key) = (self.id.to_vec(), self.recovery.words());
+        (about.id, about.key) = (self.id.to_vec(), self.key());
         (about.bytes, about.contents) = (written.bytes, written.contents.to_vec());
         let about = about.encode_to_vec();
         let mut out = MAGIC.to_vec();
