@@ -57,14 +57,18 @@ pub(super) async fn create(member: &Member, shelf: &Path) -> Value {
 }
 
 pub(super) fn restore(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Output {
+    restoring(file, folder, sheets, more).output().unwrap()
+}
+
+pub(super) fn restoring(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Command {
     let passphrase = file.with_file_name("new-passphrase");
     std::fs::write(&passphrase, "seven green kettles sing").unwrap();
     std::fs::set_permissions(&passphrase, Permissions::from_mode(0o600)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clearhouse"));
     command.args(["restore", "--no-input", "--json", "--yes"]).args(more).arg(file);
     command.arg("--folder").arg(folder).arg("--passphrase-file").arg(&passphrase);
-    command.arg("--sheet").arg(sheets[0]).arg("--sheet").arg(sheets[1]);
-    command.stdin(Stdio::null()).output().unwrap()
+    command.arg("--sheet").arg(sheets[0]).arg("--sheet").arg(sheets[1]).stdin(Stdio::null());
+    command
 }
 
 /// The names in a folder that are no backup's.

@@ -92,6 +92,17 @@ pub enum BackupFault {
         /// When.
         made: String,
     },
+    /// This computer's clock cannot tell how old it is.
+    #[error(
+        "this computer's clock shows {now}, and it was made {made}: by this clock nobody can tell how old it is. Nothing was \
+         restored. Set the clock, then restore"
+    )]
+    ClockBehind {
+        /// What the clock shows.
+        now: String,
+        /// When it was made.
+        made: String,
+    },
     /// The folder a restore is to fill holds something.
     #[error("{} is not empty: nothing was restored. Name a folder that does not exist", .0.display())]
     Taken(PathBuf),

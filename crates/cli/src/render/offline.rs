@@ -48,6 +48,7 @@ pub(super) fn backup(v: &Value) -> String {
             ("sealed to", text(v, "sealed_to")),
             ("checked", text(v, "verified")),
             ("expires", text(v, "expires")),
+            ("expired", v.get("expired").map(shown).unwrap_or_default()),
             ("destroyed", destroyed),
             ("not destroyed", stays("older_other_key", other_key)),
             ("not readable", stays("older_unreadable", unreadable)),

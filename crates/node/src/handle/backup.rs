@@ -146,6 +146,7 @@ fn told(fault: &BackupFault) -> ControlFailure {
         | BackupFault::Keys(_)
         | BackupFault::Store(_)
         | BackupFault::Expired { .. }
+        | BackupFault::ClockBehind { .. }
         | BackupFault::Taken(_)
         | BackupFault::Node(_) => ("CH-S0120", "Nothing was kept of it; older backups are as they were."),
     };

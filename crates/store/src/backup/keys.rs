@@ -5,12 +5,12 @@
 //! ```
 //! `sealed` is bound to the backup's id; `code` is an HMAC under the recovery key's mark over all before it, so that
 //! nobody can make a backup, or change what one says of itself, who has not this node's keys or two of the sheets.
-//! Refuses a backup that is older than [`EXPIRES_SECS`] unless it is told otherwise.
+//! Whoever restores refuses a backup that is older than [`EXPIRES_SECS`] unless it is told otherwise.
 
 use std::path::Path;
 
 use clearhouse_protocol::ids::{Net, NodeId};
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, SKEW_SECS};
 use clearhouse_protocol::recovery::{MARK_LEN, RecoveryKey, RecoverySecret};
 use prost::Message as _;
 use rand_core::CryptoRng;
@@ -216,10 +216,12 @@ impl KeysFile {
         &self.about
     }
 
-    /// Whether it is too old to be restored without a word.
+    /// How old it is at `now`, seconds; `None` by a clock that shows a time before it was made, by more than nodes may
+    /// differ ([`SKEW_SECS`]): such a clock can tell no age.
     #[must_use]
-    pub fn is_expired(&self, now: u64) -> bool {
-        self.about.created.saturating_add(EXPIRES_SECS) < now
+    pub fn age(&self, now: u64) -> Option<u64> {
+        let made = self.about.created;
+        (now.saturating_add(SKEW_SECS) >= made).then(|| now.saturating_sub(made))
     }
 
     /// Whether these records are those it was made for.
