@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use clearhouse_node::calls::Call;
-use clearhouse_node::clock::chance;
+use clearhouse_node::clock::{Clock as _, SystemClock, chance};
 use clearhouse_node::setup::files;
 use clearhouse_protocol::ids::hex;
 use clearhouse_protocol::recovery::RecoverySecret;
 
 use super::backup::{KEPT_OPEN, block_on, create, entries_named, run, said, shelf, take_sheets};
+use super::behind::behind;
 use super::found;
 use super::region::{Member, Region, demo_passphrase};
 
@@ -130,17 +131,38 @@ fn backups_of_an_older_recovery_key_are_told_of_and_stay() {
         let second = create(origin, &shelf).await;
         assert_ne!(first["sealed_to"], second["sealed_to"]);
         assert!(said(&made).contains(second["sealed_to"].as_str().unwrap()), "{}", said(&made));
+        // Of keys that cannot be read nobody knows whose they are.
+        std::fs::write(shelf.join("clearhouse-of-somebody.backup.keys"), "nothing").unwrap();
         let third = create(origin, &shelf).await;
+        assert_eq!((&second["older_unreadable"], &third["older_unreadable"]), (&0.into(), &1.into()));
         for (backup, destroyed) in [(&second, 0), (&third, 1)] {
             assert_eq!((&backup["older_destroyed"], &backup["older_other_key"]), (&destroyed.into(), &1.into()));
         }
         let listed = said(&run(&["backup", "list"], &[&shelf]));
         assert_eq!(listed.matches("of another recovery key").count(), 1, "{listed}");
+        assert_eq!(listed.matches("its keys cannot be read").count(), 1, "{listed}");
         let new = sheets_in(&stick);
         for (backup, sheets) in [(&first, &old), (&third, &new)] {
             let file = Path::new(backup["file"].as_str().unwrap());
             let checked = run(&["backup", "verify", "--sheet"], &[&sheets[0], Path::new("--sheet"), &sheets[1], file]);
             assert!(checked.status.success(), "{}", said(&checked));
         }
+    });
+}
+
+#[test]
+fn where_others_could_read_the_keys_no_backup_is_made_and_nothing_stays() {
+    block_on(async {
+        let programs = tempfile::tempdir().unwrap();
+        let Some(program) = behind(programs.path(), "loose.c", "CLEARHOUSE_LOOSE", "loose") else { return };
+        let mut region = Region::found_with(&program, KEPT_OPEN, false, SystemClock.now()).unwrap();
+        let records = region.records.clone();
+        region.origin.start().await.unwrap();
+        region.origin.learn(&records).await.unwrap();
+        let shelf = shelf(&region);
+        let folder = shelf.display().to_string();
+        let refused = region.origin.ask(Call::BackupCreate { folder }).await.err().unwrap();
+        assert_eq!(std::fs::read_dir(&shelf).unwrap().count(), 0);
+        assert!(refused.code == "CH-U0121" && refused.text.contains("FAT"), "{}", refused.text);
     });
 }

@@ -164,6 +164,7 @@ impl<S: Store + 'static> Maker<S> {
     /// [`BackupFault`]: there is no new backup, and older ones are as they were.
     pub async fn make(&self, folder: &Path, by: Option<Actor>) -> Result<Made, BackupFault> {
         check_folder(folder, &self.data)?;
+        probe(folder)?;
         clear_pin(&self.data)?;
         let mut tries = 0;
         let (about, records, keys) = loop {
@@ -311,12 +312,16 @@ fn put_in_place(
     let records = folder.join(format!("{name}{RECORDS_ENDING}"));
     let keys = folder.join(format!("{name}{RECORDS_ENDING}{KEYS_ENDING}"));
     let failed = |source| BackupFault::File { path: records.clone(), source };
-    if records.symlink_metadata().is_ok() {
+    if records.symlink_metadata().is_ok() || keys.symlink_metadata().is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     fs::rename(&unfinished.0, &records).map_err(failed)?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    keys::create(&keys, sealed)?;
+    keys::create(&keys, sealed).inspect_err(|_| {
+        // Keys that stayed and cannot be read again would be destroyed by no later backup.
+        let _ = keys::destroy(&keys);
+        let _ = fs::remove_file(&records);
+    })?;
     Ok((records, keys))
 }
 
@@ -347,6 +352,17 @@ fn clear_folder(folder: &Path, about: &About) -> Result<(), BackupFault> {
         }
     }
     Ok(())
+}
+
+/// Before anything is copied: the keys must lie there so that nobody else reads them.
+fn probe(folder: &Path) -> Result<(), BackupFault> {
+    let mut id = [0; records::ID_LEN];
+    chance().fill_bytes(&mut id);
+    let refused = |fault: KeysFault| BackupFault::Folder {
+        folder: folder.to_owned(),
+        why: format!("cannot keep a file that nobody else reads ({fault}); a stick with ext4 can, one with FAT cannot"),
+    };
+    keys::probe(folder, &id).map_err(refused)
 }
 
 fn check_folder(folder: &Path, data: &Path) -> Result<(), BackupFault> {
