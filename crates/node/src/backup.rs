@@ -164,13 +164,13 @@ impl<S: Store + 'static> Maker<S> {
     /// [`BackupFault`]: there is no new backup, and older ones are as they were.
     pub async fn make(&self, folder: &Path, by: Option<Actor>) -> Result<Made, BackupFault> {
         check_folder(folder, &self.data)?;
-        probe(folder)?;
         clear_pin(&self.data)?;
         let mut tries = 0;
         let (about, records, keys) = loop {
             let pinned = self.pin().await?;
             let _pin = Unfinished(self.data.join(PIN));
             clear_folder(folder, &pinned.about)?;
+            probe(folder, &pinned)?;
             let (id, epoch) = (pinned.id, pinned.about.epoch);
             let (data, to) = (self.data.clone(), folder.to_owned());
             let written = tokio::task::spawn_blocking(move || write(&data, &to, pinned));
@@ -344,8 +344,8 @@ fn clear_folder(folder: &Path, about: &About) -> Result<(), BackupFault> {
     let own = beginning(about);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let (path, name) = entry.map(|e| (e.path(), e.file_name().to_string_lossy().into_owned())).map_err(failed)?;
-        let nameless =
-            name.starts_with(&format!(".{own}-")) && (name.ends_with(".unfinished") || name.ends_with(".trial"));
+        let nameless = name.starts_with(&format!(".{own}-"))
+            && [".unfinished", ".trial", ".probe", ".probe.new"].iter().any(|ending| name.ends_with(ending));
         let keyless = name.starts_with(&own) && name.ends_with(RECORDS_ENDING) && !found::keys_of(&path).exists();
         if nameless || keyless {
             drop(Unfinished(path));
@@ -355,14 +355,13 @@ fn clear_folder(folder: &Path, about: &About) -> Result<(), BackupFault> {
 }
 
 /// Before anything is copied: the keys must lie there so that nobody else reads them.
-fn probe(folder: &Path) -> Result<(), BackupFault> {
-    let mut id = [0; records::ID_LEN];
-    chance().fill_bytes(&mut id);
+fn probe(folder: &Path, pinned: &Pinned) -> Result<(), BackupFault> {
+    let path = folder.join(format!(".{}-{}.probe", beginning(&pinned.about), hex(&pinned.id)));
     let refused = |fault: KeysFault| BackupFault::Folder {
         folder: folder.to_owned(),
         why: format!("cannot keep a file that nobody else reads ({fault}); a stick with ext4 can, one with FAT cannot"),
     };
-    keys::probe(folder, &id).map_err(refused)
+    keys::probe(&path).map_err(refused)
 }
 
 fn check_folder(folder: &Path, data: &Path) -> Result<(), BackupFault> {

@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use clearhouse_protocol::ids::{Net, NodeId, hex};
+use clearhouse_protocol::ids::{Net, NodeId};
 use clearhouse_protocol::limits::{DAY, SKEW_SECS};
 use clearhouse_protocol::recovery::{MARK_LEN, RecoveryKey, RecoverySecret};
 use prost::Message as _;
@@ -263,15 +263,14 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), KeysFault> {
     Ok(private_file::create(path, bytes)?)
 }
 
-/// Whether a file of keys can be kept in `folder`: makes one of mode 0600 there, looks, and removes it. A file system that
+/// Whether a file of keys can be kept at `path`: makes one of mode 0600 there, looks, and removes it. A file system that
 /// knows no modes (FAT) cannot.
 ///
 /// # Errors
 /// [`KeysFault::File`]; nothing of it stays.
-pub fn probe(folder: &Path, id: &[u8; ID_LEN]) -> Result<(), KeysFault> {
-    let path = folder.join(format!(".clearhouse-{}.probe", hex(id)));
-    let made = create(&path, MAGIC);
-    destroy(&path)?;
+pub fn probe(path: &Path) -> Result<(), KeysFault> {
+    let made = create(path, MAGIC);
+    destroy(path)?;
     made
 }
 
