@@ -20,22 +20,22 @@ use super::load::{Sent, burst};
 use super::notice::directory;
 use super::region::{Member, Region};
 
-const KEPT_OPEN: &str = "keep_content_open = true\n";
+pub(super) const KEPT_OPEN: &str = "keep_content_open = true\n";
 const DONE_SECS: Duration = Duration::from_secs(90);
 
-fn run(args: &[&str], paths: &[&Path]) -> Output {
+pub(super) fn run(args: &[&str], paths: &[&Path]) -> Output {
     let paths = paths.iter().map(|path| path.as_os_str());
     let mut command = Command::new(env!("CARGO_BIN_EXE_clearhouse"));
     command.args(args).args(paths).args(["--no-input", "--json"]).stdin(Stdio::null());
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// A folder for backups beside the members' own.
-fn shelf(region: &Region) -> PathBuf {
+pub(super) fn shelf(region: &Region) -> PathBuf {
     let shelf = region.folder.join("shelf");
     std::fs::create_dir(&shelf).unwrap();
     std::fs::set_permissions(&shelf, Permissions::from_mode(0o700)).unwrap();
@@ -43,28 +43,32 @@ fn shelf(region: &Region) -> PathBuf {
 }
 
 /// The sheets of a member, taken out of its folder as its people were told to.
-fn take_sheets(member: &Member, to: &Path) -> Vec<PathBuf> {
+pub(super) fn take_sheets(member: &Member, to: &Path) -> Vec<PathBuf> {
     let sheets = files::SHEETS.map(|name| to.join(format!("{}-{name}", member.made.node)));
     files::SHEETS.iter().zip(&sheets).for_each(|(name, to)| std::fs::rename(member.folder.join(name), to).unwrap());
     sheets.to_vec()
 }
 
-async fn create(member: &Member, shelf: &Path) -> Value {
+pub(super) async fn create(member: &Member, shelf: &Path) -> Value {
     member
         .ask(Call::BackupCreate { folder: shelf.display().to_string() })
         .await
         .unwrap_or_else(|f| panic!("{}", f.text))
 }
 
-fn restore(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Output {
+pub(super) fn restore(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Output {
+    restoring(file, folder, sheets, more).output().unwrap()
+}
+
+pub(super) fn restoring(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Command {
     let passphrase = file.with_file_name("new-passphrase");
     std::fs::write(&passphrase, "seven green kettles sing").unwrap();
     std::fs::set_permissions(&passphrase, Permissions::from_mode(0o600)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_clearhouse"));
     command.args(["restore", "--no-input", "--json", "--yes"]).args(more).arg(file);
     command.arg("--folder").arg(folder).arg("--passphrase-file").arg(&passphrase);
-    command.arg("--sheet").arg(sheets[0]).arg("--sheet").arg(sheets[1]);
-    command.stdin(Stdio::null()).output().unwrap()
+    command.arg("--sheet").arg(sheets[0]).arg("--sheet").arg(sheets[1]).stdin(Stdio::null());
+    command
 }
 
 /// The names in a folder that are no backup's.
@@ -83,12 +87,12 @@ async fn started() -> (tokio::runtime::Handle, Region) {
     (tokio::runtime::Handle::current(), region)
 }
 
-fn block_on(test: impl Future<Output = ()>) {
+pub(super) fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test);
 }
 
-async fn entries_named(member: &Member, event: &str) -> Vec<u64> {
+pub(super) async fn entries_named(member: &Member, event: &str) -> Vec<u64> {
     let page = ask(member, Call::AuditList { from: Some(0), count: Some(1000) }).await;
     let entries = page["entries"].as_array().unwrap().iter().enumerate();
     entries.filter(|(_, entry)| entry["event"] == event).map(|(at, _)| at as u64).collect()

@@ -8,6 +8,8 @@ mod region;
 mod account;
 mod alarm;
 mod backup;
+mod backup_age;
+mod backup_keys;
 mod bad_input;
 mod behind;
 mod canaries;

@@ -98,7 +98,7 @@ pub(crate) enum Code {
     NodeFile,
     /// A second process with the same node's keys.
     Twin,
-    /// A backup that is too old.
+    /// A backup that is too old, or whose age the clock cannot tell.
     Expired,
     /// A node that runs already.
     AlreadyRuns,
@@ -312,6 +312,7 @@ impl From<BackupFault> for Trouble {
             BackupFault::Keys(KeysFault::File(_)) => {
                 Self::new(Code::NoFile, text, "Keep FILE.backup and FILE.backup.keys in one folder")
             }
+            BackupFault::ClockBehind { .. } => Self::new(Code::Expired, text, "timedatectl set-ntp true"),
             BackupFault::Expired { .. } => Self::new(Code::Expired, text, "clearhouse restore --help"),
             BackupFault::Taken(_) => Self::new(Code::Exists, text, "Name a folder that does not exist"),
             BackupFault::File { .. } | BackupFault::Records(RecordsFault::Io { .. }) => {

@@ -29,7 +29,7 @@ use rand_core::Rng as _;
 use crate::clock::{Chance, Clock, chance};
 use crate::owner::{NotTaken, Owner, World};
 use crate::setup::files;
-pub use found::{Found, Last};
+pub use found::{Found, Last, Older};
 
 /// How the records end in their name.
 pub const RECORDS_ENDING: &str = ".backup";
@@ -92,6 +92,17 @@ pub enum BackupFault {
         /// When.
         made: String,
     },
+    /// This computer's clock cannot tell how old it is.
+    #[error(
+        "this computer's clock shows {now}, and it was made {made}: by this clock nobody can tell how old it is. Nothing was \
+         restored. Set the clock, then restore"
+    )]
+    ClockBehind {
+        /// What the clock shows.
+        now: String,
+        /// When it was made.
+        made: String,
+    },
     /// The folder a restore is to fill holds something.
     #[error("{} is not empty: nothing was restored. Name a folder that does not exist", .0.display())]
     Taken(PathBuf),
@@ -111,8 +122,8 @@ pub struct Made {
     pub keys: PathBuf,
     /// What it says of itself.
     pub about: About,
-    /// Older ones in the same folder whose keys were destroyed.
-    pub destroyed: usize,
+    /// What became of older ones in the same folder.
+    pub older: Older,
 }
 
 /// What making one stands on.
@@ -159,6 +170,7 @@ impl<S: Store + 'static> Maker<S> {
             let pinned = self.pin().await?;
             let _pin = Unfinished(self.data.join(PIN));
             clear_folder(folder, &pinned.about)?;
+            probe(folder, &pinned)?;
             let (id, epoch) = (pinned.id, pinned.about.epoch);
             let (data, to) = (self.data.clone(), folder.to_owned());
             let written = tokio::task::spawn_blocking(move || write(&data, &to, pinned));
@@ -179,13 +191,13 @@ impl<S: Store + 'static> Maker<S> {
             }
             break (about, records, keys);
         };
-        let destroyed = found::destroy_older(folder, &keys, &about)?;
+        let older = found::destroy_older(folder, &keys, &about)?;
         let note = move |world: &World<S>, now: &mut Now<'_, Chance>| {
             (world.office.note(AuditEvent::Backup, by.as_ref(), now), ())
         };
         self.owner.decide(note).await?;
         Last { made: about.created, epoch: about.epoch, file: records.display().to_string() }.write(&self.data)?;
-        Ok(Made { records, keys, about, destroyed })
+        Ok(Made { records, keys, about, older })
     }
 
     /// Whether the keys turned since, or are about to.
@@ -271,7 +283,7 @@ fn write(data: &Path, folder: &Path, pinned: Pinned) -> Result<(About, Vec<u8>, 
     }
     about.head = trial::check(&back.0, &about, &pinned.vault, true)?;
     let sealed = pinned.sealed.complete(about.clone(), &written);
-    (about.bytes, about.id) = (written.bytes, pinned.id.to_vec());
+    (about.bytes, about.id, about.key) = (written.bytes, pinned.id.to_vec(), pinned.sealed.key());
     Ok((about, sealed, unfinished))
 }
 
@@ -300,12 +312,16 @@ fn put_in_place(
     let records = folder.join(format!("{name}{RECORDS_ENDING}"));
     let keys = folder.join(format!("{name}{RECORDS_ENDING}{KEYS_ENDING}"));
     let failed = |source| BackupFault::File { path: records.clone(), source };
-    if records.symlink_metadata().is_ok() {
+    if records.symlink_metadata().is_ok() || keys.symlink_metadata().is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     fs::rename(&unfinished.0, &records).map_err(failed)?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    keys::create(&keys, sealed)?;
+    keys::create(&keys, sealed).inspect_err(|_| {
+        // Keys that stayed and cannot be read again would be destroyed by no later backup.
+        let _ = keys::destroy(&keys);
+        let _ = fs::remove_file(&records);
+    })?;
     Ok((records, keys))
 }
 
@@ -328,14 +344,24 @@ fn clear_folder(folder: &Path, about: &About) -> Result<(), BackupFault> {
     let own = beginning(about);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let (path, name) = entry.map(|e| (e.path(), e.file_name().to_string_lossy().into_owned())).map_err(failed)?;
-        let nameless =
-            name.starts_with(&format!(".{own}-")) && (name.ends_with(".unfinished") || name.ends_with(".trial"));
+        let nameless = name.starts_with(&format!(".{own}-"))
+            && [".unfinished", ".trial", ".probe", ".probe.new"].iter().any(|ending| name.ends_with(ending));
         let keyless = name.starts_with(&own) && name.ends_with(RECORDS_ENDING) && !found::keys_of(&path).exists();
         if nameless || keyless {
             drop(Unfinished(path));
         }
     }
     Ok(())
+}
+
+/// Before anything is copied: the keys must lie there so that nobody else reads them.
+fn probe(folder: &Path, pinned: &Pinned) -> Result<(), BackupFault> {
+    let path = folder.join(format!(".{}-{}.probe", beginning(&pinned.about), hex(&pinned.id)));
+    let refused = |fault: KeysFault| BackupFault::Folder {
+        folder: folder.to_owned(),
+        why: format!("cannot keep a file that nobody else reads ({fault}); a stick with ext4 can, one with FAT cannot"),
+    };
+    keys::probe(&path).map_err(refused)
 }
 
 fn check_folder(folder: &Path, data: &Path) -> Result<(), BackupFault> {

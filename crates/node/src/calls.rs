@@ -7,6 +7,10 @@ use clearhouse_casework::forms::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Codes of a refused [`Call::BackupKey`] that say for certain that the node has the recovery key it had. After any other
+/// failure it may have the new one.
+pub const RECOVERY_KEY_UNCHANGED: [&str; 6] = ["CH-K0101", "CH-R0110", "CH-U0120", "CH-P0120", "CH-P0101", "CH-S0101"];
+
 /// One question. `case` is a case code as shown (`T-7Q4M-2KXY`), or enough of its beginning to be unique.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]

@@ -1,13 +1,14 @@
 //! `backup`: a copy of the node that only two of three people can open, and what is known of such copies. Made by the running
 //! node; checked and listed without one.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clearhouse_casework::forms::show_time;
 use clearhouse_node::backup::found;
 use clearhouse_node::backup::restore::{Looked, Opened, look};
-use clearhouse_node::calls::Call;
+use clearhouse_node::calls::{Call, RECOVERY_KEY_UNCHANGED};
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
 use clearhouse_node::setup::{Identity, files as names, sheet_texts};
 use clearhouse_protocol::ids::{Net, NodeId, OrgId, hex};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::ask::{Node, node_folder};
 use crate::cli::App;
-use crate::files::{self, NewFile};
+use crate::files;
 use crate::trouble::{Code, Exit, Trouble};
 
 /// Longest `identity.toml`.
@@ -49,7 +50,8 @@ enum Act {
     ///
     /// Cases must be open. The keys of older backups of this node in the same
     /// folder are destroyed when the new one is verified: what was erased since
-    /// must not come back.
+    /// must not come back. Those sealed to another recovery key stay: delete
+    /// them yourself once two of the new sheets opened a backup.
     #[command(after_help = "\
 Examples:
   clearhouse backup create /mnt/usb
@@ -175,26 +177,36 @@ pub(crate) fn shown(file: &Path, about: &About, checked: &str) -> Value {
 }
 
 fn list(folder: &Path) -> Result<Value, Trouble> {
-    let now = SystemClock.now();
+    let (now, all) = (SystemClock.now(), found::all(folder)?);
     let row = |one: &found::Found| {
         let about = one.about.as_ref();
-        let expired = about.is_some_and(|about| about.created.saturating_add(EXPIRES_SECS) < now);
-        let state = match (about.is_some(), one.records.exists(), expired) {
-            (false, ..) => "its keys cannot be read",
-            (_, false, _) => "its records are missing",
-            (_, _, true) => "expired",
-            (true, true, false) => "not checked here",
-        };
         let name = one.records.file_name().map(|name| name.to_string_lossy().into_owned());
         json!({
-            "file": name, "state": state,
+            "file": name, "state": state(one, &all, now),
             "time": about.map(|about| show_time(about.created)),
             "node": about.and_then(|about| NodeId::try_from(about.node.as_slice()).ok()).map(|node| node.to_string()),
             "bytes": about.map(|about| about.bytes), "entries": about.map(|about| about.events),
         })
     };
-    let rows: Vec<Value> = found::all(folder)?.iter().map(row).collect();
+    let rows: Vec<Value> = all.iter().map(row).collect();
     Ok(json!({"schema": "ch.backups/1", "folder": folder.display().to_string(), "rows": rows}))
+}
+
+/// What is to be said of one backup among all of its folder, the newest first.
+fn state(one: &found::Found, all: &[found::Found], now: u64) -> &'static str {
+    let Some(about) = &one.about else {
+        return "its keys cannot be read: no newer backup destroys them; look, and delete it yourself";
+    };
+    let newest = all.iter().filter_map(|one| one.about.as_ref()).find(|newer| newer.node == about.node);
+    match (one.records.exists(), newest.is_some_and(|newest| newest.key != about.key)) {
+        (false, _) => "its records are missing",
+        (true, true) => {
+            "of another recovery key than the newest: no newer backup destroys it; once two sheets opened the newest, delete \
+             it yourself"
+        }
+        (true, false) if about.created.saturating_add(EXPIRES_SECS) < now => "expired",
+        (true, false) => "not checked here",
+    }
 }
 
 async fn key(app: &App, folder: &Path) -> Result<Value, Trouble> {
@@ -204,20 +216,57 @@ async fn key(app: &App, folder: &Path) -> Result<Value, Trouble> {
     let secret = RecoverySecret::generate(&mut rng);
     let failed = || Trouble::new(Code::Secret, "Key generation failed. Nothing was changed.", "Try again");
     let public = secret.key().map_err(|_| failed())?;
-    let mut sheets = Vec::new();
-    // All three are there before the node relies on them; they are removed again when it refuses.
-    for (name, text) in names::SHEETS.iter().zip(sheet_texts(&secret, whose, &mut rng)?) {
-        let mut sheet = NewFile::create(&folder.join(name))?;
-        sheet.write(text.as_bytes())?;
-        sheets.push(sheet);
-    }
+    let mut desk = node.sit_down(app).await?;
+    // All three are on the disk before the node relies on them.
+    let sheets = Sheets::write(folder, sheet_texts(&secret, whose, &mut rng)?)?;
     let call = Call::BackupKey { public: hex(public.public()), mark: hex(public.mark()) };
-    let mut reply = node.ask_as(app, call).await?;
-    for sheet in sheets {
-        sheet.keep()?;
-    }
+    let answer = desk.ask(call).await;
+    desk.leave().await;
+    let mut reply = answer.map_err(|trouble| sheets.after(trouble))?;
     reply["written"] = names::SHEETS.iter().map(|name| json!(folder.join(name).display().to_string())).collect();
     Ok(reply)
+}
+
+/// Three recovery sheets that lie whole on the disk.
+struct Sheets(Vec<PathBuf>);
+
+impl Sheets {
+    /// Writes all of them, or none.
+    fn write(folder: &Path, texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Trouble> {
+        let mut written = Self(Vec::new());
+        for (name, text) in names::SHEETS.iter().zip(texts) {
+            let path = folder.join(name);
+            if let Err(trouble) = files::write_new(&path, text.as_ref().as_bytes()) {
+                written.remove();
+                return Err(trouble);
+            }
+            written.0.push(path);
+        }
+        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| files::cannot("write", folder, &error)).inspect_err(|_| written.remove())?;
+        Ok(written)
+    }
+
+    /// What becomes of them when the node did not say that it took the key: they stay, unless it is certain that it did
+    /// not. A key of which nobody has a sheet would make every later backup worthless.
+    fn after(&self, mut trouble: Trouble) -> Trouble {
+        let code = trouble.code.as_str();
+        // Never reached, or refused.
+        if code == Code::NotRunning.word() || RECOVERY_KEY_UNCHANGED.contains(&code) {
+            self.remove();
+            return trouble;
+        }
+        trouble.text += " Whether the node has the new recovery key is not known. The three new sheets are kept; keep the old \
+                         ones too until another key is made in another folder.";
+        trouble.next = "clearhouse backup key --sheets ANOTHER_FOLDER".to_owned();
+        trouble
+    }
+
+    fn remove(&self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn identity(folder: &Path) -> Result<(Net, OrgId, NodeId), Trouble> {

@@ -64,11 +64,13 @@ impl Restore {
         }
         let now = SystemClock.now();
         let opened = Opened::open(&self.file, &secret(&self.sheets)?)?;
+        // By a clock that can tell, in any case: the mark that is left says when it was made and when it came back.
+        let expired = opened.is_expired(now)?;
         if !self.although_expired {
             opened.check_age(now)?;
         }
         let about = opened.about().clone();
-        let question = self.question(&about);
+        let question = self.question(&about, expired);
         secrets::confirm(&question, "restore", self.yes, app.global.no_input)?;
         let file = app.global.passphrase_file.as_deref();
         let text = secrets::new_passphrase(file, "--passphrase-file FILE", "the node", app.global.no_input)?;
@@ -84,6 +86,7 @@ impl Restore {
             Ok(())
         })?;
         let mut reply = shown(&self.file, &about, "read to the last row on its way back");
+        reply["expired"] = expired.into();
         (reply["schema"], reply["folder"]) = ("ch.restored/1".into(), self.folder.display().to_string().into());
         app.out.reply(&reply)?;
         if !app.out.is_json() {
@@ -99,7 +102,7 @@ impl Restore {
         Ok(Exit::Done)
     }
 
-    fn question(&self, about: &About) -> String {
+    fn question(&self, about: &About, expired: bool) -> String {
         let mut text = format!(
             "This backup was made on {}: {} commits, {} rows, {} entries of the log. It will be put into {}. What came after it \
              is not in it.",
@@ -109,8 +112,8 @@ impl Restore {
             about.events,
             self.folder.display()
         );
-        if self.although_expired {
-            text += " It may be expired: cases that were erased since then come back.";
+        if expired {
+            text += " It is expired, older than 35 days: cases that were erased since then come back.";
         }
         if self.nobody_to_ask {
             text += " The node will sign without asking anybody: if it had witnesses, it can contradict itself before them.";

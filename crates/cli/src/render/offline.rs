@@ -25,6 +25,12 @@ pub(super) fn backup(v: &Value) -> String {
         0 => String::new(),
         older => format!("the keys of {}", counted(older, "older backup", "older backups")),
     };
+    let stays = |field, why: &str| match number(v, field) {
+        0 => String::new(),
+        older => format!("{} {why}", counted(older, "older backup", "older backups")),
+    };
+    let other_key = "of another recovery key: once two new sheets opened this one (backup verify), delete it yourself";
+    let unreadable = "whose keys cannot be read: whatever was erased may be in it; look, and delete it yourself";
     let size = v.get("bytes").map_or_else(String::new, |_| format!("{} KiB", number(v, "bytes").div_ceil(1024)));
     pairs(
         0,
@@ -42,7 +48,10 @@ pub(super) fn backup(v: &Value) -> String {
             ("sealed to", text(v, "sealed_to")),
             ("checked", text(v, "verified")),
             ("expires", text(v, "expires")),
+            ("expired", v.get("expired").map(shown).unwrap_or_default()),
             ("destroyed", destroyed),
+            ("not destroyed", stays("older_other_key", other_key)),
+            ("not readable", stays("older_unreadable", unreadable)),
         ],
     )
 }

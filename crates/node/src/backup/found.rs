@@ -96,18 +96,34 @@ pub fn all(folder: &Path) -> Result<Vec<Found>, BackupFault> {
     Ok(found)
 }
 
-/// Destroys the keys of every other backup of the same node in the folder, and removes its records, which are noise then.
-/// Returns how many.
-pub(super) fn destroy_older(folder: &Path, newest: &Path, about: &About) -> Result<usize, BackupFault> {
-    let mut destroyed = 0;
-    for one in all(folder)? {
-        let same = one.about.as_ref().is_some_and(|old| old.node == about.node && old.net == about.net);
-        if same && one.keys != newest {
-            destroy(&one.keys, &one.records)?;
-            destroyed += 1;
+/// What became of the other backups in a folder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Older {
+    /// Of the same node and recovery key: their keys were destroyed.
+    pub destroyed: usize,
+    /// Of the same node and another recovery key. They stay: nobody has shown yet that the new key's sheets open anything,
+    /// and only a person can tell when the old ones are not needed.
+    pub other_key: usize,
+    /// Keys that cannot be read, so that nobody knows whose they are. They stay.
+    pub unreadable: usize,
+}
+
+/// Destroys the keys of every other backup of the same node in the folder that is sealed to the same recovery key, and
+/// removes its records, which are noise then.
+pub(super) fn destroy_older(folder: &Path, newest: &Path, about: &About) -> Result<Older, BackupFault> {
+    let mut older = Older::default();
+    for one in all(folder)?.into_iter().filter(|one| one.keys != newest) {
+        match &one.about {
+            None => older.unreadable += 1,
+            Some(old) if old.node != about.node || old.net != about.net => {}
+            Some(old) if old.key != about.key => older.other_key += 1,
+            Some(_) => {
+                destroy(&one.keys, &one.records)?;
+                older.destroyed += 1;
+            }
         }
     }
-    Ok(destroyed)
+    Ok(older)
 }
 
 /// The keys first.

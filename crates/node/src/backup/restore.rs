@@ -2,7 +2,7 @@
 //! before it signs or sends anything. Starts nothing by itself.
 //!
 //! Refuses records that are not those of the keys, keys that this organisation's node did not make, and a backup that is
-//! too old, unless told otherwise.
+//! too old, unless told otherwise, or whose age this computer's clock cannot tell.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clearhouse_casework::forms::show_time;
 use clearhouse_protocol::ids::{Net, NodeId};
 use clearhouse_protocol::recovery::RecoverySecret;
-use clearhouse_store::backup::keys::{About, Keys, KeysFile};
+use clearhouse_store::backup::keys::{About, EXPIRES_SECS, Keys, KeysFile};
 use clearhouse_store::backup::records;
 use clearhouse_store::keyfile::{DeviceSecret, KeyFile, NewSlot};
 use clearhouse_store::vault::Vault;
@@ -67,12 +67,22 @@ impl Opened {
         self.file.about()
     }
 
+    /// Whether it is too old to be restored without a word.
+    ///
+    /// # Errors
+    /// [`BackupFault::ClockBehind`]: by this clock nobody can tell.
+    pub fn is_expired(&self, now: u64) -> Result<bool, BackupFault> {
+        let (made, shown) = (self.about().created, show_time(now));
+        let behind = || BackupFault::ClockBehind { now: shown, made: show_time(made) };
+        Ok(self.file.age(now).ok_or_else(behind)? > EXPIRES_SECS)
+    }
+
     /// Refuses one that is too old.
     ///
     /// # Errors
-    /// [`BackupFault::Expired`].
+    /// [`BackupFault::Expired`], [`BackupFault::ClockBehind`].
     pub fn check_age(&self, now: u64) -> Result<(), BackupFault> {
-        match self.file.is_expired(now) {
+        match self.is_expired(now)? {
             true => Err(BackupFault::Expired { made: show_time(self.about().created) }),
             false => Ok(()),
         }

@@ -45,7 +45,9 @@ impl<S: Store + 'static> Handle<S> {
             "head": head(&made.about.head),
             "sealed_to": made.about.key,
             "verified": "put back and read to the last row",
-            "older_destroyed": made.destroyed,
+            "older_destroyed": made.older.destroyed,
+            "older_other_key": made.older.other_key,
+            "older_unreadable": made.older.unreadable,
         }))
     }
 
@@ -54,17 +56,21 @@ impl<S: Store + 'static> Handle<S> {
         let mark = unhex(&mark).map(Zeroizing::new);
         let key = unhex(&public).zip(mark).and_then(|(public, mark)| RecoveryKey::kept(&public, &mark).ok());
         let key = key.ok_or_else(|| failure("CH-U0120", "This is no recovery key. Nothing was changed."))?;
+        // A backup under way is sealed to the key it began with.
+        let Ok(_one) = self.backing_up.try_lock() else {
+            let text = "The recovery key was not changed: a backup is being made. Try again in a minute.";
+            return Err(failure("CH-P0120", text));
+        };
         let words = key.words();
         let was = lock(&self.keys).service().recovery().map(RecoveryKey::words);
-        let keys = self.keys();
-        let set = tokio::task::spawn_blocking(move || lock(&keys).set_recovery(key, &mut chance()));
-        let set =
-            set.await.map_err(|_| failure("CH-S0102", "Not done: an error of this program. Please report it."))?;
-        set.map_err(|error| failure("CH-S0103", format!("The recovery key was not changed: {error}.")))?;
+        // The entry first: there is no key without one. An entry whose change then failed is told to whoever asked.
         let note = move |world: &World<S>, now: &mut Now<'_, Chance>| {
             (world.office.note(AuditEvent::KeyChange, Some(&actor), now), ())
         };
         self.owner.decide(note).await.map_err(not_taken)?;
+        let keys = self.keys();
+        let set = tokio::task::spawn_blocking(move || lock(&keys).set_recovery(key, &mut chance()));
+        set.await.map_err(|_| key_unknown("an error of this program"))?.map_err(key_unknown)?;
         Ok(json!({"schema": "ch.recovery-key/1", "key": words, "replaced": was}))
     }
 
@@ -105,6 +111,15 @@ fn findings(has_key: bool, last: Option<&Last>, epoch: u32, now: u64, problem: b
     vec![finding_of("CH-D0226", text, next, problem)]
 }
 
+/// The key file may hold either key: nobody may throw a sheet away by this.
+fn key_unknown(why: impl std::fmt::Display) -> ControlFailure {
+    let text = format!(
+        "It is not certain that the recovery key was changed: {why}. The log has an entry of the change. Keep the new sheets \
+         and the old ones, start the node anew, and ask again with another folder."
+    );
+    failure("CH-S0121", text)
+}
+
 fn check_role(actor: &Actor) -> Result<(), ControlFailure> {
     if actor.role.administers() || actor.role == Role::Manager {
         return Ok(());
@@ -131,6 +146,7 @@ fn told(fault: &BackupFault) -> ControlFailure {
         | BackupFault::Keys(_)
         | BackupFault::Store(_)
         | BackupFault::Expired { .. }
+        | BackupFault::ClockBehind { .. }
         | BackupFault::Taken(_)
         | BackupFault::Node(_) => ("CH-S0120", "Nothing was kept of it; older backups are as they were."),
     };

@@ -5,12 +5,12 @@
 //! ```
 //! `sealed` is bound to the backup's id; `code` is an HMAC under the recovery key's mark over all before it, so that
 //! nobody can make a backup, or change what one says of itself, who has not this node's keys or two of the sheets.
-//! Refuses a backup that is older than [`EXPIRES_SECS`] unless it is told otherwise.
+//! Whoever restores refuses a backup that is older than [`EXPIRES_SECS`] unless it is told otherwise.
 
 use std::path::Path;
 
 use clearhouse_protocol::ids::{Net, NodeId};
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, SKEW_SECS};
 use clearhouse_protocol::recovery::{MARK_LEN, RecoveryKey, RecoverySecret};
 use prost::Message as _;
 use rand_core::CryptoRng;
@@ -158,10 +158,16 @@ impl Sealed {
         Ok(Self { id, sealed, recovery: recovery.duplicate() })
     }
 
+    /// Eight words of the recovery key it is sealed to.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.recovery.words()
+    }
+
     /// The bytes of the file. `about` is completed with what the records came to.
     #[must_use]
     pub fn complete(&self, mut about: About, written: &Written) -> Vec<u8> {
-        (about.id, about.key) = (self.id.to_vec(), self.recovery.words());
+        (about.id, about.key) = (self.id.to_vec(), self.key());
         (about.bytes, about.contents) = (written.bytes, written.contents.to_vec());
         let about = about.encode_to_vec();
         let mut out = MAGIC.to_vec();
@@ -210,10 +216,12 @@ impl KeysFile {
         &self.about
     }
 
-    /// Whether it is too old to be restored without a word.
+    /// How old it is at `now`, seconds; `None` by a clock that shows a time before it was made, by more than nodes may
+    /// differ ([`SKEW_SECS`]): such a clock can tell no age.
     #[must_use]
-    pub fn is_expired(&self, now: u64) -> bool {
-        self.about.created.saturating_add(EXPIRES_SECS) < now
+    pub fn age(&self, now: u64) -> Option<u64> {
+        let made = self.about.created;
+        (now.saturating_add(SKEW_SECS) >= made).then(|| now.saturating_sub(made))
     }
 
     /// Whether these records are those it was made for.
@@ -253,6 +261,17 @@ impl KeysFile {
 /// [`KeysFault::File`].
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), KeysFault> {
     Ok(private_file::create(path, bytes)?)
+}
+
+/// Whether a file of keys can be kept at `path`: makes one of mode 0600 there, looks, and removes it. A file system that
+/// knows no modes (FAT) cannot.
+///
+/// # Errors
+/// [`KeysFault::File`]; nothing of it stays.
+pub fn probe(path: &Path) -> Result<(), KeysFault> {
+    let made = create(path, MAGIC);
+    destroy(path)?;
+    made
 }
 
 /// Overwrites and removes a file of keys: the records that it opened are noise from then on.

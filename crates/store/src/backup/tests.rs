@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
 use clearhouse_protocol::ids::{Net, NodeId};
+use clearhouse_protocol::limits::SKEW_SECS;
 use clearhouse_protocol::recovery::RecoverySecret;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
-use super::keys::{About, EXPIRES_SECS, KeysFault, KeysFile, Sealed};
+use super::keys::{About, KeysFault, KeysFile, Sealed};
 use super::records::{RecordsFault, Writer, Written, read};
 use super::*;
 use crate::changes::{Changes, EventLeaf, INLINE_MAX, Put};
@@ -210,7 +211,8 @@ fn keys_open_with_the_sheets_alone_and_only_as_they_were_made() {
     let file = KeysFile::read(&path).ok().unwrap();
     assert!(file.fits(&ID, &told) && !file.fits(&[8; 16], &told));
     assert!(!file.fits(&ID, &Written { contents: [6; 32], ..told }) && !file.fits(&ID, &Written { bytes: 1, ..told }));
-    assert!(!file.is_expired(1_000_000 + EXPIRES_SECS) && file.is_expired(1_000_001 + EXPIRES_SECS));
+    assert_eq!((file.age(1_000_007), file.age(1_000_000 - SKEW_SECS)), (Some(7), Some(0)));
+    assert_eq!(file.age(1_000_000 - SKEW_SECS - 1), None);
     let keys = file.open(&secret).ok().unwrap();
     assert_eq!(keys.service.node_seed.expose(), opened.service().node_seed.expose());
     assert!(keys.service.recovery().is_some_and(|key| file.is_by(key)));
