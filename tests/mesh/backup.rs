@@ -20,7 +20,7 @@ use super::load::{Sent, burst};
 use super::notice::directory;
 use super::region::{Member, Region};
 
-const KEPT_OPEN: &str = "keep_content_open = true\n";
+pub(super) const KEPT_OPEN: &str = "keep_content_open = true\n";
 const DONE_SECS: Duration = Duration::from_secs(90);
 
 fn run(args: &[&str], paths: &[&Path]) -> Output {
@@ -30,12 +30,12 @@ fn run(args: &[&str], paths: &[&Path]) -> Output {
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// A folder for backups beside the members' own.
-fn shelf(region: &Region) -> PathBuf {
+pub(super) fn shelf(region: &Region) -> PathBuf {
     let shelf = region.folder.join("shelf");
     std::fs::create_dir(&shelf).unwrap();
     std::fs::set_permissions(&shelf, Permissions::from_mode(0o700)).unwrap();
@@ -43,20 +43,20 @@ fn shelf(region: &Region) -> PathBuf {
 }
 
 /// The sheets of a member, taken out of its folder as its people were told to.
-fn take_sheets(member: &Member, to: &Path) -> Vec<PathBuf> {
+pub(super) fn take_sheets(member: &Member, to: &Path) -> Vec<PathBuf> {
     let sheets = files::SHEETS.map(|name| to.join(format!("{}-{name}", member.made.node)));
     files::SHEETS.iter().zip(&sheets).for_each(|(name, to)| std::fs::rename(member.folder.join(name), to).unwrap());
     sheets.to_vec()
 }
 
-async fn create(member: &Member, shelf: &Path) -> Value {
+pub(super) async fn create(member: &Member, shelf: &Path) -> Value {
     member
         .ask(Call::BackupCreate { folder: shelf.display().to_string() })
         .await
         .unwrap_or_else(|f| panic!("{}", f.text))
 }
 
-fn restore(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Output {
+pub(super) fn restore(file: &Path, folder: &Path, sheets: [&Path; 2], more: &[&str]) -> Output {
     let passphrase = file.with_file_name("new-passphrase");
     std::fs::write(&passphrase, "seven green kettles sing").unwrap();
     std::fs::set_permissions(&passphrase, Permissions::from_mode(0o600)).unwrap();
@@ -83,7 +83,7 @@ async fn started() -> (tokio::runtime::Handle, Region) {
     (tokio::runtime::Handle::current(), region)
 }
 
-fn block_on(test: impl Future<Output = ()>) {
+pub(super) fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test);
 }
