@@ -20,6 +20,7 @@ mod erasure_kills;
 mod every_call;
 mod failing_disk;
 mod fulldisk;
+mod held;
 mod histories;
 #[cfg(target_os = "linux")]
 mod hostile;

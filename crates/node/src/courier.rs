@@ -50,6 +50,9 @@ pub mod fault {
     pub const NOT_FETCHED: u32 = 10;
     /// They do not know this node's key, or know that it has ended.
     pub const NOT_KNOWN_THERE: u32 = 11;
+    /// It was under way in a backup or an old copy that was put back.
+    pub use clearhouse_protocol::mail::FAULT_OF_OLD as OF_OLD;
+
     /// Their log showed two histories.
     pub use clearhouse_casework::office::witness::FAULT_SUSPENDED as SUSPENDED;
 
@@ -75,6 +78,10 @@ pub mod fault {
                  coordinator, the message is safe here"
             }
             NOT_FETCHED => "their node did not fetch it in its time; phone them",
+            OF_OLD => {
+                "this node's folder was put back from a backup or an old copy, and what was decided since is not here: ask them \
+                 what they have, look whether it should still go, and send it again"
+            }
             SUSPENDED => {
                 "their log was shown with two histories and nothing new about a person goes there; phone them and ask \
                  your coordinator"

@@ -2,7 +2,8 @@
 //!
 //! Its keys have signed and sealed things it does not remember. So it starts only after a witness has said how far its log
 //! went (see [`crate::log::resume`]), after the directory was fetched anew, so that nobody revoked since is let in or
-//! written to, and after every place in a conversation was moved on, so that none is used twice. Refuses to start as long as one
+//! written to, after every place in a conversation was moved on, so that none is used twice, and after what was under way is held, because it
+//! may have been recalled since. Refuses to start as long as one
 //! of these is not done; only who restored it can say that there is nobody to ask.
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use crate::sync::{Puller, Reach};
 
 /// How far each conversation's places are moved on: more messages than a month has.
 const PLACES_SKIPPED: u64 = 1 << 20;
+/// Messages of the backup's outbox that are held in one commit.
+pub(crate) const HELD_AT_ONCE: usize = 1000;
 /// How long `doctor` tells that the node was restored.
 const TOLD_SECS: u64 = 14 * DAY;
 /// Bytes of the mark.
@@ -160,6 +163,8 @@ pub async fn catch_up<S: Store + 'static>(
     if brought.answered == 0 && !mark.alone {
         return Err(NotYet::NoDirectory);
     }
+    // Before the courier looks at the outbox for the first time.
+    while owner.decide(hold_some).await? > 0 {}
     let step = move |world: &World<S>, now: &mut Now<'_, Chance>| {
         // What came back from a mirror has said so in the log already.
         let mut step = match taken_back {
@@ -174,6 +179,13 @@ pub async fn catch_up<S: Store + 'static>(
     mark.keep(data)?;
     tracing::warn!(at = clock.now(), missing = mark.missing, "this node goes on from a backup");
     Ok(mark)
+}
+
+/// Holds some of what was under way when the backup was made, and says how many.
+fn hold_some<S: Store>(world: &World<S>, now: &mut Now<'_, Chance>) -> (Step, usize) {
+    let step = Step { rows: world.office.hold_old(HELD_AT_ONCE, now.time), ..Step::default() };
+    let held = step.rows.len();
+    (step, held)
 }
 
 #[cfg(test)]

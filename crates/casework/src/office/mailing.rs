@@ -3,6 +3,7 @@
 //! A letter is stored first and understood later; what a message means for a case is asked of [`super::cases`].
 
 mod aside;
+mod of_old;
 mod receipts;
 
 use std::collections::BTreeMap;
@@ -252,6 +253,9 @@ impl Office {
     pub fn depart<R: CryptoRng>(&self, msg_id: MsgId, now: &mut Now<'_, R>) -> (Step, bool) {
         let mut step = Step::default();
         let Some(rows) = self.mail.depart(msg_id, now.time) else { return (step, false) };
+        if let Some(step) = self.hold_back_old(msg_id, now) {
+            return (step, false);
+        }
         let case = self.mail.outgoing(msg_id).and_then(|o| CaseId::try_from(o.case.as_slice()).ok());
         let case = case.and_then(|id| self.cases.as_ref()?.case(id));
         if let Some(case) = case.filter(|case| case.release_still_allowed(msg_id, now.time).is_err()) {
@@ -271,6 +275,7 @@ impl Office {
     pub fn attempted<R: CryptoRng>(&self, msg_id: MsgId, attempt: Attempt, now: &mut Now<'_, R>) -> Step {
         if attempt == Attempt::NotOpened
             && self.mail.is_under_way(msg_id)
+            && !self.mail.outgoing(msg_id).is_some_and(|out| out.of_old)
             && let Some(step) = self.reseal(msg_id, now)
         {
             return step;

@@ -13,6 +13,7 @@ use clearhouse_wire::v1::MessageType;
 use serde_json::{Value, json};
 
 use super::show::{at_keeper, org_label};
+use super::state::finding_of;
 use crate::courier::fault;
 use crate::owner::World;
 
@@ -82,6 +83,16 @@ pub(super) fn outbox<S: Store>(world: &World<S>, training: bool) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// What `doctor` says of messages that a restored node did not carry.
+pub(super) fn held_finding(held: usize) -> Option<Value> {
+    let text = format!(
+        "{held} messages were on their way in the backup or old copy this node was put back from. They are not sent by \
+         themselves: they may have been recalled since, or she may have withdrawn."
+    );
+    let next = "See them with clearhouse outbox, ask the other side what it has, and send again what should go.";
+    (held > 0).then(|| finding_of("CH-D0229", text, next, true))
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ impl<S: Store + 'static> Handle<S> {
             seen.extend(age_finding(office.directory(), unknown, now));
             seen.extend(dated_ahead_finding(office.mail().dated_ahead().count()));
             seen.extend(unopened_receipts_finding(office.mail().all_outgoing().map(|(_, out)| out), now));
+            seen.extend(super::outbox::held_finding(office.mail().held_old().count()));
             seen.extend(standing::findings(office.directory(), (me.org, me.node), now));
             seen.extend(probing(office.directory(), &counted.pressing));
             for two in office.directory().contested() {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use clearhouse_casework::office::Now;
+use clearhouse_casework::office::{Now, Step};
 use clearhouse_protocol::audit::{AuditEvent, erasure_is_sound, reveal};
 use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
@@ -25,6 +25,7 @@ use super::witnesses::{Line, Memory, Tail, WITNESSES_MAX, Word};
 use super::{Head, LogError};
 use crate::clock::chance;
 use crate::owner::World;
+use crate::restored::HELD_AT_ONCE;
 use crate::rpc::client::Address;
 
 /// How long one witness is waited for, and all of them together: a start must not hang on those that are away.
@@ -225,6 +226,7 @@ fn adopt<S: Store>(
     let since = || erasures.iter().filter(|opening| opening.index >= closed_from);
     let retractions = world.office.retractions(since());
     let unknown = Unknown { parts: since().filter(|opening| opening.erased.is_empty()).count() as u64 };
+    hold_outbox(world, now)?;
     let count = usize::try_from(world.ledger.store().event_count()).unwrap_or(usize::MAX);
     for (nth, batch) in mirror[count..].chunks(BATCH).enumerate() {
         let first = count + nth * BATCH;
@@ -248,6 +250,19 @@ fn adopt<S: Store>(
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
     Ok(Some(((mirror.len() - count) as u64, unknown)))
+}
+
+/// Holds what was under way in the copy, before the entry that says that it is one: people may have recalled it since.
+fn hold_outbox<S: Store>(world: &mut World<S>, now: u64) -> Result<(), LogError> {
+    loop {
+        let step = Step { rows: world.office.hold_old(HELD_AT_ONCE, now), ..Step::default() };
+        if step.rows.is_empty() {
+            return Ok(());
+        }
+        let commit = world.ledger.commit(&step.rows, &[], &mut chance());
+        commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
+        world.office.take(&step);
+    }
 }
 
 /// How the entries here stand to those of a mirror.

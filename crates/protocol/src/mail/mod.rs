@@ -8,6 +8,7 @@ mod confirming;
 mod ending;
 mod letters;
 mod outgoing;
+mod restored;
 mod rows;
 mod threads;
 
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use letters::{Arrival, DepositFault, LetterState};
 pub use outgoing::{Attempt, Delivery, Outbound};
+pub use restored::FAULT_OF_OLD;
 pub use rows::{Letter, Outgoing, Quarantine, Taken, Thread};
 pub use threads::Place;
 

@@ -148,6 +148,9 @@ pub struct Outgoing {
     /// How often this receipt was made again before.
     #[prost(uint32, tag = "28")]
     pub remade: u32,
+    /// It was under way in a copy that this folder was put back from: what people decided on it since is not known here.
+    #[prost(bool, tag = "29")]
+    pub of_old: bool,
 }
 
 /// A message that had its effect, remembered for as long as it could come again.

@@ -51,17 +51,6 @@ impl Mailroom {
         [conversation.as_bytes(), peer.as_bytes()].concat()
     }
 
-    /// Moves every conversation's next place on by `by`: after a restore, so that no place is used twice that was used
-    /// since the backup. The other side sees that places are missing, as they are here.
-    #[must_use]
-    pub fn skip_places(&self, by: u64) -> Vec<Row> {
-        let moved = |((conversation, peer), thread): (&(ConversationId, NodeId), &Thread)| {
-            let thread = Thread { sent: thread.sent.saturating_add(by), ..thread.clone() };
-            row(*conversation, *peer, &thread)
-        };
-        self.threads.iter().map(moved).collect()
-    }
-
     pub(super) fn sent(&self, conversation: ConversationId, peer: NodeId, seq: u64, body: [u8; 32]) -> Row {
         let mut thread = self.threads.get(&(conversation, peer)).cloned().unwrap_or_default();
         thread.sent = seq;
@@ -95,6 +84,6 @@ impl Mailroom {
     }
 }
 
-fn row(conversation: ConversationId, peer: NodeId, thread: &Thread) -> Row {
+pub(super) fn row(conversation: ConversationId, peer: NodeId, thread: &Thread) -> Row {
     service_row(Table::Conversation, &Mailroom::thread_key(conversation, peer), Some(thread))
 }

@@ -13,6 +13,8 @@ use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{CaseBody, MessageType, Withdrawal};
 use prost::Message as _;
 
+mod put_back;
+
 use super::super::erasing::tests::{act, actor, only_case};
 use super::super::hearing::tests::{Node, envelopes, region};
 use super::*;

@@ -1,0 +1,86 @@
+//! What was under way when a backup was made, at a node that was put back from it: people may have recalled it since.
+
+use clearhouse_protocol::mail::FAULT_OF_OLD;
+
+use super::*;
+
+impl Told {
+    /// What the sender says stays in its outbox, and then the folder is put back from a backup made at that time.
+    fn put_back(&mut self, say: impl FnOnce(&Office, CaseId, &mut Now<'_, rand_chacha::ChaCha20Rng>) -> Step) -> MsgId {
+        self.at += HOUR;
+        let (at, case) = (self.at, only_case(&self.sender));
+        let (step, ()) = self.sender.act(&self.region, at, |office, now| (say(office, case, now), ()));
+        let queued = step.rows.iter().find(|row| row.table == Table::Outbox).unwrap();
+        let msg_id = MsgId::try_from(queued.key.as_slice()).unwrap();
+        self.hold();
+        msg_id
+    }
+
+    fn hold(&mut self) {
+        let at = self.at;
+        let hold = |office: &Office| Step { rows: office.hold_old(1, at), ..Step::default() };
+        while !self.sender.act(&self.region, at, |office, _| (hold(office), ())).0.rows.is_empty() {}
+    }
+
+    fn departs(&mut self, msg_id: MsgId) -> bool {
+        self.sender.act(&self.region, self.at, |office, now| office.depart(msg_id, now)).1
+    }
+
+    fn outgoing(&self, msg_id: MsgId) -> &Outgoing {
+        self.sender.office.mail().outgoing(msg_id).unwrap()
+    }
+}
+
+#[test]
+fn what_was_under_way_in_a_backup_is_not_sent_again_by_itself() {
+    let mut told = Told::before();
+    let who = actor(Role::Manager);
+    let what = bodies::notice_at(NOW).what.unwrap();
+    let notice = told.put_back(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
+    assert!(!told.departs(notice));
+    let ended = told.outgoing(notice);
+    assert!(Delivery::of(ended) == Delivery::Expired && ended.fault == FAULT_OF_OLD);
+    assert_eq!(told.sender.office.mail().held_old().count(), 1);
+    let at = told.at;
+    assert!(told.sender.office.mail().due(at).is_empty());
+    let last = told.sender.events.last().and_then(|row| audit::unpad(&row.opening)).unwrap();
+    assert!(last.event() == AuditEvent::ExpiredUnsent, "its end stands in the log");
+}
+
+#[test]
+fn what_was_stored_in_a_backup_is_asked_after_and_not_carried_again_when_it_is_lost() {
+    let mut told = Told::before();
+    let who = actor(Role::Manager);
+    let what = bodies::notice_at(NOW).what.unwrap();
+    let notice = told.put_back(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
+    let at = told.at;
+    let stored = Attempt::Stored { locked: false };
+    told.sender.act(&told.region, at, |office, now| (office.attempted(notice, stored, now), ()));
+    assert_eq!(told.sender.office.mail().to_ask(at + DAY), [notice]);
+    assert_eq!(told.sender.office.mail().held_old().count(), 0, "it is where it should be");
+    told.sender.act(&told.region, at, |office, now| (office.attempted(notice, Attempt::Lost, now), ()));
+    assert!(!told.departs(notice) && told.outgoing(notice).fault == FAULT_OF_OLD);
+}
+
+#[test]
+fn her_own_word_of_a_backup_leaves_and_waits_for_the_cases_where_it_cannot_be_told_apart() {
+    let ana = actor(Role::Caseworker);
+    let mut told = Told::new();
+    let word =
+        Withdrawal { consent_id: vec![1; 16], purpose: "ShareNotice".into(), data_classes: vec![], effective: NOW };
+    let withdrawal = told.put_back(|office, case, now| office.withdraw(case, &ana, word, now).unwrap().0);
+    assert!(told.departs(withdrawal));
+    let mut told = Told::new();
+    let stay = told.put_back(|office, case, now| office.stay(case, &ana, now).unwrap().0);
+    assert!(told.departs(stay));
+    let mut told = Told::new();
+    let stay = told.put_back(|office, case, now| office.stay(case, &ana, now).unwrap().0);
+    told.sender.office.lock();
+    assert!(!told.departs(stay) && Delivery::of(told.outgoing(stay)) == Delivery::Queued);
+    // A departure of hers is no such word.
+    let mut told = Told::new().accepted();
+    let (who, at) = (actor(Role::Manager), told.at);
+    let what = bodies::departure("Left", at).what.unwrap();
+    let departure = told.put_back(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
+    assert!(!told.departs(departure) && told.outgoing(departure).fault == FAULT_OF_OLD);
+}

@@ -1,0 +1,64 @@
+//! After a backup or an old copy was put back: the next place out moves on, and what was under way then is held, because a
+//! person may have recalled it since, or she may have withdrawn, and nothing here remembers that.
+//!
+//! Refuses nothing by itself: whether a held message is her own word, which goes, is known to the office alone.
+
+use super::threads::row;
+use super::{Delivery, Mailroom, Outgoing, Thread, service_row};
+use crate::ids::{ConversationId, MsgId, NodeId};
+use crate::rows::{Row, Table};
+use clearhouse_wire::v1::MessageType;
+
+/// Why a message of an old copy did not leave, as its row says it.
+pub const FAULT_OF_OLD: u32 = 12;
+
+impl Mailroom {
+    /// Moves every conversation's next place on by `by`: after a restore, so that no place is used twice that was used
+    /// since the backup. The other side sees that places are missing, as they are here.
+    #[must_use]
+    pub fn skip_places(&self, by: u64) -> Vec<Row> {
+        let moved = |((conversation, peer), thread): (&(ConversationId, NodeId), &Thread)| {
+            let thread = Thread { sent: thread.sent.saturating_add(by), ..thread.clone() };
+            row(*conversation, *peer, &thread)
+        };
+        self.threads.iter().map(moved).collect()
+    }
+
+    /// Rows that hold at most `limit` of the messages that were under way in the copy; none when all of them are. A
+    /// withdrawal, a receipt and what nodes tell each other go on: held back, they would only do harm.
+    #[must_use]
+    pub fn hold_old(&self, limit: usize, now: u64) -> Vec<Row> {
+        let held = |(id, old): (MsgId, &Outgoing)| {
+            let row = Outgoing { of_old: true, may_have_left: true, next_try: now, ..old.clone() };
+            service_row(Table::Outbox, id.as_bytes(), Some(&row))
+        };
+        self.open().filter(|(_, o)| !o.of_old && is_decided_on(o.msg_type)).take(limit).map(held).collect()
+    }
+
+    /// Rows that end a held message and say why. The message is never carried again; an answer still counts.
+    #[must_use]
+    pub fn end_old(&self, msg_id: MsgId, now: u64) -> Vec<Row> {
+        let Some(old) = self.outgoing.get(&msg_id) else { return Vec::new() };
+        let row = Outgoing { state: Delivery::Expired as u32, settled_at: now, fault: FAULT_OF_OLD, ..old.clone() };
+        let ended = service_row(Table::Outbox, msg_id.as_bytes(), Some(&row));
+        std::iter::once(ended).chain(self.drop_envelope(old)).collect()
+    }
+
+    /// Messages of an old copy that were not carried, and wait for a person or were ended for one to look at.
+    pub fn held_old(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
+        self.all_outgoing().filter(|(_, o)| o.of_old && o.fault == FAULT_OF_OLD)
+    }
+}
+
+/// Whether people decide on messages of this kind, and may have decided otherwise since; also of kinds to come.
+fn is_decided_on(msg_type: u32) -> bool {
+    let goes_on = [
+        MessageType::Withdrawal,
+        MessageType::Receipt,
+        MessageType::Audit,
+        MessageType::Proofs,
+        MessageType::Erased,
+        MessageType::Alarm,
+    ];
+    !goes_on.into_iter().any(|kind| kind as u32 == msg_type)
+}
