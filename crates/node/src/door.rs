@@ -26,10 +26,9 @@ use crate::rpc::server::Door;
 use crate::rpc::status::Refused;
 use crate::sync::{Teller, Told};
 
-/// Bytes of commitments from which on one answer about a log has enough: a page more stays below what a caller reads.
-const OWN_LOG_BYTES_MAX: usize = 28 << 10;
-/// Erasures after which an answer ends with the page it is at, which has at most 96.
-const OWN_LOG_ERASURES: usize = 416;
+/// Bytes of one answer about a log, as it is sent, but for a first page that is larger by itself: also what callers of
+/// before read.
+const OWN_LOG_BYTES_MAX: usize = 60 << 10;
 
 /// The node's own door.
 pub struct FrontDoor<S> {
@@ -212,18 +211,16 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             let head = held.note().to_string().into_bytes();
             let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
             let mut next = first;
-            let few = |reply: &wire::OwnLogReply| reply.erasures.len() < OWN_LOG_ERASURES;
-            while next < heard.size && reply.commitments.len() < OWN_LOG_BYTES_MAX && few(&reply) {
+            while next < heard.size {
                 let page = world.ledger.read(Table::Account, &page_key(&heard.origin, next)).ok().flatten()?;
                 let page = Page::decode(page.as_slice()).ok().filter(|page| !page.entries.is_empty())?;
-                let indexed = (next..).zip(&page.entries);
-                reply.erasures.extend(indexed.filter_map(|(index, kept)| own_erasure(index, kept)));
+                if !add_page(&mut reply, next, &page) {
+                    break;
+                }
                 next += page.entries.len() as u64;
-                reply.commitments.extend(page.entries.iter().flat_map(|kept| kept.commitment.iter()));
             }
             reply.next = next;
-            // What lies beyond the pages fits into an answer with less than a whole row of them.
-            if next == heard.size && reply.commitments.len() < OWN_LOG_BYTES_MAX {
+            if next == heard.size && has_room(&reply, heard.tail.len()) {
                 reply.commitments.extend(&heard.tail);
                 reply.next = 0;
             }
@@ -277,8 +274,67 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
     }
 }
 
+/// Whether an answer takes so many bytes more. An empty one takes anything: a page of 96 entries is at most
+/// [`UNARY_MAX`], for it came in one message.
+fn has_room(reply: &wire::OwnLogReply, more: usize) -> bool {
+    reply.commitments.is_empty() || reply.encoded_len() + more <= OWN_LOG_BYTES_MAX
+}
+
+/// Adds a page that begins with entry `first`, if the answer takes it.
+fn add_page(reply: &mut wire::OwnLogReply, first: u64, page: &Page) -> bool {
+    let entries = (first..).zip(&page.entries);
+    let more = wire::OwnLogReply {
+        commitments: page.entries.iter().flat_map(|kept| kept.commitment.iter().copied()).collect(),
+        erasures: entries.filter_map(|(index, kept)| own_erasure(index, kept)).collect(),
+        ..wire::OwnLogReply::default()
+    };
+    let fits = has_room(reply, more.encoded_len());
+    if fits {
+        reply.commitments.extend(more.commitments);
+        reply.erasures.extend(more.erasures);
+    }
+    fits
+}
+
 /// An entry that says that a case was erased, for the node whose log it is in.
 fn own_erasure(index: u64, kept: &Kept) -> Option<wire::OwnErasure> {
     let is_one = kept.opening()?.event() == wire::AuditEvent::CaseErased;
     is_one.then(|| wire::OwnErasure { index, salt: kept.salt.clone(), opening: kept.opening.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use clearhouse_protocol::limits::OPENING_LEN;
+
+    use super::*;
+
+    #[test]
+    fn pages_full_of_erasures_come_in_answers_that_a_caller_reads() {
+        let opening = wire::Opening {
+            event: wire::AuditEvent::CaseErased.into(),
+            erased: (0..20).map(|n| wire::IndexRange { from: 3 * n + 1000, to: 3 * n + 1001 }).collect(),
+            ..wire::Opening::default()
+        };
+        // As it is padded in an account.
+        let bytes = opening.encode_to_vec();
+        let mut padded = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+        padded.extend(bytes);
+        padded.resize(OPENING_LEN, 0);
+        let kept = Kept { commitment: vec![7; 32], salt: vec![8; 32], opening: padded, ..Kept::default() };
+        let page = Page { entries: vec![kept; 96], ..Page::default() };
+        let (mut next, mut erasures, mut answers) = (0, 0, 0);
+        while next < 10 * 96 {
+            let (mut reply, first) = (wire::OwnLogReply::default(), next);
+            while next < 10 * 96 && add_page(&mut reply, next, &page) {
+                next += 96;
+            }
+            assert!(next > first, "a page always fits an empty answer");
+            assert!(reply.encoded_len() <= OWN_LOG_BYTES_MAX || next == first + 96, "{}", reply.encoded_len());
+            assert_eq!(reply.erasures.first().unwrap().index, first);
+            erasures += reply.erasures.len();
+            answers += 1;
+        }
+        assert_eq!(erasures, 960);
+        assert!(answers > 1);
+    }
 }

@@ -150,7 +150,7 @@ impl Client {
     /// # Errors
     /// [`PeerError`].
     pub async fn own_log(&self, first: u64) -> Result<OwnLogReply, PeerError> {
-        let mut stub = self.stub();
+        let mut stub = ExchangeClient::new(self.channel.clone()).max_decoding_message_size(UNARY_MAX);
         self.call(self.limits.call, async move { stub.own_log(OwnLogRequest { first }).await }).await
     }
 

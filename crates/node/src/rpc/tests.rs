@@ -8,7 +8,7 @@ use crate::listener::{Listener, Places};
 use crate::tls::Pins;
 use crate::tls::tests::{identity, pins};
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
-use clearhouse_protocol::limits::{ENVELOPE_MAX, ERROR_TEXT_MAX, FRAME_MAX};
+use clearhouse_protocol::limits::{ENVELOPE_MAX, ERROR_TEXT_MAX, FRAME_MAX, UNARY_MAX};
 use clearhouse_wire::v1::{
     AddCheckpointReply, AddCheckpointRequest, DepositFrame, DepositReply, DirectoryLogReply, DirectoryLogRequest,
     MailboxState, OutcomeReply, OwnLogReply, RecordBundle, Signed,
@@ -79,7 +79,8 @@ impl Door for Shelf {
     }
 
     async fn own_log(&self, _from: NodeId, first: u64) -> Result<OwnLogReply, Refused> {
-        Ok(OwnLogReply { next: first + 1, ..OwnLogReply::default() })
+        let commitments = vec![0; usize::try_from(first).unwrap()];
+        Ok(OwnLogReply { commitments, ..OwnLogReply::default() })
     }
 
     async fn directory_log(
@@ -210,6 +211,16 @@ async fn outcome_and_records_answer_and_a_bundle_too_large_for_an_answer_is_our_
     assert_eq!(client.records(Some(OrgId([1; 16]))).await.unwrap().records.len(), 1);
     let refused = client.records(Some(HUGE_ORG)).await.err();
     assert_eq!(refused, Some(PeerError::Refused(Refused::Broken)));
+}
+
+#[tokio::test]
+async fn a_page_of_a_log_that_is_full_of_erasures_is_read() {
+    let world = World::start(Limits::HARD).await;
+    let client = world.client(2).await.unwrap();
+    for bytes in [300 << 10, UNARY_MAX as u64 - 16] {
+        assert_eq!(client.own_log(bytes).await.unwrap().commitments.len() as u64, bytes);
+    }
+    assert!(client.own_log(UNARY_MAX as u64).await.is_err(), "it has its limit");
 }
 
 #[tokio::test]
