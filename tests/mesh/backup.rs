@@ -12,7 +12,7 @@ use clearhouse_node::setup::files;
 use clearhouse_store::keyfile::KeyFile;
 use serde_json::Value;
 
-use super::account::heard_past;
+use super::account::{at_rest, heard_past};
 use super::canaries::{ask, journey};
 use super::erasure::{decide, erase, gone, keys, read_all, settle};
 use super::found;
@@ -125,7 +125,8 @@ fn a_lost_node_comes_back_from_two_sheets_and_signs_no_second_history() {
 
         // What comes after the backup is signed, seen by its witnesses, and lost with the folder.
         burst(&known, &region.destination, &region.origin, &sent).await;
-        let signed = heard_past(&region, &region.origin, made + 10).await;
+        heard_past(&region, &region.origin, made + 10).await;
+        let signed = at_rest(&region.origin).await;
         region.origin.kill();
         let lost = region.origin.folder.with_extension("lost");
         std::fs::rename(&region.origin.folder, &lost).unwrap();
@@ -150,7 +151,8 @@ fn a_lost_node_comes_back_from_two_sheets_and_signs_no_second_history() {
         // Until somebody answered it ends again, and whoever keeps it running starts it again: a busy witness is slow.
         let began = Instant::now();
         while let Err(told) = region.origin.start().await {
-            assert!(began.elapsed() < DONE_SECS, "{told:?}");
+            let log = std::fs::read_to_string(region.origin.folder.join("serve.log")).unwrap();
+            assert!(began.elapsed() < DONE_SECS, "{told:?}: {log}");
         }
         region.origin.learn(&records).await.unwrap();
         let restores = entries_named(&region.origin, "restore").await;

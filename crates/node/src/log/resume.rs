@@ -29,8 +29,8 @@ use crate::restored::HELD_AT_ONCE;
 use crate::rpc::client::Address;
 
 /// How long one witness is waited for, and all of them together: a start must not hang on those that are away.
-const ASK_ONE: Duration = Duration::from_secs(2);
-const ASK_ALL: Duration = Duration::from_secs(5);
+const ASK_ONE: Duration = Duration::from_secs(3);
+const ASK_ALL: Duration = Duration::from_secs(6);
 /// Entries written in one commit, and read in one look.
 const BATCH: usize = 1000;
 /// Answers read from one mirror at most: more entries than that are a mirror that does not end.
