@@ -10,12 +10,16 @@ pub(crate) enum Out {
     #[default]
     Nothing,
     Queued,
+    /// The first attempt to carry it began and has not ended.
+    Departing,
     /// It may be on its way.
     Leaving,
     Stored,
     Settled,
     /// Taken back before it left.
     Recalled,
+    /// It may have left; after her word it does not go again.
+    Stopped,
     Expired,
 }
 
@@ -116,28 +120,52 @@ impl Message {
         matches!(self.there, There::Taken | There::NotTaken)
     }
 
+    /// Whether it waits to be carried, for the first time or again.
+    fn is_waiting(&self) -> bool {
+        matches!(self.out, Out::Queued | Out::Departing | Out::Leaving)
+    }
+
+    /// Whether an answer still says something new.
+    fn may_settle(&self) -> bool {
+        self.is_under_way() || matches!(self.out, Out::Stopped | Out::Expired)
+    }
+
     /// Whether the sender waits for something.
     pub(crate) fn is_under_way(&self) -> bool {
-        matches!(self.out, Out::Queued | Out::Leaving | Out::Stored)
+        matches!(self.out, Out::Queued | Out::Departing | Out::Leaving | Out::Stored)
     }
 
     /// Her word, in the commit that makes it durable.
     pub(super) fn withdrawn(&mut self, flaw: Option<Flaw>) {
-        if self.out == Out::Queued && flaw != Some(Flaw::WordTakesNothingBack) {
-            self.out = Out::Recalled;
+        if flaw == Some(Flaw::WordTakesNothingBack) {
+            return;
         }
+        self.out = match self.out {
+            Out::Queued => Out::Recalled,
+            Out::Departing | Out::Leaving if flaw != Some(Flaw::GoesAgainAfterHerWord) => Out::Stopped,
+            other => other,
+        };
+    }
+
+    /// On the line after it ended, by the courier that had it in hand.
+    pub(super) fn carried_late(&self) -> Self {
+        let mut late = *self;
+        late.wire.put(Wire::DEPOSIT);
+        late
     }
 
     pub(super) fn crashed(&mut self) {
         self.in_hand = false;
+        if self.out == Out::Departing {
+            self.out = Out::Leaving;
+        }
     }
 
     /// What is after an act; `None` when it cannot happen.
     pub(super) fn after(self, act: Act, case: &Case, flaw: Option<Flaw>) -> Option<Self> {
         match act {
-            Act::Send | Act::Recall | Act::Depart | Act::Carry | Act::HearStored | Act::HearReceipt | Act::Expire => {
-                self.at_the_sender(act, case, flaw)
-            }
+            Act::Send | Act::Recall | Act::Depart | Act::Carry | Act::NotLeft => self.at_the_sender(act, case, flaw),
+            Act::HearStored | Act::HearReceipt | Act::Expire => self.at_the_sender(act, case, flaw),
             Act::Keep | Act::SayStored | Act::Offer | Act::HearFetched | Act::ExpireThere => {
                 self.at_the_keeper(act, case, flaw)
             }
@@ -149,22 +177,29 @@ impl Message {
         match act {
             Act::Send if self.out == Out::Nothing && !case.withdrawn && !case.over => self.out = Out::Queued,
             Act::Recall if self.out == Out::Queued => self.out = Out::Recalled,
-            Act::Depart if matches!(self.out, Out::Queued | Out::Leaving) && !self.in_hand && !case.over => {
+            Act::Recall if matches!(self.out, Out::Departing | Out::Leaving) && case.withdrawn => {
+                self.out = Out::Stopped
+            }
+            Act::Depart if self.is_waiting() && !self.in_hand && !case.over => {
                 // What may be on its way already goes again only while her word lets it.
                 if case.withdrawn && flaw != Some(Flaw::GoesAgainAfterHerWord) || case.knows(Place::Sender) {
                     return None;
                 }
                 if flaw != Some(Flaw::DepartureNotWritten) {
-                    self.out = Out::Leaving;
+                    self.out = if self.out == Out::Queued { Out::Departing } else { Out::Leaving };
                 }
                 self.in_hand = true;
                 self.departed_late |= case.withdrawn;
             }
             Act::Carry if self.in_hand => self.wire.put(Wire::DEPOSIT),
-            Act::HearStored if self.wire.has(Wire::STORED) && matches!(self.out, Out::Leaving | Out::Queued) => {
+            Act::NotLeft if self.in_hand && self.out == Out::Departing && !self.wire.has(Wire::DEPOSIT) => {
+                (self.out, self.in_hand) = (Out::Queued, false);
+            }
+            Act::HearStored if self.wire.has(Wire::STORED) && self.is_waiting() => {
                 (self.out, self.in_hand) = (Out::Stored, false);
             }
-            Act::HearReceipt if self.wire.has(Wire::RECEIPT) && self.is_under_way() => {
+            // An answer counts also after it was stopped, or its life was over.
+            Act::HearReceipt if self.wire.has(Wire::RECEIPT) && self.may_settle() => {
                 (self.out, self.in_hand) = (Out::Settled, false);
             }
             Act::Expire if case.over && self.is_under_way() => {

@@ -7,6 +7,7 @@
 //! path here is one that it takes as well.
 
 mod message;
+pub(crate) mod replay;
 
 use message::{Flaw, Kept, Message, Out, There, Wire};
 use stateright::{Checker, Model, Property};
@@ -40,6 +41,8 @@ pub(crate) enum Act {
     Depart,
     /// The courier puts it on the line.
     Carry,
+    /// The courier had no line, at the first attempt: it certainly has not left.
+    NotLeft,
     /// The mailbox's keeper takes it.
     Keep,
     /// The keeper says so, once or again.
@@ -67,11 +70,12 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Send,
         Self::Recall,
         Self::Depart,
         Self::Carry,
+        Self::NotLeft,
         Self::Keep,
         Self::SayStored,
         Self::HearStored,
@@ -138,7 +142,7 @@ impl Region {
 
     /// What a fair net makes of this without anybody's doing.
     fn at_rest(mut self, flaw: Option<Flaw>) -> Self {
-        let acts = || Act::ALL.into_iter().filter(|act| !matches!(act, Act::Send | Act::Recall));
+        let acts = || Act::ALL.into_iter().filter(|act| !matches!(act, Act::Send | Act::Recall | Act::NotLeft));
         let steps = || (0..MESSAGES).flat_map(|n| acts().map(move |act| Step::Of(n, act)));
         while let Some(next) = steps().find_map(|step| self.after(step, flaw)) {
             self = next;

@@ -52,6 +52,7 @@ impl World {
         let Some(case) = up.office.cases().and_then(|c| c.case(case)) else { return };
         let why = if said.is_some() { "its consent was withdrawn" } else { "she stays" };
         for letter in case.letters().iter().filter(|l| l.is_out()) {
+            self.model.may_stop(letter.id());
             if letter.body().is_some_and(|body| rests(body, said)) {
                 self.model.stop(letter.id(), why);
             }

@@ -19,6 +19,7 @@
 //! * **P22** A message expires before its time, or what a node writes down is dated before what it wrote down, because its
 //!   clock was set wrong.
 //! * **P14** A message of a party known to be out has an effect.
+//! * A message takes a way that the small model of `tests/model` does not know.
 //! * A receipt says *received* without the fact, *opened* without the reader, or names an event that its signer does not
 //!   have. The two ends of a case end in different states.
 //!
@@ -40,6 +41,7 @@ mod judging;
 mod model;
 mod net;
 mod node;
+mod notes;
 mod owner;
 mod people;
 mod portrait;
@@ -94,6 +96,8 @@ struct Tally {
     arrived: u64,
     withdrawn: u64,
     fetched: u64,
+    /// Messages whose whole way the small model followed.
+    followed: u64,
 }
 
 impl Tally {
@@ -107,6 +111,7 @@ impl Tally {
         self.arrived += other.arrived;
         self.withdrawn += other.withdrawn;
         self.fetched += other.fetched;
+        self.followed += other.followed;
     }
 }
 
@@ -184,7 +189,7 @@ fn five_hundred_seeds() {
         panic!("{} seeds failed. Seed {seed}: {what}\n{}", failed.len(), replay(*seed));
     }
     assert!(
-        sum.effects > 3 * seeds && sum.crashes > seeds && sum.fetched > seeds,
+        sum.effects > 3 * seeds && sum.crashes > seeds && sum.fetched > seeds && sum.followed > 3 * seeds,
         "the runs are too quiet to prove anything: {sum:?}"
     );
 }

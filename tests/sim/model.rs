@@ -5,44 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clearhouse_casework::case::Fact;
-use clearhouse_casework::case::fact::{MessageIn, MessageOut};
-use clearhouse_casework::office::Step;
 use clearhouse_protocol::ids::{CaseId, ConversationId, Digest, MsgId, NodeId, OrgId};
-use clearhouse_protocol::mail::{Letter, LetterState, Outgoing};
-use clearhouse_protocol::relay::Kept;
-use clearhouse_protocol::rows::{Row, Table};
+use clearhouse_protocol::mail::{Delivery, Outgoing};
 use clearhouse_wire::v1 as wire;
-use clearhouse_wire::v1::Withdrawal;
-use prost::Message as _;
 
 use super::Violation;
 use super::net::Site;
 use super::node::{BEHIND, KEEPER, SITES, region};
-
-/// One thing a step says, read from its rows.
-pub(super) enum Note {
-    /// A message was queued, or its row changed.
-    Outgoing(MsgId, Outgoing),
-    /// A letter was stored, or its row changed.
-    Letter(Digest),
-    /// An envelope was taken for another office, or its row changed.
-    Kept(Digest),
-    /// Her consent was withdrawn here, or the other side says so.
-    Withdrawn(CaseId, Withdrawal),
-    /// She stays.
-    Stayed(CaseId),
-    /// A message had its effect.
-    Effect(MsgId),
-    /// A message was refused, or is kept unread.
-    NotTaken(MsgId),
-    /// A person read a message.
-    Read(MsgId),
-    /// A receipt about our message came.
-    Receipt(MsgId, wire::Receipt),
-    /// A party is out.
-    Revoked(Vec<u8>),
-}
+use super::notes::Note;
+use crate::model::Act;
+use crate::model::replay::Way;
 
 /// A message, from the commit that queued it.
 pub(super) struct Mail {
@@ -85,12 +57,16 @@ pub(super) struct Model {
     stored: BTreeSet<(Site, Digest)>,
     /// Those that are for another office.
     kept: BTreeSet<Digest>,
+    /// How the outbox says that each message stands.
+    ends: BTreeMap<MsgId, Delivery>,
     /// Receipts that left, and when the letter ends.
     receipts: BTreeMap<(Site, Digest), (wire::StorageReceipt, u64)>,
     effects: BTreeMap<(Site, MsgId), u32>,
     not_taken: BTreeSet<(Site, MsgId)>,
     read: BTreeSet<(Site, MsgId)>,
     revoked: BTreeSet<(Site, Vec<u8>)>,
+    /// The way of each message of an office, as the small model ([`crate::model`]) must know it.
+    ways: BTreeMap<MsgId, Way>,
 }
 
 /// The place of a node in the region.
@@ -100,102 +76,6 @@ pub(super) fn site_of(node: &[u8]) -> Option<Site> {
 
 fn site_of_org(org: &[u8]) -> Option<Site> {
     region().members.iter().position(|m| m.org.as_bytes() == org)
-}
-
-/// Whether a mailbox's row says that something happened to a letter. One that is laid aside, and taken up again, lies
-/// there as before.
-fn is_more_than_laid_aside(row: &Row) -> bool {
-    let letter = row.value.as_deref().map(Letter::decode);
-    letter.is_some_and(|letter| row.must_be_new || !letter.is_ok_and(|l| l.state == LetterState::Stored as u32))
-}
-
-/// Reads what a step says, and holds it against P5: what changes a case, a mailbox, the directory or the evidence has
-/// its event in the same commit.
-pub(super) fn notes(step: &Step) -> Result<Vec<Note>, Violation> {
-    let mut notes = Vec::new();
-    let mut act = None;
-    for row in &step.rows {
-        let had = notes.len();
-        read_row(row, &mut notes)?;
-        let needs = match row.table {
-            Table::Fact | Table::Receipt | Table::Directory | Table::Staff => true,
-            Table::Outbox | Table::Taken | Table::Envelope => row.must_be_new && notes.len() > had,
-            Table::Mailbox => is_more_than_laid_aside(row),
-            _ => false,
-        };
-        act = act.or(needs.then_some(row.table));
-    }
-    match act {
-        Some(table) if step.events.is_empty() => Err(Violation::new(format!("a row of {table:?} without an event"))),
-        _ => Ok(notes),
-    }
-}
-
-fn read_row(row: &Row, notes: &mut Vec<Note>) -> Result<(), Violation> {
-    let Some(value) = row.value.as_deref() else { return Ok(()) };
-    match row.table {
-        Table::Outbox => {
-            let out = Outgoing::decode(value).map_err(Violation::because("an outbox row does not decode"))?;
-            notes.push(Note::Outgoing(id(&row.key)?, out));
-        }
-        Table::Mailbox => {
-            Letter::decode(value).map_err(Violation::because("a mailbox row does not decode"))?;
-            notes.push(Note::Letter(Digest::try_from(row.key.as_slice()).map_err(Violation::because("a digest"))?));
-        }
-        Table::Relay => {
-            let kept = Kept::decode(value).map_err(Violation::because("a row kept for another does not decode"))?;
-            notes.push(Note::Kept(Digest::try_from(kept.digest.as_slice()).map_err(Violation::because("a digest"))?));
-        }
-        Table::Fact => {
-            let case = CaseId::try_from(&row.key[..16]).map_err(Violation::because("a case id"))?;
-            read_fact(case, &Fact::decode(value).map_err(Violation::because("a fact does not decode"))?, notes)?;
-        }
-        Table::Receipt => {
-            let signed = wire::Signed::decode(value).map_err(Violation::because("a kept receipt does not decode"))?;
-            let said = wire::Receipt::decode(signed.payload.as_slice());
-            notes.push(Note::Receipt(id(&row.key[..16])?, said.map_err(Violation::because("a kept receipt"))?));
-        }
-        Table::Directory if row.key.first() == Some(&b'V') => {
-            let subject = row.key.get(1..17).unwrap_or_default();
-            notes.push(Note::Revoked(subject.to_vec()));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn read_fact(case: CaseId, fact: &Fact, notes: &mut Vec<Note>) -> Result<(), Violation> {
-    match fact {
-        Fact::MessageIn(MessageIn { msg_id, body, .. }) => {
-            notes.push(Note::Effect(id(msg_id)?));
-            let body = wire::CaseBody::decode(body.as_slice()).map_err(Violation::because("a kept body"))?;
-            if let Some(wire::case_body::What::Withdrawal(w)) = body.what {
-                notes.push(Note::Withdrawn(case, w));
-            }
-        }
-        Fact::ConsentWithdrawn(f) => notes.extend(f.withdrawal.clone().map(|w| Note::Withdrawn(case, w))),
-        Fact::Stayed(_) => notes.push(Note::Stayed(case)),
-        Fact::OpenedHere(f) => notes.push(Note::Read(id(&f.msg_id)?)),
-        Fact::RefusedHere(f) => notes.push(Note::NotTaken(id(&f.msg_id)?)),
-        Fact::HeldUnread(f) => notes.push(Note::NotTaken(id(&f.msg_id)?)),
-        Fact::MessageOut(MessageOut { .. })
-        | Fact::Opened(_)
-        | Fact::ConsentRecorded(_)
-        | Fact::Stored(_)
-        | Fact::ReceiptIn(_)
-        | Fact::SendFailed(_)
-        | Fact::Expired(_)
-        | Fact::Recalled(_)
-        | Fact::Gap(_)
-        | Fact::Logged(_)
-        | Fact::PartsErased(_)
-        | Fact::TimerFired(_) => {}
-    }
-    Ok(())
-}
-
-fn id(bytes: &[u8]) -> Result<MsgId, Violation> {
-    MsgId::try_from(bytes).map_err(Violation::because("a message id"))
 }
 
 impl Model {
@@ -215,6 +95,7 @@ impl Model {
             | Note::NotTaken(_)
             | Note::Read(_)
             | Note::Receipt(..)
+            | Note::Departs(_)
             | Note::Revoked(_) => {}
         }
     }
@@ -223,12 +104,22 @@ impl Model {
     pub(super) fn committed(&mut self, site: Site, note: &Note) -> Result<(), Violation> {
         match note {
             Note::Outgoing(msg_id, out) => self.outgoing(site, *msg_id, out)?,
-            Note::Letter(digest) => drop(self.stored.insert((site, *digest))),
+            Note::Letter(digest) => {
+                if self.stored.insert((site, *digest)) {
+                    // At its own node's mailbox there is nobody in between.
+                    let acts: &[Act] =
+                        if site == BEHIND { &[Act::Fetch] } else { &[Act::Keep, Act::Offer, Act::Fetch] };
+                    self.saw_envelope(*digest, acts)?;
+                }
+            }
             Note::Kept(digest) => {
-                self.stored.insert((site, *digest));
                 self.kept.insert(*digest);
+                if self.stored.insert((site, *digest)) {
+                    self.saw_envelope(*digest, &[Act::Keep])?;
+                }
             }
             Note::Effect(msg_id) => {
+                self.saw(*msg_id, Act::Open)?;
                 let times = self.effects.entry((site, *msg_id)).or_default();
                 *times += 1;
                 if *times > 1 {
@@ -240,12 +131,14 @@ impl Model {
                 }
             }
             Note::NotTaken(msg_id) => {
+                self.saw(*msg_id, Act::Open)?;
                 let again = !self.not_taken.insert((site, *msg_id)) || self.effects(site, *msg_id) > 0;
                 if again {
                     return Err(Violation::new(format!("P2: message {msg_id} was answered twice by site {site}")));
                 }
             }
             Note::Read(msg_id) => drop(self.read.insert((site, *msg_id))),
+            Note::Departs(msg_id) => self.saw(*msg_id, Act::Depart)?,
             Note::Revoked(subject) => {
                 self.revoked.insert((site, subject.clone()));
                 let out = site_of_org(subject).or_else(|| site_of(subject));
@@ -261,7 +154,10 @@ impl Model {
     fn outgoing(&mut self, site: Site, msg_id: MsgId, out: &Outgoing) -> Result<(), Violation> {
         let to = site_of(&out.peer_node).ok_or(Violation::new("a message to nobody".into()))?;
         let digest = Digest::try_from(out.digest.as_slice()).map_err(Violation::because("a digest"))?;
-        self.by_digest.insert(digest, msg_id);
+        if self.by_digest.insert(digest, msg_id).is_none() && self.mail.contains_key(&msg_id) {
+            // Sealed anew for another key: the model has one envelope a message.
+            self.is_strange(msg_id);
+        }
         self.mail.entry(msg_id).or_insert(Mail {
             from: site,
             to,
@@ -272,7 +168,52 @@ impl Model {
             granted: false,
             stopped: None,
         });
-        Ok(())
+        self.saw_row(msg_id, out)
+    }
+
+    /// What a row of the outbox says of a message's way.
+    fn saw_row(&mut self, msg_id: MsgId, out: &Outgoing) -> Result<(), Violation> {
+        let last = self.ends.insert(msg_id, Delivery::of(out));
+        let act = match Delivery::of(out) {
+            now if last == Some(now) => return Ok(()),
+            // Her word, in the tick that found it expired.
+            Delivery::Recalled if last == Some(Delivery::Expired) => return Ok(()),
+            Delivery::Queued => Act::Send,
+            Delivery::Stored => Act::HearStored,
+            Delivery::Settled => Act::HearReceipt,
+            Delivery::Recalled => Act::Recall,
+            Delivery::Expired => Act::Expire,
+            Delivery::NotOpened => return Ok(self.is_strange(msg_id)),
+        };
+        self.saw(msg_id, act)
+    }
+
+    /// The next step of a message's way. Receipts are no messages of a person, and go their own way.
+    fn saw(&mut self, msg_id: MsgId, act: Act) -> Result<(), Violation> {
+        if self.mail.get(&msg_id).is_none_or(|mail| mail.is_receipt) {
+            return Ok(());
+        }
+        let way = self.ways.entry(msg_id).or_default();
+        if way.saw(act) {
+            return Ok(());
+        }
+        Err(Violation::new(format!("the small model knows no such way of {msg_id}: {:?}", way.steps().0)))
+    }
+
+    fn saw_envelope(&mut self, digest: Digest, acts: &[Act]) -> Result<(), Violation> {
+        let Some(msg_id) = self.by_digest.get(&digest).copied() else { return Ok(()) };
+        acts.iter().try_for_each(|act| self.saw(msg_id, *act))
+    }
+
+    /// It goes in an envelope that the small model does not know.
+    pub(super) fn is_strange(&mut self, msg_id: MsgId) {
+        self.ways.entry(msg_id).or_default().is_strange();
+    }
+
+    /// How many messages the small model followed, and in how many steps.
+    pub(super) fn followed(&self) -> (u64, u64) {
+        let followed = self.ways.values().map(Way::steps).filter(|(_, followed)| *followed);
+        followed.fold((0, 0), |(ways, steps), (seen, _)| (ways + 1, steps + seen.len() as u64))
     }
 
     /// A person was told "sent".
@@ -316,12 +257,27 @@ impl Model {
         if let Some(mail) = self.by_digest.get(&digest).and_then(|id| self.mail.get_mut(id)) {
             mail.left = mail.left.saturating_sub(1);
         }
+        // In the small model nobody is turned away.
+        if let Some(msg_id) = self.by_digest.get(&digest).copied() {
+            self.is_strange(msg_id);
+        }
     }
 
     /// That a message departs was committed.
     pub(super) fn granted(&mut self, msg_id: MsgId) {
         if let Some(mail) = self.mail.get_mut(&msg_id) {
             mail.granted = mail.stopped.is_none();
+        }
+    }
+
+    /// A batch is believed before it is answered: what ended in it may still be carried by what came before.
+    fn saw_carried(&mut self, msg_id: MsgId) -> Result<(), Violation> {
+        match self.ends.get(&msg_id) {
+            Some(Delivery::Queued) => self.saw(msg_id, Act::Carry),
+            _ => {
+                self.ways.entry(msg_id).or_default().carried_late();
+                Ok(())
+            }
         }
     }
 
@@ -336,14 +292,21 @@ impl Model {
             mail.may_leave(msg_id)?;
         }
         mail.left += 1;
-        Ok(())
+        let msg_id = *msg_id;
+        self.saw_carried(msg_id)
     }
 
     /// Her word was committed where this message is: it must not leave any more.
     pub(super) fn stop(&mut self, msg_id: MsgId, why: &'static str) {
         if let Some(mail) = self.mail.get_mut(&msg_id) {
             mail.stopped.get_or_insert(why);
+            self.ways.entry(msg_id).or_default().withdrawn();
         }
+    }
+
+    /// Her word was committed where this message is: whatever it says, it may be stopped.
+    pub(super) fn may_stop(&mut self, msg_id: MsgId) {
+        self.ways.entry(msg_id).or_default().may_stop();
     }
 
     pub(super) fn mail(&self) -> impl Iterator<Item = (MsgId, &Mail)> {

@@ -18,9 +18,10 @@ use std::sync::Arc;
 
 use super::Violation;
 use super::flaw::Flaw;
-use super::model::{self, Note};
+use super::model;
 use super::net::{Call, Packet, Said, Site};
 use super::node::Ask;
+use super::notes::{self, Note};
 use super::people::{self, Told, Wish};
 use super::portrait::{difference, portrait};
 use super::relay::{FETCHED, mailbox_there};
@@ -68,7 +69,8 @@ struct Staged {
     rows: Vec<Row>,
     events: Vec<EventRow>,
     effects: Vec<Effect>,
-    notes: Vec<Note>,
+    /// Of each step, in the order of the decisions.
+    notes: Vec<Vec<Note>>,
     replies: Vec<Reply>,
     clear: Option<Vec<u8>>,
 }
@@ -153,7 +155,7 @@ impl World {
         let (sure, doubts) = (node.sure(self.time), node.doubts(self.time));
         let Some(up) = node.up.as_mut() else { return Ok(()) };
         let mut now = Now { time, rng: self.dice.rng(), key };
-        let mut wish = None;
+        let (mut wish, mut departs) = (None, None);
         let step = match ask {
             Ask::Deposit { .. } => Step::default(),
             Ask::LeaveHere { call, from, leave } => {
@@ -179,6 +181,7 @@ impl World {
                     _ => {}
                 }
                 staged.replies.push(Reply::Courier { msg_id, leaves });
+                departs = leaves.then_some(Note::Departs(msg_id));
                 step
             }
             // Told why, and asked to set the clock; her own word is taken down all the same.
@@ -194,14 +197,16 @@ impl World {
             Ask::Note(event) => up.office.note(event, None, &mut now),
         };
         let step = self.spoil(step, wish, staged);
-        self.take(site, step, staged)
+        self.take(site, step, staged)?;
+        staged.notes.push(departs.into_iter().collect());
+        Ok(())
     }
 
     /// Stages a step: memory takes it, the batch gathers it.
     fn take(&mut self, site: Site, step: Step, staged: &mut Staged) -> Result<(), Violation> {
-        let notes = model::notes(&step)?;
+        let notes = notes::notes(&step)?;
         notes.iter().for_each(|note| self.model.hears(note));
-        staged.notes.extend(notes);
+        staged.notes.push(notes);
         if let Some(up) = self.nodes[site].up.as_mut() {
             up.office.take(&step);
         }
@@ -316,23 +321,23 @@ impl World {
     }
 
     /// The model learns what is durable now.
-    fn believe(&mut self, site: Site, notes: &[Note]) -> Result<(), Violation> {
-        notes.iter().try_for_each(|note| self.model.committed(site, note))?;
-        for note in notes {
-            match note {
-                Note::Withdrawn(case, said) => self.stop_resting(site, *case, Some(said)),
-                Note::Stayed(case) => self.stop_resting(site, *case, None),
-                Note::Receipt(msg_id, receipt) => self.check_receipt(site, *msg_id, receipt)?,
-                Note::Outgoing(..)
-                | Note::Letter(_)
-                | Note::Kept(_)
-                | Note::Effect(_)
-                | Note::NotTaken(_)
-                | Note::Read(_)
-                | Note::Revoked(_) => {}
+    fn believe(&mut self, site: Site, steps: &[Vec<Note>]) -> Result<(), Violation> {
+        for notes in steps {
+            // Her word comes first: what the same step takes back is taken back because of it.
+            for note in notes {
+                match note {
+                    Note::Withdrawn(case, said) => self.stop_resting(site, *case, Some(said)),
+                    Note::Stayed(case) => self.stop_resting(site, *case, None),
+                    _ => {}
+                }
             }
+            notes.iter().try_for_each(|note| self.model.committed(site, note))?;
         }
-        Ok(())
+        let receipts = steps.iter().flatten().filter_map(|note| match note {
+            Note::Receipt(msg_id, receipt) => Some((*msg_id, receipt)),
+            _ => None,
+        });
+        receipts.into_iter().try_for_each(|(msg_id, receipt)| self.check_receipt(site, msg_id, receipt))
     }
 
     /// The planted bugs that spoil a step.

@@ -362,6 +362,7 @@ impl World {
             return Ok(());
         };
         self.note(format!("message {} comes to {to} in another envelope", opened.msg_id));
+        self.model.is_strange(opened.msg_id);
         let said = Said::Deposit { mailbox: sealed.mailbox, digest: sealed.digest, bytes: sealed.bytes.into() };
         self.net.send(Packet { call: 0, from, to, at: self.time, said }, &mut self.dice)
     }
@@ -406,6 +407,7 @@ impl World {
             arrived: self.count(State::Arrived),
             withdrawn: self.count(State::Withdrawn) + self.count(State::Stayed),
             fetched: self.fetched,
+            followed: self.model.followed().0,
         }
     }
 

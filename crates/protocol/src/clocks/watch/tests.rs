@@ -69,7 +69,7 @@ fn a_clock_that_nothing_speaks_against_is_gone_by() {
 }
 
 #[test]
-fn attack_51_a_dead_battery_shows_a_time_before_what_was_signed_and_is_doubted() {
+fn row_51_a_dead_battery_shows_a_time_before_what_was_signed_and_is_doubted() {
     for off in [-secs(NOW), -secs(30 * DAY), -secs(3 * DAY + HOUR)] {
         let mut node = Machine::start(off, 3 * DAY);
         assert!(matches!(node.doubt(), Some(Doubt::Behind(_))), "{off}");
@@ -116,7 +116,7 @@ fn a_record_that_another_signed_since_confirms_a_start_after_long() {
 }
 
 #[test]
-fn attack_52_a_leap_while_it_runs_changes_nothing_but_that_it_is_told() {
+fn row_52_a_leap_while_it_runs_changes_nothing_but_that_it_is_told() {
     for off in [-secs(30 * DAY), secs(10 * YEAR), secs(11 * MINUTE), -secs(11 * MINUTE), -secs(NOW)] {
         let mut node = Machine::start(0, DAY);
         node.hear(1, 0);
@@ -150,7 +150,7 @@ fn a_clock_that_stands_still_is_noticed() {
 }
 
 #[test]
-fn attack_53_others_that_contradict_it_are_believed_from_two_on() {
+fn row_53_others_that_contradict_it_are_believed_from_two_on() {
     for days in [2, -2] {
         let off = days * secs(DAY);
         let mut node = Machine::start(off, 5 * DAY);
