@@ -183,7 +183,10 @@ impl Model {
             Delivery::Settled => Act::HearReceipt,
             Delivery::Recalled => Act::Recall,
             Delivery::Expired => Act::Expire,
-            Delivery::NotOpened => return Ok(self.is_strange(msg_id)),
+            Delivery::NotOpened => {
+                self.is_strange(msg_id);
+                return Ok(());
+            }
         };
         self.saw(msg_id, act)
     }
