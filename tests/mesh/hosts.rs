@@ -2,16 +2,18 @@
 //! these on a slow line. The whole journey, then what happens to lines and machines: each delay is told in words while it
 //! lasts, and in the end everything was delivered once.
 //!
-//! One test, because the machines are dear. It needs root, `ip` and `nft`; where namespaces cannot be made it is skipped by
-//! name, and fails under `CI=true`. Time is no part of the verdict.
+//! Few tests, because the machines are dear. They need root, `ip` and `nft`; where namespaces cannot be made they are skipped by
+//! name, and fail under `CI=true`. Time is no part of the verdict.
 
 mod forwarder;
 pub(super) mod judge;
 mod net;
 mod offices;
 mod people;
+mod soak;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
@@ -57,16 +59,7 @@ struct Story {
 
 #[test]
 fn five_real_hosts_lose_and_double_nothing_over_nat_partition_loss_delay_a_lost_relay_and_three_days_away() {
-    let net = match Net::make() {
-        Ok(net) => net,
-        Err(why) => {
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
-            println!("skipped: network namespaces cannot be made here: {why}");
-            return;
-        }
-    };
-    net.lay().unwrap();
-    let Some(hosts) = Hosts::found(net) else { return };
+    let Some((_alone, hosts)) = ready() else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut story = Story { hosts, sent: Sent::default() };
@@ -79,6 +72,22 @@ fn five_real_hosts_lose_and_double_nothing_over_nat_partition_loss_delay_a_lost_
         story.lost_relay().await;
         story.three_days_away().await;
     });
+}
+
+/// The offices on their machines, for one test at a time; `None` where this cannot be done, which is said.
+fn ready() -> Option<(MutexGuard<'static, ()>, Hosts)> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let net = match Net::make() {
+        Ok(net) => net,
+        Err(why) => {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{why}");
+            println!("skipped: network namespaces cannot be made here: {why}");
+            return None;
+        }
+    };
+    net.lay().unwrap();
+    Some((alone, Hosts::found(net)?))
 }
 
 /// Routers turn away what comes from outside, though something listens behind them.

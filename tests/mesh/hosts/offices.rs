@@ -2,6 +2,7 @@
 //!
 //! Refuses to run a node outside its namespace: without the file that names it the program does not start.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(super) struct Hosts {
     pub(super) second: Member,
     /// How far ahead of this computer's their clocks are, seconds.
     ahead: u64,
+    /// By how much one clock is set wrong besides.
+    wrong: BTreeMap<Host, i64>,
     pub(super) net: Net,
     _programs: tempfile::TempDir,
 }
@@ -58,7 +61,7 @@ impl Hosts {
             region.records.records.extend(bundle.records);
             region.records.prekeys.extend(bundle.prekeys);
         }
-        let mut hosts = Self { region, reachable, second, ahead: 0, net, _programs: programs };
+        let mut hosts = Self { region, reachable, second, ahead: 0, wrong: BTreeMap::new(), net, _programs: programs };
         let keepers = [hosts.region.coordinator.made.node, hosts.second.made.node];
         let keepers = format!("[\"{}\", \"{}\"]", keepers[0], keepers[1]);
         for (member, host) in hosts.placed() {
@@ -134,12 +137,24 @@ impl Hosts {
 
     fn turn(&mut self, secs: u64) {
         self.ahead += secs;
-        let ahead = self.ahead;
-        for member in self.all() {
+        let (ahead, wrong) = (self.ahead, self.wrong.clone());
+        for (member, host) in self.placed() {
+            let wrong = wrong.get(&host).copied().unwrap_or(0);
             let beside = member.folder.join("shift.new");
-            std::fs::write(&beside, ahead.to_string()).unwrap();
+            std::fs::write(&beside, format!("{ahead} {wrong}")).unwrap();
             std::fs::rename(beside, member.folder.join(SHIFT)).unwrap();
         }
+    }
+
+    /// Sets the clock of one machine wrong by so many seconds, while its uptime says nothing of it; 0 sets it right.
+    pub(super) fn step(&mut self, host: Host, by: i64) {
+        self.wrong.insert(host, by);
+        self.turn(0);
+    }
+
+    /// The office on a machine.
+    pub(super) fn member(&mut self, host: Host) -> &mut Member {
+        self.placed().into_iter().find(|(_, at)| *at == host).map(|(member, _)| member).unwrap()
     }
 }
 
