@@ -139,17 +139,17 @@ impl Soak {
 
     /// A process ends in the middle of whatever it does, is away for a moment, and comes back.
     async fn kill(&mut self) {
-        let host = [Host::Destination, Host::Origin, Host::First][self.draw(3)];
+        let (host, person) =
+            [(Host::Destination, Some("elena")), (Host::Origin, Some("ana")), (Host::First, None)][self.draw(3)];
         self.kills += 1;
         self.member(host).kill();
         self.act(Some(host)).await;
         let member = self.member(host);
         member.start().await.unwrap();
         member.session = None;
-        match host {
-            Host::Destination => member.sign_in("elena").await.unwrap(),
-            Host::Origin => member.sign_in("ana").await.unwrap(),
-            _ => drop(member.learn(&wire::RecordBundle::default()).await.unwrap()),
+        match person {
+            Some(login) => member.sign_in(login).await.unwrap(),
+            None => drop(member.learn(&wire::RecordBundle::default()).await.unwrap()),
         }
     }
 
