@@ -206,7 +206,7 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
     async fn own_log(&self, from: NodeId, first: u64) -> Result<wire::OwnLogReply, Refused> {
         self.still_accredited(from)?;
         let shown = self.owner.look(move |world| {
-            let heard = world.office.heard().find(|(node, _)| *node == from).map(|(_, heard)| heard)?;
+            let heard = world.office.mirrored(from)?;
             let held = world.office.head_held(&world.office.directory().log_key(from)?)?;
             let head = held.note().to_string().into_bytes();
             let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };

@@ -21,7 +21,7 @@ use clearhouse_wire::v1 as wire;
 use tokio::time::Instant;
 
 use super::alone::Heard;
-use super::witnesses::{Line, Memory, Tail, WITNESSES_MAX, Word};
+use super::witnesses::{Line, Memory, WITNESSES_MAX, Word};
 use super::{Head, LogError};
 use crate::clock::chance;
 use crate::owner::World;
@@ -141,7 +141,8 @@ async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> A
         if Instant::now() >= until {
             break;
         }
-        let word = tokio::time::timeout(ASK_ONE, line.ask(directory, (node, &key), head, 0, &Tail::default())).await;
+        // Nothing new is signed for it: a head that no mirror reaches yet must not be with anybody.
+        let word = tokio::time::timeout(ASK_ONE, line.probe(directory, (node, &key), head)).await;
         let word = word.ok().flatten().unwrap_or(Word::Silent);
         if matches!(word, Word::Silent) {
             continue;

@@ -217,7 +217,13 @@ fn a_mirror_reaches_the_head_that_is_cosigned_and_takes_nothing_that_does_not_ma
     let leaves = |node: &Node, from: usize| node.events[from..].iter().map(|row| row.commitment).collect::<Vec<_>>();
     let head = |node: &Node| (node.events.len() as u64, merkle::root(&node.leaves()));
     let node = region.members[1].node;
-    assert!(coordinator.office.mirror(node, 0, &leaves(&one, 0), head(&one)).is_none(), "it was never heard of");
+    // Before its first account it is mirrored from its first entry on, and not heard of for that.
+    assert!(one.office.mirror(node, 0, &leaves(&one, 0), head(&one)).is_none(), "not at a member");
+    assert!(coordinator.office.mirror(node, 1, &leaves(&one, 1), head(&one)).is_none(), "a gap");
+    let row = coordinator.office.mirror(node, 0, &leaves(&one, 0), head(&one)).unwrap();
+    coordinator.office.apply([&row]);
+    assert_eq!(coordinator.office.mirrored(node).unwrap().tail, leaves(&one, 0).concat());
+    assert!(coordinator.office.heard().next().is_none());
     let tell = one.office.to_tell(NOW)[0];
     let note = one.head(&region, &[0, 2]);
     let sent = one.tell(&region, tell, &note, NOW);
