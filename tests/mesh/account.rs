@@ -13,6 +13,8 @@ use super::region::{Member, Region};
 /// How long the telling may take on a busy machine; a network for training tells each second.
 const HEARD_SECS: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Longer than some ticks of the region.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// What the coordinator has of each log: name, entries, whether it contradicts itself.
 async fn heard(region: &Region) -> Vec<(String, u64, bool)> {
@@ -41,6 +43,23 @@ pub(super) async fn heard_past(region: &Region, member: &Member, past: u64) -> u
         }
         assert!(began.elapsed() < HEARD_SECS, "{} past {past}: {all:?}", member.name);
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Waits until this member has signed nothing new for some ticks, so that whoever cosigns its heads has the newest. How
+/// many entries that has.
+pub(super) async fn at_rest(member: &Member) -> u64 {
+    let began = Instant::now();
+    let signed = async || member.ask(Call::Status).await.unwrap()["log_signed"].as_u64().unwrap();
+    let mut last = signed().await;
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let now = signed().await;
+        if now == last {
+            return now;
+        }
+        assert!(began.elapsed() < HEARD_SECS, "it does not come to rest");
+        last = now;
     }
 }
 

@@ -247,6 +247,7 @@ fn adopt<S: Store>(
     let step = world.office.restored((closed_from, last), &mut Now { time: now, rng: &mut rng, key });
     let mut step = step.ok_or_else(|| LogError::NotTakenBack("the entry that says so cannot be made".to_owned()))?;
     step.rows.extend(retractions);
+    step.rows.extend(world.office.move_on());
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
@@ -308,41 +309,4 @@ fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use clearhouse_store::MemoryStore;
-
-    use super::*;
-
-    /// A store with these entries; `true` for one that opens.
-    fn store(entries: &[(u8, bool)]) -> MemoryStore {
-        let mut store = MemoryStore::new();
-        for (index, (commitment, opens)) in (0..).zip(entries) {
-            let leaf = EventLeaf { index, commitment: [*commitment; 32], sealed: vec![7; usize::from(*opens)] };
-            let generation = store.generation();
-            store.commit(&Changes { generation, events: vec![leaf], ..Changes::default() }).unwrap();
-        }
-        store
-    }
-
-    #[test]
-    fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
-        let mirror = [[1; 32], [2; 32], [3; 32], [4; 32]];
-        let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
-        assert_eq!(at(&[(1, true), (2, true)]), Beside::Lacks { closed_from: 2 }, "an old copy");
-        assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 }, "cut in the middle");
-        let all = [(1, true), (2, true), (3, false), (4, false)];
-        assert_eq!(at(&all), Beside::Lacks { closed_from: 2 }, "cut before it was said");
-        let said = [all.as_slice(), &[(9, true)]].concat();
-        assert_eq!(at(&said), Beside::GoesOn, "cut before the next head");
-        assert_eq!(at(&[said.as_slice(), &[(8, true)]].concat()), Beside::GoesOn);
-        assert_eq!(at(&[(1, true), (2, true), (3, true), (4, true)]), Beside::GoesOn, "nothing is missing");
-    }
-
-    #[test]
-    fn what_went_another_way_is_not_taken_for_an_old_copy() {
-        let mirror = [[1; 32], [2; 32], [3; 32]];
-        for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
-            assert_eq!(beside(&store(entries), &mirror).unwrap(), Beside::Strays);
-        }
-    }
-}
+mod tests;

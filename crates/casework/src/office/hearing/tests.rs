@@ -447,3 +447,26 @@ fn attack_29_a_proof_under_a_head_without_a_quorum_proves_nothing() {
         assert!(!proved_by(&region, &mut one, &mut two, witnesses), "{witnesses:?}");
     }
 }
+
+#[test]
+fn an_account_under_way_in_an_old_copy_is_told_again_without_a_pause_and_taken_once() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW)[0];
+    // The receipt comes to the living node, and the copy does not know it.
+    let sent = one.tell(&region, tell, &head, NOW);
+    coordinator.take(&region, sent, NOW);
+    let (msg_id, _) = one.office.mail().all_outgoing().next().unwrap();
+    one.act(&region, NOW, |office, now| (office.attempted(msg_id, Attempt::Stored { locked: false }, now), ()));
+    assert!(one.office.to_tell(NOW + 1).is_empty(), "its answer is waited for");
+    one.act(&region, NOW, |office, _| (Step { rows: office.move_on(), ..Step::default() }, ()));
+    let again = one.office.to_tell(NOW + 1)[0];
+    assert_eq!(again.first, 0);
+    let (head, before) = (one.head(&region, &[0, 2]), coordinator.heard().unwrap().size);
+    let sent = one.tell(&region, again, &head, NOW + 1);
+    let receipts = coordinator.take(&region, sent, NOW + 1);
+    assert!(coordinator.heard().unwrap().size >= before && coordinator.heard().unwrap().contradiction.is_empty());
+    one.take(&region, receipts, NOW + 1);
+    assert!(one.office.told()[0].took >= before);
+}
