@@ -207,8 +207,11 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         self.still_accredited(from)?;
         let shown = self.owner.look(move |world| {
             let heard = world.office.mirrored(from)?;
-            let held = world.office.head_held(&world.office.directory().log_key(from)?)?;
-            let head = held.note().to_string().into_bytes();
+            let held = world.office.head_held(&world.office.directory().log_key(from)?);
+            // The newer of what was cosigned here and what came with an account under others' signatures.
+            let (size, note) =
+                held.map_or((0, Vec::new()), |held| (held.checkpoint().size, held.note().to_string().into_bytes()));
+            let head = if heard.head_size > size { heard.head.clone() } else { note };
             let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
             let mut next = first;
             while next < heard.size {

@@ -1,5 +1,6 @@
 //! What a log that is taken back does to the store and the office, wherever it was cut short.
 
+use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::PLACES_SKIPPED;
@@ -26,8 +27,8 @@ fn commitments(world: &World<MemoryStore>) -> Vec<Hash> {
 }
 
 /// The commitments of a node, and some that came after the copy which it is.
-fn mirror_of(world: &World<MemoryStore>) -> Mirror {
-    Mirror { commitments: [commitments(world), vec![[8; 32], [9; 32]]].concat(), erasures: Vec::new() }
+fn mirror_of(world: &World<MemoryStore>) -> Vec<Hash> {
+    [commitments(world), vec![[8; 32], [9; 32]]].concat()
 }
 
 #[test]
@@ -38,13 +39,13 @@ fn the_entry_that_says_what_came_back_moves_every_place_on_in_the_same_commit() 
     let unknown = (ConversationId([5; 32]), region.members[0].node);
     assert_eq!(world.office.mail().next_place(unknown.0, unknown.1).seq, 1);
     let generation = world.ledger.store().generation();
-    let (taken_back, _) = adopt(&mut world, &mirror, &region.members[1].sign, NOW).unwrap().unwrap();
+    let taken_back = adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap().unwrap();
     assert_eq!((taken_back, world.ledger.store().event_count()), (2, 6));
     assert_eq!(world.ledger.store().generation(), generation + 2, "the entries, and what they mean");
     let place = world.office.mail().next_place(unknown.0, unknown.1).seq;
     assert!(place > PLACES_SKIPPED, "{place}");
     // A start that was cut short after it finds it done.
-    assert!(adopt(&mut world, &mirror, &region.members[1].sign, NOW).unwrap().is_some());
+    assert_eq!(adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap(), Some(2));
     assert_eq!(
         (world.ledger.store().event_count(), world.office.mail().next_place(unknown.0, unknown.1).seq),
         (6, place)
@@ -82,4 +83,37 @@ fn what_went_another_way_is_not_taken_for_an_old_copy() {
     for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
         assert_eq!(beside(&store(entries), &mirror).unwrap(), Beside::Strays);
     }
+}
+
+/// An erasure at a place of the log; of parts of a profile when it names nothing.
+fn erasure(index: u64, erased: &[(u64, u64)]) -> wire::Opening {
+    let erased = erased.iter().map(|(from, to)| wire::IndexRange { from: *from, to: *to }).collect();
+    wire::Opening { event: AuditEvent::CaseErased.into(), index, erased, ..wire::Opening::default() }
+}
+
+#[test]
+fn what_is_not_known_of_erasures_is_kept_with_the_entry_that_says_what_came_back() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let mirror = mirror_of(&world);
+    // The first is in the copy: what it erased was gone already.
+    let erasures = [erasure(1, &[]), erasure(3, &[]), erasure(4, &[(0, 1)])];
+    adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap().unwrap();
+    let after = world.office.after_copy().unwrap();
+    assert_eq!((after.at, after.entries, after.parts), (NOW, 2, 1));
+    assert!(
+        world.office.has_retractions() && world.office.is_entry_retracted(1) && !world.office.is_entry_retracted(2)
+    );
+    // Another start, and it is found again, whatever became of the first.
+    let adopted = adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap();
+    assert_eq!((adopted, world.office.after_copy()), (Some(2), Some(after)));
+}
+
+#[test]
+fn a_log_that_is_not_of_this_node_is_passed_over_and_nothing_is_written() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let other = vec![[1; 32]; 5];
+    assert_eq!(adopt(&mut world, &other, &[], &region.members[1].sign, NOW).unwrap(), None);
+    assert_eq!((world.ledger.store().event_count(), world.office.after_copy()), (3, None));
 }
