@@ -12,7 +12,7 @@ use clearhouse_node::setup::files;
 use clearhouse_store::keyfile::KeyFile;
 use serde_json::Value;
 
-use super::account::{at_rest, heard_past};
+use super::account::heard_past;
 use super::canaries::{ask, journey};
 use super::erasure::{decide, erase, gone, keys, read_all, settle};
 use super::found;
@@ -125,8 +125,7 @@ fn a_lost_node_comes_back_from_two_sheets_and_signs_no_second_history() {
 
         // What comes after the backup is signed, seen by its witnesses, and lost with the folder.
         burst(&known, &region.destination, &region.origin, &sent).await;
-        heard_past(&region, &region.origin, made + 10).await;
-        let signed = at_rest(&region.origin).await;
+        let signed = heard_past(&region, &region.origin, made + 10).await;
         region.origin.kill();
         let lost = region.origin.folder.with_extension("lost");
         std::fs::rename(&region.origin.folder, &lost).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clearhouse_node::calls::Call;
 
-use super::account::heard_past;
+use super::account::{at_rest, heard_past};
 use super::found;
 use super::load::{Sent, burst};
 use super::notice::directory;
@@ -48,7 +48,8 @@ fn attack_31_a_node_put_back_from_an_old_image_signs_nothing_and_resumes_from_a_
         copy(&folder, &image);
         region.origin.start().await.unwrap();
         burst(&known, &region.destination, &region.origin, &sent).await;
-        let new = heard_past(&region, &region.origin, old + 10).await;
+        heard_past(&region, &region.origin, old + 10).await;
+        let new = at_rest(&region.origin).await;
 
         // The old folder, put in the place of the new one, which is kept.
         region.origin.kill();

@@ -206,9 +206,12 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
     async fn own_log(&self, from: NodeId, first: u64) -> Result<wire::OwnLogReply, Refused> {
         self.still_accredited(from)?;
         let shown = self.owner.look(move |world| {
-            let heard = world.office.heard().find(|(node, _)| *node == from).map(|(_, heard)| heard)?;
-            let held = world.office.head_held(&world.office.directory().log_key(from)?)?;
-            let head = held.note().to_string().into_bytes();
+            let heard = world.office.mirrored(from)?;
+            let held = world.office.head_held(&world.office.directory().log_key(from)?);
+            // The newer of what was cosigned here and what came with an account under others' signatures.
+            let (size, note) =
+                held.map_or((0, Vec::new()), |held| (held.checkpoint().size, held.note().to_string().into_bytes()));
+            let head = if heard.head_size > size { heard.head.clone() } else { note };
             let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
             let mut next = first;
             while next < heard.size {

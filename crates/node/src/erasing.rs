@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use clearhouse_casework::office::Now;
 use clearhouse_casework::office::cases::{Document, document_key};
-use clearhouse_casework::office::erasing::{Places, Trail};
+use clearhouse_casework::office::erasing::{Letters, Places, Trail};
 use clearhouse_protocol::audit::unpad;
-use clearhouse_protocol::ids::CaseId;
+use clearhouse_protocol::ids::{CaseId, Digest};
+use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::erasure::ErasureError;
 use clearhouse_store::keyfile::Opened;
@@ -31,6 +32,8 @@ const AGAIN_AFTER_SECS: u64 = 300;
 const LOOK_AGAIN_SECS: u64 = 30;
 /// Entries of the log looked through at once.
 const PAGE: u64 = 1000;
+/// Unopened letters that are ended in one commit.
+const LETTERS_AT_ONCE: usize = 500;
 
 /// Why an erasure did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -272,6 +275,44 @@ impl<S: Store> World<S> {
         self.ledger.commit(&step.rows, &step.events, &mut chance())?;
         self.office.take(&step);
         tracing::warn!(gone, "cases that were erased after this folder's copy was made are erased again");
+        Ok(())
+    }
+
+    /// Ends letters of those cases that were not opened in the copy, also while cases are locked: one of them may be all that
+    /// is here of its case. The entry that says that it came is among those that the erasure named. Goes before
+    /// [`World::retract`], which forgets what was named, and before anything opens a letter.
+    ///
+    /// # Errors
+    /// [`Unfinished`]: no letter must be opened then.
+    pub fn retract_letters(&mut self, key: &SigningKey, now: u64) -> Result<(), Unfinished> {
+        if !self.office.has_retractions() {
+            return Ok(());
+        }
+        let unopened = self.office.unopened_letters();
+        let (mut from, count) = (0, self.ledger.store().event_count());
+        let mut letters = Letters::new();
+        while from < count && !unopened.is_empty() {
+            let to = count.min(from + PAGE);
+            for opening in self.openings(from, to)? {
+                let named = Digest::try_from(opening.envelope_digest.as_slice()).ok();
+                let named = named.filter(|digest| unopened.contains(digest));
+                if let Some(digest) = named.filter(|_| self.office.is_entry_retracted(opening.index)) {
+                    letters.entry(digest).or_default().push(opening.index);
+                }
+            }
+            from = to;
+        }
+        let letters: Vec<_> = letters.into_iter().collect();
+        for some in letters.chunks(LETTERS_AT_ONCE) {
+            let epoch = self.ledger.vault().epoch();
+            let mut rng = chance();
+            let mut now = Now { time: now, rng: &mut rng, key };
+            let (step, keys, closes) = self.office.end_letters(&some.iter().cloned().collect(), epoch, &mut now);
+            let gone = Gone { keys: &keys, events: &closes };
+            self.ledger.commit_erasing(&step.rows, &step.events, gone, &mut chance())?;
+            self.office.take(&step);
+            tracing::warn!(letters = some.len(), "unopened letters of cases that were erased since are erased");
+        }
         Ok(())
     }
 

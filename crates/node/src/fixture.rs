@@ -31,8 +31,12 @@ pub(crate) fn office(region: &Region, member: usize, directory: Directory) -> Of
 
 /// Its owner, with new keys, a store in memory and this clock.
 pub(crate) fn owner(region: &Region, member: usize, directory: Directory, clock: Arc<dyn Clock>) -> Owner<MemoryStore> {
+    Owner::start(world(region, member, directory), SigningKey::from_seed(&[1; 32]), clock).0
+}
+
+/// What such an owner owns.
+pub(crate) fn world(region: &Region, member: usize, directory: Directory) -> World<MemoryStore> {
     let (service, content) = (ServiceKeys::generate(&mut chance()), ContentKeys::generate(&mut chance()));
     let ledger = Ledger::new(MemoryStore::new(), Vault::new(&service, Some(&content)).unwrap());
-    let (world, _) = World::load(office(region, member, directory), ledger).unwrap();
-    Owner::start(world, SigningKey::from_seed(&[1; 32]), clock).0
+    World::load(office(region, member, directory), ledger).unwrap().0
 }

@@ -13,6 +13,7 @@ mod fixture;
 pub mod folder;
 pub mod herald;
 mod lost_keys;
+mod order;
 pub mod prover;
 pub mod resume;
 pub mod teller;

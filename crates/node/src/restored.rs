@@ -9,24 +9,22 @@
 use std::path::{Path, PathBuf};
 
 use clearhouse_casework::forms::show_time;
+use clearhouse_casework::office::erasing::AfterCopy;
 use clearhouse_casework::office::{Now, Step};
 use clearhouse_protocol::audit::AuditEvent;
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::RESTORE_TOLD_SECS;
 use clearhouse_store::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Chance, Clock};
-use crate::log::resume::{Resumed, Unknown};
+use crate::log::resume::Resumed;
 use crate::owner::{NotTaken, Owner, World};
 use crate::setup::files;
-use crate::sync::{Puller, Reach};
+use crate::sync::partners::has_coordinators;
+use crate::sync::{Brought, Puller, Reach};
 
-/// How far each conversation's places are moved on: more messages than a month has.
-const PLACES_SKIPPED: u64 = 1 << 20;
 /// Messages of the backup's outbox that are held in one commit.
 pub(crate) const HELD_AT_ONCE: usize = 1000;
-/// How long `doctor` tells that the node was restored.
-const TOLD_SECS: u64 = 14 * DAY;
 /// Bytes of the mark.
 const MARK_MAX: u64 = 4 << 10;
 
@@ -59,9 +57,9 @@ pub enum NotYet {
          answered ({0}). Check the line and start again; clearhouse restore --help says what to do when there are none"
     )]
     Unwitnessed(usize),
-    /// Nobody gave newer records.
+    /// No coordinator gave newer records; where there is none, nobody.
     #[error(
-        "this node was restored from a backup and knows nobody who was revoked since: no coordinator or partner answered. \
+        "this node was restored from a backup and does not know who was revoked since: no coordinator's node answered. \
          Check the line and start again"
     )]
     NoDirectory,
@@ -121,12 +119,7 @@ impl Mark {
     /// What `doctor` says of it, for two weeks.
     #[must_use]
     pub fn told(&self, now: u64) -> Option<(String, &'static str)> {
-        let parts = match self.parts {
-            0 => String::new(),
-            parts => {
-                format!(" In {parts} cases parts of a profile were erased since, and are here again: erase them again.")
-            }
-        };
+        let parts = parts_are_back(self.parts);
         let text = format!(
             "This node was restored on {} from a backup of {}. {} entries of its log came after that backup; what they say, and \
              messages and decisions of that time, are not here.{parts}",
@@ -135,7 +128,33 @@ impl Mark {
             self.missing
         );
         let next = "Ask every organisation you exchange cases with what it sent and received since, and make a backup.";
-        (self.is_done && now < self.restored.saturating_add(TOLD_SECS)).then_some((text, next))
+        (self.is_done && now < self.restored.saturating_add(RESTORE_TOLD_SECS)).then_some((text, next))
+    }
+}
+
+/// What `doctor` says, for two weeks, of a folder that was an old copy and took its log back; not what the mark of a restore
+/// says already.
+#[must_use]
+pub fn told_after_copy(after: AfterCopy, mark: Option<&Mark>, now: u64) -> Option<(String, &'static str)> {
+    let is_said = |mark: &Mark| mark.told(now).is_some() && mark.missing >= after.entries && mark.parts >= after.parts;
+    let is_over = now >= after.at.saturating_add(RESTORE_TOLD_SECS);
+    if is_over || mark.is_some_and(is_said) {
+        return None;
+    }
+    let text = format!(
+        "This folder was an old copy when the node was started on {}. {} entries of its log came back from a coordinator; \
+         what they say, and messages and decisions of that time, are not here.{}",
+        show_time(after.at),
+        after.entries,
+        parts_are_back(after.parts)
+    );
+    Some((text, "Ask every organisation you exchange cases with what it sent and received since."))
+}
+
+fn parts_are_back(parts: u64) -> String {
+    match parts {
+        0 => String::new(),
+        parts => format!(" {parts} times parts of a profile were erased since, and are here again: erase them again."),
     }
 }
 
@@ -148,6 +167,12 @@ pub fn is_witnessed(mark: &Mark, resumed: &Resumed) -> Result<(), NotYet> {
     if heard || mark.alone { Ok(()) } else { Err(NotYet::Unwitnessed(resumed.answered)) }
 }
 
+/// Whether what came of the directory is enough to know who was revoked since: from a coordinator, where there are any. A
+/// member by itself could tell what it likes to be old.
+fn is_informed(brought: &Brought, is_overseen: bool) -> bool {
+    if is_overseen { brought.coordinators > 0 } else { brought.answered > 0 }
+}
+
 /// What is left to do before any door opens: newer records, places moved on, and the entry that says so.
 ///
 /// # Errors
@@ -156,11 +181,17 @@ pub async fn catch_up<S: Store + 'static>(
     mut mark: Mark,
     data: &Path,
     (owner, puller): (&Owner<S>, &Puller<S>),
-    (taken_back, unknown): (u64, Unknown),
+    taken_back: u64,
     clock: &dyn Clock,
 ) -> Result<Mark, NotYet> {
-    let brought = puller.round(Reach::WIDE).await?;
-    if brought.answered == 0 && !mark.alone {
+    let mut brought = puller.round(Reach::WIDE).await?;
+    if brought.coordinators == 0 && brought.answered > 0 {
+        // In an old backup coordinators' certificates are over, and they were not asked; others may have brought newer ones.
+        brought = puller.round(Reach::WIDE).await?;
+    }
+    let me = puller.me;
+    let is_overseen = owner.look(move |world| has_coordinators(world.office.directory(), me)).await?;
+    if !is_informed(&brought, is_overseen) && !mark.alone {
         return Err(NotYet::NoDirectory);
     }
     // Before the courier looks at the outbox for the first time.
@@ -171,11 +202,16 @@ pub async fn catch_up<S: Store + 'static>(
             0 => world.office.note(AuditEvent::Restore, None, now),
             _ => Step::default(),
         };
-        step.rows.extend(world.office.skip_places(PLACES_SKIPPED));
+        step.rows.extend(world.office.move_on());
         (step, ())
     };
     owner.decide(step).await?;
-    (mark.is_done, mark.missing, mark.parts) = (true, mark.missing.max(taken_back), mark.parts.max(unknown.parts));
+    // Kept with the entries that came back: a start that ended before this line has not lost it.
+    let parts = match taken_back {
+        0 => 0,
+        _ => owner.look(|world| world.office.after_copy().map_or(0, |after| after.parts)).await?,
+    };
+    (mark.is_done, mark.missing, mark.parts) = (true, mark.missing.max(taken_back), mark.parts.max(parts));
     mark.keep(data)?;
     tracing::warn!(at = clock.now(), missing = mark.missing, "this node goes on from a backup");
     Ok(mark)
@@ -200,13 +236,7 @@ mod tests {
 
     #[test]
     fn a_restored_node_goes_on_only_when_enough_witnesses_were_heard_or_somebody_says_there_are_none() {
-        let resumed = |memory, answered| Resumed {
-            memory,
-            taken_back: 0,
-            heard: Heard::default(),
-            answered,
-            unknown: Unknown::default(),
-        };
+        let resumed = |memory, answered| Resumed { memory, taken_back: 0, heard: Heard::default(), answered };
         assert!(is_witnessed(&mark(), &resumed(Memory::Whole, 2)).is_ok());
         assert!(
             is_witnessed(&mark(), &resumed(Memory::Whole, 0)).is_err(),
@@ -215,6 +245,26 @@ mod tests {
         assert!(is_witnessed(&mark(), &resumed(Memory::Unasked, 1)).is_err());
         let alone = Mark { alone: true, ..mark() };
         assert!(is_witnessed(&alone, &resumed(Memory::Unasked, 0)).is_ok());
+    }
+
+    #[test]
+    fn what_came_back_is_told_for_two_weeks_on_an_old_image_too_and_once_on_a_restored_folder() {
+        let after = AfterCopy { at: 200, entries: 12, parts: 2 };
+        let (text, _) = told_after_copy(after, None, 201).unwrap();
+        assert!(text.contains("12 entries") && text.contains("2 times"), "{text}");
+        assert!(told_after_copy(after, None, 200 + RESTORE_TOLD_SECS).is_none());
+        let said = Mark { is_done: true, missing: 12, parts: 2, ..mark() };
+        assert!(told_after_copy(after, Some(&said), 201).is_none());
+        for less in [Mark { parts: 1, ..said.clone() }, Mark { is_done: false, ..said.clone() }] {
+            assert!(told_after_copy(after, Some(&less), 201).is_some(), "what the mark does not say");
+        }
+    }
+
+    #[test]
+    fn a_member_alone_is_not_believed_about_the_directory_where_there_are_coordinators() {
+        let of = |answered, coordinators| Brought { answered, coordinators, ..Brought::default() };
+        assert!(is_informed(&of(2, 1), true) && is_informed(&of(1, 0), false));
+        assert!(!is_informed(&of(5, 0), true) && !is_informed(&of(0, 0), false) && !is_informed(&of(0, 0), true));
     }
 
     #[test]
@@ -227,8 +277,8 @@ mod tests {
         assert_eq!((read.made, read.is_done, read.told(201)), (100, false, None));
         let done = Mark { is_done: true, missing: 12, parts: 2, ..mark() };
         let (text, _) = done.told(201).unwrap();
-        assert!(text.contains("12 entries") && text.contains("2 cases"), "{text}");
-        assert!(done.told(200 + TOLD_SECS).is_none());
+        assert!(text.contains("12 entries") && text.contains("2 times"), "{text}");
+        assert!(done.told(200 + RESTORE_TOLD_SECS).is_none());
         std::fs::write(folder.path().join(files::RESTORED), "nothing").unwrap();
         assert!(Mark::read(folder.path()).is_err());
     }

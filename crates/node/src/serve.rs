@@ -160,7 +160,9 @@ pub async fn run(
     if let Some(mark) = &mark {
         restored::is_witnessed(mark, &resumed)?;
     }
-    // Before anybody sees a case that was erased since; where cases are locked, when they are opened.
+    // Before anybody sees a case that was erased since, or opens a letter of one; where cases are locked, they go when they
+    // are opened.
+    world.retract_letters(&sign, clock.now()).map_err(|e| ServeError::Store(e.to_string()))?;
     world.retract().map_err(|e| ServeError::Store(e.to_string()))?;
     let alone = Alone::new(line.clone(), Arc::clone(&clock), resumed.heard.clone(), begun);
     if resumed.taken_back > 0 {
@@ -212,9 +214,7 @@ pub async fn run(
     let puller = Puller::new(owner.clone(), Arc::clone(&pool), Arc::clone(&clock), me.node, directory_teller);
     let puller = Arc::new(puller);
     if let Some(mark) = mark {
-        let mark =
-            restored::catch_up(mark, &config.data, (&owner, &puller), (resumed.taken_back, resumed.unknown), &*clock)
-                .await?;
+        let mark = restored::catch_up(mark, &config.data, (&owner, &puller), resumed.taken_back, &*clock).await?;
         told.extend(mark.told(clock.now()).map(|(text, _)| text));
     }
     let handle = Arc::new(Handle::new(Parts {

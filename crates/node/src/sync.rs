@@ -90,6 +90,8 @@ impl Reach {
 pub struct Brought {
     /// Nodes that were asked and answered.
     pub answered: usize,
+    /// Coordinators' nodes among them.
+    pub coordinators: usize,
     /// Nodes that could not be reached or broke off.
     pub unreachable: usize,
     /// Nodes whose answers were not followed, with why.
@@ -200,7 +202,8 @@ impl<S: Store + 'static> Puller<S> {
             partners::candidates(&self.directory(), self.me, now, &mut chance())
         };
         let mut brought = Brought::default();
-        for (nodes, want) in [(coordinators, reach.coordinators), (others, reach.others)] {
+        for (nodes, want, are_coordinators) in [(coordinators, reach.coordinators, true), (others, reach.others, false)]
+        {
             let mut answered = 0;
             let mut tries = want.saturating_mul(reach.tries);
             for node in nodes {
@@ -213,6 +216,7 @@ impl<S: Store + 'static> Puller<S> {
                 tries -= 1;
                 answered += usize::from(self.meet(node, &mut brought).await?);
             }
+            brought.coordinators += if are_coordinators { answered } else { 0 };
         }
         Ok(brought)
     }

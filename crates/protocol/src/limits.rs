@@ -178,6 +178,10 @@ pub const RECEIPTS_REMADE_MAX: u32 = 3;
 pub const RECEIPT_AGAIN_SECS: u64 = HOUR;
 /// Messages waiting to leave.
 pub const OUTBOX_MAX: usize = 10_000;
+/// How long a node tells that it was put back from a backup or an old copy.
+pub const RESTORE_TOLD_SECS: u64 = 14 * DAY;
+/// How far places in conversations are moved on after a restore: more messages than one conversation has in all its time.
+pub const PLACES_SKIPPED: u64 = 1 << 20;
 /// Messages held back because an earlier one of their conversation is missing.
 pub const GAP_MAX: u64 = 1_000;
 /// Deposit attempts of one message are spread until it expires; the pause between two never exceeds this.

@@ -76,6 +76,7 @@ impl Office {
         let opened = self.opening_fact(id, 1, ConversationId(conversation), peer, now.time, Some(actor));
         let mut facts = FactWriter::new(id, 0);
         let mut step = Step { rows: vec![facts.row(&opened)], ..Step::default() };
+        step.rows.extend(self.mail.begin(ConversationId(conversation)));
         self.log(&Happening::of(AuditEvent::LocalAct).by(actor.role.code()), &mut facts, &mut step, now);
         Ok((step, id))
     }

@@ -32,6 +32,7 @@ use crate::refusal::Refusal;
 use crate::roles::Actor;
 
 use again::Retractions;
+pub use again::{AfterCopy, Letters};
 pub use plan::Part;
 use plan::Plan;
 pub use trail::{Places, Trail};
@@ -40,6 +41,7 @@ const INTENT: u8 = b'I';
 const PLAN: u8 = b'P';
 const TURN: u8 = b'T';
 const RETRACT: u8 = b'R';
+const AFTER: u8 = b'A';
 
 /// What a person asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,6 +96,7 @@ pub(super) struct Erasing {
     plans: BTreeMap<CaseId, Plan>,
     turn: Option<u32>,
     retracted: Retractions,
+    after: Option<AfterCopy>,
 }
 
 impl Erasing {
@@ -107,6 +110,10 @@ impl Erasing {
         }
         if *kind == RETRACT {
             self.retracted = value.and_then(|value| Retractions::decode(value).ok()).unwrap_or_default();
+            return None;
+        }
+        if *kind == AFTER {
+            self.after = value.and_then(|value| AfterCopy::decode(value).ok());
             return None;
         }
         let case = CaseId::try_from(key).ok()?;

@@ -136,20 +136,33 @@ pub fn page_key(origin: &str, first: u64) -> Vec<u8> {
 impl Office {
     /// The logs this coordinator's node heard of.
     pub fn heard(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
-        self.hearing.0.iter().map(|(node, heard)| (*node, heard))
+        self.hearing.0.iter().filter(|(_, heard)| heard.heard_at > 0).map(|(node, heard)| (*node, heard))
+    }
+
+    /// What is mirrored of a node's log, also before its first account came.
+    #[must_use]
+    pub fn mirrored(&self, node: NodeId) -> Option<&Heard> {
+        self.hearing.0.get(&node)
     }
 
     /// The row that keeps the commitments of a log up to a head that is being cosigned, `leaves` from entry `first` on.
-    /// `None` for a log not heard of, for leaves that do not follow what was heard, and for such as do not make the head.
+    /// Of a log not heard of they are kept from its first entry on. `None` when this organisation is no coordinator, for
+    /// leaves that do not follow what was heard, and for such as do not make the head.
     #[must_use]
     pub fn mirror(&self, node: NodeId, first: u64, leaves: &[Hash], (size, root): (u64, Hash)) -> Option<Row> {
-        let heard = self.hearing.0.get(&node)?;
+        let key = self.directory.log_key(node).filter(|_| self.directory.is_coordinator(self.me.org))?;
+        let fresh = || {
+            let org = self.directory.org_of(node).map(|org| org.to_vec());
+            Heard { org: org.unwrap_or_default(), origin: key.name().to_owned(), ..Heard::default() }
+        };
+        let heard = self.hearing.0.get(&node).filter(|heard| heard.origin == key.name()).cloned();
+        let heard = heard.unwrap_or_else(fresh);
         let known = usize::try_from(heard.size.checked_sub(first)?).ok()?;
         let tail = leaves.get(known..).filter(|tail| tail.len() <= TAIL_MAX)?;
         let mut edge = Edge::kept(heard.size, &heard.edge)?;
         tail.iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
         let fits = edge.size() == size && edge.root() == root;
-        fits.then(|| heard_row(node, &Heard { tail: tail.concat(), ..heard.clone() }))
+        fits.then(|| heard_row(node, &Heard { tail: tail.concat(), ..heard }))
     }
 
     /// Deletes what the entries of these pages say, the next ones of a log that are not deleted yet; their commitments

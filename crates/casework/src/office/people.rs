@@ -250,12 +250,13 @@ impl Office {
         step
     }
 
-    /// Rows that move the next place of every conversation on, as [`Mailroom::skip_places`] says.
+    /// Rows by which a folder that was put back does not use again what it does not remember: places in conversations move
+    /// on ([`Mailroom::move_places_on`]), and accounts that were under way are told again. Twice does no harm.
     ///
-    /// [`Mailroom::skip_places`]: clearhouse_protocol::mail::Mailroom::skip_places
+    /// [`Mailroom::move_places_on`]: clearhouse_protocol::mail::Mailroom::move_places_on
     #[must_use]
-    pub fn skip_places(&self, by: u64) -> Vec<Row> {
-        self.mail.skip_places(by)
+    pub fn move_on(&self) -> Vec<Row> {
+        std::iter::once(self.mail.move_places_on()).chain(self.tell_again()).collect()
     }
 
     /// Records that entries of this node's own log, first and last, came back from a mirror without what they say.

@@ -198,6 +198,16 @@ impl Office {
         Some(told_row(from, &next))
     }
 
+    /// Rows after which accounts that were under way in an old copy are told again, without the pause: their answers came to
+    /// what this node does not remember. Who has them already takes nothing twice.
+    pub(super) fn tell_again(&self) -> impl Iterator<Item = Row> {
+        let under_way = self.telling.told.iter().filter(|(_, told)| !told.under_way.is_empty());
+        under_way.map(|(node, told)| {
+            let again = Told { up_to: told.confirmed, under_way: Vec::new(), more: true, ..told.clone() };
+            told_row(*node, &again)
+        })
+    }
+
     /// The row that says that coordinators have to hear of an entry at once, whatever the pause.
     pub(super) fn urgent_row(&self, entry: u64, now: u64) -> Row {
         Row {

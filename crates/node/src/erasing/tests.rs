@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use clearhouse_casework::case::erase::ErasureRule;
 use clearhouse_casework::consent::history::History;
 use clearhouse_casework::office::erasing::Order;
+use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_casework::office::{Office, Step};
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::audit::AuditEvent;
+use clearhouse_protocol::envelope::{Letter, Outside, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::StaffId;
 use clearhouse_protocol::limits::{CONSENT_HISTORY_KEPT_SECS, DAY};
+use clearhouse_protocol::mail;
 use clearhouse_store::DurableStore;
 use clearhouse_store::faulty::{Fault, Faulty};
 use clearhouse_store::keyfile::{ContentKeys, DeviceSecret, KeyFile, NewSlot, Opens, ServiceKeys, SlotSecret};
@@ -395,4 +398,90 @@ fn what_was_erased_after_a_copy_is_gone_before_anybody_sees_it_when_cases_are_un
     node.world.unlock(node.keys.content().unwrap()).unwrap();
     let cases = node.world.office.cases().unwrap();
     assert!(cases.case(gone).is_none() && cases.case(stays).is_some());
+}
+
+impl Node {
+    /// A letter of the other member lies here, sealed; the entry that says so.
+    fn letter(&mut self, id: u8) -> (Digest, u64) {
+        let (me, peer) = (&self.region.members[0], &self.region.members[1]);
+        let to = self.region.directory.recipient(me.org, me.node, NOW).unwrap();
+        let draft = Letter {
+            net: self.region.net,
+            msg_type: 1,
+            body_version: 1,
+            msg_id: clearhouse_protocol::ids::MsgId([id; 16]),
+            sender: (peer.org, peer.node),
+            conversation: clearhouse_protocol::ids::ConversationId([id; 32]),
+            seq: 1,
+            prev_digest: None,
+            created: NOW,
+            expires: NOW + DAY,
+            actor: None,
+            body: &[id],
+            attachments: &[],
+        };
+        let sealed = seal(&draft, &to, 0, &peer.sign, &mut chance()).unwrap();
+        let deposit = Deposit { outside: Outside::parse(&sealed.bytes).unwrap(), bytes: sealed.bytes };
+        self.act(|office, now| office.deposit(vec![deposit], now)).remove(0).unwrap();
+        (sealed.digest, self.world.ledger.store().event_count() - 1)
+    }
+
+    /// Changes what the mailroom says of a letter.
+    fn put(&mut self, digest: Digest, change: impl FnOnce(&mut mail::Letter)) {
+        let mut letter = self.world.office.mail().letter(digest).unwrap().clone();
+        change(&mut letter);
+        let row = clearhouse_protocol::rows::Row {
+            table: Table::Mailbox,
+            key: digest.to_vec(),
+            value: Some(letter.encode_to_vec()),
+            under: clearhouse_protocol::rows::Under::Service,
+            must_be_new: false,
+        };
+        self.act(|_, _| (Step { rows: vec![row], ..Step::default() }, ()));
+    }
+
+    fn retract_letters(&mut self) {
+        let key = &self.region.members[0].sign;
+        self.world.retract_letters(key, NOW).unwrap();
+    }
+}
+
+#[test]
+fn letters_of_an_erased_case_that_the_copy_has_not_opened_never_open() {
+    let mut node = Node::new();
+    let letters: Vec<_> = (1..=5).map(|id| node.letter(id)).collect();
+    let [waits, aside, quarantined, stays, taken] = letters[..] else { panic!() };
+    node.put(aside.0, |letter| letter.aside = true);
+    node.put(quarantined.0, |letter| (letter.state, letter.quarantine) = (4, Some(mail::Quarantine::default())));
+    node.put(taken.0, |letter| letter.state = 2);
+    let erased = [waits, aside, quarantined, taken].map(|(_, at)| wire::IndexRange { from: at, to: at });
+    let opening = wire::Opening {
+        event: AuditEvent::CaseErased.into(),
+        index: 99,
+        erased: erased.into(),
+        ..wire::Opening::default()
+    };
+    let row = node.world.office.retractions([opening].iter()).unwrap();
+    node.act(|_, _| (Step { rows: vec![row], ..Step::default() }, ()));
+    let before = node.world.ledger.store().event_count();
+    // Also while cases are locked: one of these may be the notice that would found the case anew.
+    node.world.lock();
+    node.retract_letters();
+    let mut node = node.restart();
+    let mailroom = node.world.office.mail();
+    for (digest, _) in [waits, aside, quarantined] {
+        let letter = mailroom.letter(digest).unwrap();
+        assert!(letter.state == 2 && letter.quarantine.is_none() && !letter.aside);
+        assert!(!matches!(node.world.ledger.read(Table::Envelope, digest.as_bytes()), Ok(Some(_))), "it is here");
+    }
+    assert_eq!((mailroom.to_open().collect::<Vec<_>>(), mailroom.quarantined().len()), (vec![stays.0], 0));
+    let said = node.openings().iter().skip(before as usize).flatten().map(|o| o.event()).collect::<Vec<_>>();
+    assert!(said == [AuditEvent::KeyErased; 3]);
+    assert!(node.openings()[waits.1 as usize].is_none() && node.openings()[stays.1 as usize].is_some());
+    assert_eq!(node.world.office.turn_due(), Some(1), "the keys turn");
+    // Once more finds nothing, and then the cases go as ever.
+    node.retract_letters();
+    assert_eq!(node.world.ledger.store().event_count(), before + 3);
+    node.world.retract().unwrap();
+    assert!(!node.world.office.has_retractions());
 }

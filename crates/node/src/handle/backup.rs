@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::Now;
+use clearhouse_casework::office::erasing::AfterCopy;
 use clearhouse_casework::roles::{Actor, Role};
 use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::ids::unhex;
@@ -20,7 +21,7 @@ use crate::backup::{BackupFault, Last, Maker};
 use crate::clock::{Chance, chance};
 use crate::control::ControlFailure;
 use crate::owner::World;
-use crate::restored::Mark;
+use crate::restored::{Mark, told_after_copy};
 
 impl<S: Store + 'static> Handle<S> {
     pub(super) async fn backup_create(&self, actor: Actor, folder: String) -> Answer {
@@ -80,13 +81,16 @@ impl<S: Store + 'static> Handle<S> {
     }
 
     /// What `doctor` says of backups.
-    pub(super) fn backup_findings(&self, now: u64) -> Vec<Value> {
+    pub(super) fn backup_findings(&self, after: Option<AfterCopy>, now: u64) -> Vec<Value> {
         let (has_key, epoch) = {
             let keys = lock(&self.keys);
             (keys.service().recovery().is_some(), keys.epoch())
         };
-        let restored = Mark::read(&self.data).ok().flatten().and_then(|mark| mark.told(now));
+        let mark = Mark::read(&self.data).ok().flatten();
+        let restored = mark.as_ref().and_then(|mark| mark.told(now));
         let restored = restored.map(|(text, next)| finding_of("CH-D0227", text, next, true));
+        let after = after.and_then(|after| told_after_copy(after, mark.as_ref(), now));
+        let restored = restored.into_iter().chain(after.map(|(text, next)| finding_of("CH-D0230", text, next, true)));
         let last = Last::read(&self.data);
         findings(has_key, last.as_ref(), epoch, now, !self.training).into_iter().chain(restored).collect()
     }

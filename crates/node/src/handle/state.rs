@@ -97,7 +97,8 @@ impl<S: Store + 'static> Handle<S> {
             finding_of("CH-D0228", text, "Move the folder to a local disk with ext4 or xfs.", !self.training)
         }));
         let (off, doubt, counted) = (self.clock.off(), self.clock.doubt(), Arc::clone(&self.counters));
-        findings.extend(self.backup_findings(now));
+        let after = self.owner.look(|world| world.office.after_copy()).await.map_err(not_taken)?;
+        findings.extend(self.backup_findings(after, now));
         let seen = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();

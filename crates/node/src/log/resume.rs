@@ -5,56 +5,43 @@
 //! that came since the copy do not come back this way. Refuses a mirror that does not begin with what is here, or that
 //! does not reach what witnesses know: then the node does not start, because it would sign a second history.
 
+mod mirror;
+
 use std::time::Duration;
 
 use clearhouse_casework::office::{Now, Step};
-use clearhouse_protocol::audit::{AuditEvent, erasure_is_sound, reveal};
 use clearhouse_protocol::directory::Directory;
-use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::keys::SigningKey;
-use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use clearhouse_protocol::log::Hash;
 use clearhouse_protocol::log::quorum::{enough, tolerated};
-use clearhouse_protocol::log::tree::Edge;
-use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_store::{Changes, EventLeaf, Store, StoreError};
 use clearhouse_wire::v1 as wire;
 use tokio::time::Instant;
 
 use super::alone::Heard;
-use super::witnesses::{Line, Memory, Tail, WITNESSES_MAX, Word};
+use super::witnesses::{Line, Memory, WITNESSES_MAX, Word};
 use super::{Head, LogError};
 use crate::clock::chance;
 use crate::owner::World;
 use crate::restored::HELD_AT_ONCE;
-use crate::rpc::client::Address;
+use mirror::Mirrors;
 
 /// How long one witness is waited for, and all of them together: a start must not hang on those that are away.
 const ASK_ONE: Duration = Duration::from_secs(3);
 const ASK_ALL: Duration = Duration::from_secs(6);
 /// Entries written in one commit, and read in one look.
 const BATCH: usize = 1000;
-/// Answers read from one mirror at most: more entries than that are a mirror that does not end.
-const ANSWERS_MAX: usize = 1 << 20;
 
 /// What asking before the doors open came to.
 pub struct Resumed {
     /// What is known of this node's memory now.
     pub memory: Memory,
-    /// Entries that were taken back from a mirror; 0 when none were missing.
+    /// Entries that came back from a mirror, also at a start before this one that was cut short; 0 when none were missing.
     pub taken_back: u64,
     /// What the witnesses said.
     pub heard: Heard,
     /// Witnesses that answered.
     pub answered: usize,
-    /// What was erased since, as far as that is not known to the case.
-    pub unknown: Unknown,
-}
-
-/// Entries that came back from a mirror and may hide what was erased after the copy.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Unknown {
-    /// Erasures of parts of a profile: the entry does not say of which.
-    pub parts: u64,
 }
 
 impl Resumed {
@@ -78,13 +65,7 @@ pub async fn resume<S: Store>(
     now: u64,
 ) -> Result<Resumed, LogError> {
     let Some(head) = head else {
-        return Ok(Resumed {
-            memory: Memory::Whole,
-            taken_back: 0,
-            heard: Heard::default(),
-            answered: 0,
-            unknown: Unknown::default(),
-        });
+        return Ok(Resumed { memory: Memory::Whole, taken_back: 0, heard: Heard::default(), answered: 0 });
     };
     let directory = world.office.directory().clone();
     let mut asked = ask_all(line, &directory, &head, now).await;
@@ -94,13 +75,7 @@ pub async fn resume<S: Store>(
         Some(Memory::Unasked | Memory::Whole) | None => {
             let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
             let memory = if whole { Memory::Whole } else { Memory::Unasked };
-            return Ok(Resumed {
-                memory,
-                taken_back: 0,
-                heard: asked.heard,
-                answered: asked.answered,
-                unknown: Unknown::default(),
-            });
+            return Ok(Resumed { memory, taken_back: 0, heard: asked.heard, answered: asked.answered });
         }
     };
     tracing::error!(
@@ -113,12 +88,13 @@ pub async fn resume<S: Store>(
     if asked.answered + enough(asked.all) <= asked.all {
         return Err(older);
     }
-    for (_, node) in directory.coordinators(line.me, now) {
-        let Some(mirror) = mirror(line, &directory, node, signed).await else { continue };
-        if let Some((taken_back, unknown)) = adopt(world, &mirror, key, now)? {
-            asked.heard.is_taken_back(mirror.commitments.len() as u64);
+    let mirrors = Mirrors::read(line, &directory, signed, now).await;
+    for log in &mirrors.logs {
+        // One that does not go on from what is here is passed over; what cannot be written stops the start.
+        if let Some(taken_back) = adopt(world, log, &mirrors.proved(log), key, now)? {
+            asked.heard.is_taken_back(log.len() as u64);
             let (memory, answered) = (Memory::Whole, asked.answered);
-            return Ok(Resumed { memory, taken_back, heard: asked.heard, answered, unknown });
+            return Ok(Resumed { memory, taken_back, heard: asked.heard, answered });
         }
     }
     Err(older)
@@ -141,7 +117,8 @@ async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> A
         if Instant::now() >= until {
             break;
         }
-        let word = tokio::time::timeout(ASK_ONE, line.ask(directory, (node, &key), head, 0, &Tail::default())).await;
+        // Nothing new is signed for it: a head that no mirror reaches yet must not be with anybody.
+        let word = tokio::time::timeout(ASK_ONE, line.probe(directory, (node, &key), head)).await;
         let word = word.ok().flatten().unwrap_or(Word::Silent);
         if matches!(word, Word::Silent) {
             continue;
@@ -164,71 +141,24 @@ fn worse(one: Option<Memory>, other: Memory) -> Memory {
     }
 }
 
-/// What a coordinator's node mirrors of this node's log.
-struct Mirror {
-    commitments: Vec<Hash>,
-    /// Entries that say that a case was erased, proved by their commitments.
-    erasures: Vec<wire::Opening>,
-}
-
-/// Erasures that belong to their commitments; a mirror can leave one out, and make none up.
-fn proved(erasures: &[wire::OwnErasure], commitments: &[Hash]) -> Vec<wire::Opening> {
-    let proved = |erasure: &wire::OwnErasure| {
-        let commitment = commitments.get(usize::try_from(erasure.index).ok()?)?;
-        let opening = reveal(commitment, erasure.salt.as_slice().try_into().ok()?, &erasure.opening)?;
-        let sound = opening.index == erasure.index && erasure_is_sound(&opening);
-        (sound && opening.event() == AuditEvent::CaseErased).then_some(opening)
-    };
-    erasures.iter().filter_map(proved).collect()
-}
-
-/// The commitments that a coordinator's node mirrors, if they make up a head of this node's own that covers `signed`.
-async fn mirror(line: &Line, directory: &Directory, node: NodeId, signed: u64) -> Option<Mirror> {
-    let own = directory.log_key(line.me)?;
-    let client = line.pool.client(&Address::of(directory, node)?).await.ok()?;
-    let (mut commitments, mut newest, mut next) = (Vec::new(), None::<Checkpoint>, 0);
-    let mut erasures = Vec::new();
-    for _ in 0..ANSWERS_MAX {
-        let reply = client.own_log(next).await.ok()?;
-        let (page, rest) = reply.commitments.as_chunks::<32>();
-        if !rest.is_empty() || page.is_empty() {
-            break;
-        }
-        commitments.extend_from_slice(page);
-        erasures.extend(reply.erasures);
-        newest = SignedCheckpoint::open(&reply.head, &own).ok().map(|head| head.checkpoint().clone()).or(newest);
-        if reply.next != commitments.len() as u64 {
-            break;
-        }
-        next = reply.next;
-    }
-    let head = newest.filter(|head| head.size >= signed)?;
-    commitments.truncate(usize::try_from(head.size).ok()?);
-    let mut edge = Edge::default();
-    commitments.iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
-    let whole = edge.size() == head.size && edge.root() == head.root;
-    whole.then(|| Mirror { erasures: proved(&erasures, &commitments), commitments })
-}
-
-/// Takes back what is missing, and records that. `None` when the mirror does not begin with what is here.
+/// Takes back what is missing, and records that; how many entries came back. `None` when the log does not begin with what
+/// is here. `erasures` are those that it proves.
 fn adopt<S: Store>(
     world: &mut World<S>,
-    Mirror { commitments: mirror, erasures }: &Mirror,
+    log: &[Hash],
+    erasures: &[wire::Opening],
     key: &SigningKey,
     now: u64,
-) -> Result<Option<(u64, Unknown)>, LogError> {
-    let closed_from = match beside(world.ledger.store(), mirror)? {
+) -> Result<Option<u64>, LogError> {
+    let closed_from = match beside(world.ledger.store(), log)? {
         Beside::Strays => return Ok(None),
-        Beside::GoesOn => return Ok(Some((0, Unknown::default()))),
+        Beside::GoesOn => return Ok(Some(world.office.after_copy().map_or(0, |after| after.entries))),
         Beside::Lacks { closed_from } => closed_from,
     };
-    // What was erased since goes again, before anybody sees it: known from here on, whatever is cut short.
-    let since = || erasures.iter().filter(|opening| opening.index >= closed_from);
-    let retractions = world.office.retractions(since());
-    let unknown = Unknown { parts: since().filter(|opening| opening.erased.is_empty()).count() as u64 };
+    let came_back = log.len() as u64 - closed_from;
     hold_outbox(world, now)?;
     let count = usize::try_from(world.ledger.store().event_count()).unwrap_or(usize::MAX);
-    for (nth, batch) in mirror[count..].chunks(BATCH).enumerate() {
+    for (nth, batch) in log[count..].chunks(BATCH).enumerate() {
         let first = count + nth * BATCH;
         let leaf = |(place, commitment): (usize, &Hash)| EventLeaf {
             index: (first + place) as u64,
@@ -242,14 +172,19 @@ fn adopt<S: Store>(
     }
     world.office.recorded(world.ledger.store().event_count());
     let mut rng = chance();
-    let last = mirror.len() as u64 - 1;
+    let last = log.len() as u64 - 1;
     let step = world.office.restored((closed_from, last), &mut Now { time: now, rng: &mut rng, key });
     let mut step = step.ok_or_else(|| LogError::NotTakenBack("the entry that says so cannot be made".to_owned()))?;
-    step.rows.extend(retractions);
+    // What was erased since goes again, before anybody sees it: known from here on, whatever is cut short.
+    let since = || erasures.iter().filter(|opening| opening.index >= closed_from);
+    let parts = since().filter(|opening| opening.erased.is_empty()).count() as u64;
+    step.rows.extend(world.office.retractions(since()));
+    step.rows.push(world.office.came_back(came_back, parts, now));
+    step.rows.extend(world.office.move_on());
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
-    Ok(Some(((mirror.len() - count) as u64, unknown)))
+    Ok(Some(came_back))
 }
 
 /// Holds what was under way in the copy, before the entry that says that it is one: people may have recalled it since.
@@ -307,41 +242,4 @@ fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use clearhouse_store::MemoryStore;
-
-    use super::*;
-
-    /// A store with these entries; `true` for one that opens.
-    fn store(entries: &[(u8, bool)]) -> MemoryStore {
-        let mut store = MemoryStore::new();
-        for (index, (commitment, opens)) in (0..).zip(entries) {
-            let leaf = EventLeaf { index, commitment: [*commitment; 32], sealed: vec![7; usize::from(*opens)] };
-            let generation = store.generation();
-            store.commit(&Changes { generation, events: vec![leaf], ..Changes::default() }).unwrap();
-        }
-        store
-    }
-
-    #[test]
-    fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
-        let mirror = [[1; 32], [2; 32], [3; 32], [4; 32]];
-        let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
-        assert_eq!(at(&[(1, true), (2, true)]), Beside::Lacks { closed_from: 2 }, "an old copy");
-        assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 }, "cut in the middle");
-        let all = [(1, true), (2, true), (3, false), (4, false)];
-        assert_eq!(at(&all), Beside::Lacks { closed_from: 2 }, "cut before it was said");
-        let said = [all.as_slice(), &[(9, true)]].concat();
-        assert_eq!(at(&said), Beside::GoesOn, "cut before the next head");
-        assert_eq!(at(&[said.as_slice(), &[(8, true)]].concat()), Beside::GoesOn);
-        assert_eq!(at(&[(1, true), (2, true), (3, true), (4, true)]), Beside::GoesOn, "nothing is missing");
-    }
-
-    #[test]
-    fn what_went_another_way_is_not_taken_for_an_old_copy() {
-        let mirror = [[1; 32], [2; 32], [3; 32]];
-        for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
-            assert_eq!(beside(&store(entries), &mirror).unwrap(), Beside::Strays);
-        }
-    }
-}
+mod tests;

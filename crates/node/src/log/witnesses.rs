@@ -27,6 +27,7 @@ use tokio::sync::watch;
 
 use super::Head;
 use super::alone::Heard;
+use super::order::{Part, Question, Turns};
 use crate::clock::Clock;
 use crate::owner::Owner;
 use crate::rpc::client::{Address, Pool};
@@ -155,17 +156,23 @@ impl<S: Store + 'static> Round<S> {
         }
     }
 
-    /// Takes one head to every witness; `true` when all of them signed it.
+    /// Takes one head to the witnesses in their [order](super::order); `true` when all of them signed it.
     async fn go(&mut self, head: Head, known: &mut BTreeMap<NodeId, u64>) -> bool {
         let directory = self.owner.signals.directory.borrow().clone();
         let mut note = (*head.note).clone();
         let (mut whole, mut nothing_more) = (true, 0);
         let witnesses = directory.witnesses(self.line.me, self.clock.now());
         let all = witnesses.len();
-        for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
+        let tails = self.tails(&directory, &witnesses, head.checkpoint.size).await;
+        let mut turns = Turns::of(witnesses, |node| part(&directory, &tails, node), WITNESSES_MAX);
+        while let Some((node, key, part, question)) = turns.next() {
             let old = known.get(&node).copied().unwrap_or(0).min(head.checkpoint.size);
-            let tail = self.tail(&directory, node, head.checkpoint.size).await;
-            let word = self.line.ask(&directory, (node, &key), &head, old, &tail).await.unwrap_or(Word::Silent);
+            let tail = tails.get(&node).cloned().unwrap_or_default();
+            let word = match question {
+                Question::Sign => self.line.ask(&directory, (node, &key), &head, old, &tail).await,
+                Question::Holds => self.line.probe(&directory, (node, &key), &head).await,
+            };
+            let word = word.unwrap_or(Word::Silent);
             // A newer head of this very process went there meanwhile; it comes round next.
             let newest = self.heads.borrow().as_ref().map_or(0, |newest| newest.checkpoint.size);
             let word = if matches!(word, Word::More(size) if size <= newest) { Word::Silent } else { word };
@@ -177,6 +184,7 @@ impl<S: Store + 'static> Round<S> {
             }
             nothing_more += usize::from(!matches!(word, Word::Silent));
             if let Word::Signed(signed) = word {
+                turns.signed(part);
                 known.insert(node, head.checkpoint.size);
                 // Its own line alone: a false one under another's name would spoil the head for everybody.
                 note.gather(&signed.only(&key));
@@ -185,24 +193,39 @@ impl<S: Store + 'static> Round<S> {
         if all == 0 || nothing_more > tolerated(all) {
             self.memory.send_replace(Memory::Whole);
         }
-        if note != *head.note {
-            let head = Head { checkpoint: head.checkpoint, note: Arc::new(note) };
-            if self.is_enough(&directory, &head) {
-                self.witnessed.send_replace(Some(head.clone()));
-            }
-            self.cosigned.send_replace(Some(head));
-        }
+        self.tell(&directory, head, note);
         whole
     }
 
-    /// For a coordinator's node: the commitments that it has not taken with an account yet, so that it mirrors the log up
-    /// to what it cosigns.
-    async fn tail(&self, directory: &Directory, node: NodeId, size: u64) -> Tail {
-        if !directory.org_of(node).is_some_and(|org| directory.is_coordinator(org)) {
-            return Tail::default();
+    /// Tells what was gathered under a head.
+    fn tell(&self, directory: &Directory, head: Head, note: Note) {
+        if note == *head.note {
+            return;
         }
+        let head = Head { checkpoint: head.checkpoint, note: Arc::new(note) };
+        if self.is_enough(directory, &head) {
+            self.witnessed.send_replace(Some(head.clone()));
+        }
+        self.cosigned.send_replace(Some(head));
+    }
+
+    /// What to send along to each coordinator's node among the witnesses, as far as one request takes it.
+    async fn tails(&self, directory: &Directory, witnesses: &[(NodeId, NoteKey)], size: u64) -> BTreeMap<NodeId, Tail> {
+        let mut tails = BTreeMap::new();
+        for (node, _) in witnesses.iter().filter(|(node, _)| is_coordinators(directory, *node)) {
+            if let Some(tail) = self.tail(*node, size).await {
+                tails.insert(*node, tail);
+            }
+        }
+        tails
+    }
+
+    /// The commitments that a coordinator's node has not taken with an account yet, so that it mirrors the log up to what
+    /// it cosigns; `None` when they are too many, or cannot be read.
+    async fn tail(&self, node: NodeId, size: u64) -> Option<Tail> {
         let tail = self.owner.look(move |world| {
-            let first = world.office.told().iter().find(|told| told.node == node)?.took;
+            // Who was told nothing yet mirrors the log from its first entry.
+            let first = world.office.told().iter().find(|told| told.node == node).map_or(0, |told| told.took);
             let count = usize::try_from(size.checked_sub(first)?).ok().filter(|count| *count <= TAIL_MAX)?;
             let mut leaves = Vec::with_capacity(count * size_of::<Hash>());
             while leaves.len() < count * size_of::<Hash>() {
@@ -215,7 +238,7 @@ impl<S: Store + 'static> Round<S> {
             }
             Some((first, leaves))
         });
-        tail.await.ok().flatten().unwrap_or_default()
+        tail.await.ok().flatten()
     }
 
     fn is_enough(&self, directory: &Directory, head: &Head) -> bool {
@@ -224,6 +247,19 @@ impl<S: Store + 'static> Round<S> {
         let standing = |head| directory.quorum(self.line.me, self.clock.now()).standing(&head).ok();
         signed.and_then(standing).is_some_and(|standing| standing.reached)
     }
+}
+
+/// What a witness can do for a log: coordinators mirror it, as far as what goes along with the head brings them up to it.
+fn part(directory: &Directory, tails: &BTreeMap<NodeId, Tail>, node: NodeId) -> Part {
+    match (is_coordinators(directory, node), tails.contains_key(&node)) {
+        (true, true) => Part::Mirrors,
+        (true, false) => Part::IsBehind,
+        (false, _) => Part::OnlySigns,
+    }
+}
+
+fn is_coordinators(directory: &Directory, node: NodeId) -> bool {
+    directory.org_of(node).is_some_and(|org| directory.is_coordinator(org))
 }
 
 impl Line {

@@ -103,6 +103,14 @@ pub(super) fn candidates(
     (coordinators, others)
 }
 
+/// Whether coordinators of other organisations have a node that can be asked, valid or not as of today.
+pub(crate) fn has_coordinators(directory: &Directory, me: NodeId) -> bool {
+    let own = directory.org_of(me);
+    let theirs = directory.orgs().map(|(org, _)| org).filter(|org| Some(*org) != own && directory.is_coordinator(*org));
+    let mut nodes = theirs.flat_map(|org| directory.nodes_of(org));
+    nodes.any(|node| own_address(directory, node).is_some())
+}
+
 fn shuffle<T>(all: &mut [T], rng: &mut impl Rng) {
     for n in (1..all.len()).rev() {
         // The bias of the remainder is of no account here.

@@ -207,6 +207,24 @@ impl Mailroom {
         held
     }
 
+    /// Letters that were never opened to their end: they wait, lie aside or are in quarantine.
+    pub fn sealed_letters(&self) -> impl Iterator<Item = Digest> {
+        let sealed = [LetterState::Stored as u32, LetterState::Quarantined as u32];
+        self.letters.iter().filter(move |(_, letter)| sealed.contains(&letter.state)).map(|(digest, _)| *digest)
+    }
+
+    /// Rows that end a letter which belongs to an erased case: it had its effect in what this folder does not remember.
+    /// None for one that ended already.
+    #[must_use]
+    pub fn end_erased(&self, digest: Digest) -> Vec<Row> {
+        let sealed = [LetterState::Stored as u32, LetterState::Quarantined as u32];
+        let Some(letter) = self.letters.get(&digest).filter(|letter| sealed.contains(&letter.state)) else {
+            return Vec::new();
+        };
+        let ended = Letter { state: LetterState::Taken as u32, quarantine: None, aside: false, ..letter.clone() };
+        vec![service_row(Table::Mailbox, digest.as_bytes(), Some(&ended)), gone(digest)]
+    }
+
     /// The row that lets a letter out of quarantine: it is opened like any other, its sender's revocation apart.
     #[must_use]
     pub fn release(&self, digest: Digest) -> Option<Row> {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use letters::{Arrival, DepositFault, LetterState};
 pub use outgoing::{Attempt, Delivery, Outbound};
 pub use restored::FAULT_OF_OLD;
-pub use rows::{Letter, Outgoing, Quarantine, Taken, Thread};
+pub use rows::{Letter, Outgoing, Places, Quarantine, Taken, Thread};
 pub use threads::Place;
 
 use crate::ids::{ConversationId, Digest, MsgId, NodeId};
@@ -32,6 +32,10 @@ pub struct Mailroom {
     outgoing: BTreeMap<MsgId, Outgoing>,
     taken: BTreeMap<(NodeId, MsgId), Taken>,
     threads: BTreeMap<(ConversationId, NodeId), Thread>,
+    /// Places up to here may have been used in what this folder does not remember; 0 when it was never put back.
+    places_from: u64,
+    /// Conversations that this office began since a restore, and up to where places were used up then.
+    begun: BTreeMap<ConversationId, Places>,
     /// Outgoing messages that have not ended: what every beat looks at, however long the history grows.
     open: BTreeSet<MsgId>,
     /// Receipts that are stored there, and of which nobody said yet whether they opened.
@@ -53,7 +57,7 @@ impl Mailroom {
             Table::Mailbox => self.apply_letter(digest(&row.key), value),
             Table::Outbox => self.apply_outgoing(msg(&row.key), value),
             Table::Taken => fold(&mut self.taken, pair(&row.key), value),
-            Table::Conversation => fold(&mut self.threads, thread(&row.key), value),
+            Table::Conversation => self.apply_conversation(&row.key, value),
             Table::Wrap
             | Table::Directory
             | Table::Envelope
@@ -90,6 +94,17 @@ impl Mailroom {
         if waiting(&new) {
             self.waiting.insert(new.arrival, key);
             self.waiting_bytes += new.len;
+        }
+    }
+
+    fn apply_conversation(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if key == restored::PLACES {
+            let places = value.and_then(|value| Places::decode(value).ok());
+            self.places_from = places.map_or(self.places_from, |places| places.from);
+        } else if let Ok(begun) = ConversationId::try_from(key) {
+            fold(&mut self.begun, Some(begun), value);
+        } else {
+            fold(&mut self.threads, thread(key), value);
         }
     }
 

@@ -3,25 +3,47 @@
 //!
 //! Refuses nothing by itself: whether a held message is her own word, which goes, is known to the office alone.
 
-use super::threads::row;
-use super::{Delivery, Mailroom, Outgoing, Thread, service_row};
-use crate::ids::{ConversationId, MsgId, NodeId};
+use super::{Delivery, Mailroom, Outgoing, Places, service_row};
+use crate::ids::{ConversationId, MsgId};
+use crate::limits::PLACES_SKIPPED;
 use crate::rows::{Row, Table};
 use clearhouse_wire::v1::MessageType;
 
 /// Why a message of an old copy did not leave, as its row says it.
 pub const FAULT_OF_OLD: u32 = 12;
 
+/// The key of the row for all conversations; shorter than those of one conversation.
+pub(super) const PLACES: &[u8] = b"places";
+
 impl Mailroom {
-    /// Moves every conversation's next place on by `by`: after a restore, so that no place is used twice that was used
-    /// since the backup. The other side sees that places are missing, as they are here.
+    /// The row that moves the next place of every conversation on by [`PLACES_SKIPPED`], so that none is used twice that was
+    /// used since the copy; also of those that are not known here, because their first message went after it. The other
+    /// side sees that places are missing, as they are here. Twice moves on twice, and does no harm.
     #[must_use]
-    pub fn skip_places(&self, by: u64) -> Vec<Row> {
-        let moved = |((conversation, peer), thread): (&(ConversationId, NodeId), &Thread)| {
-            let thread = Thread { sent: thread.sent.saturating_add(by), ..thread.clone() };
-            row(*conversation, *peer, &thread)
-        };
-        self.threads.iter().map(moved).collect()
+    pub fn move_places_on(&self) -> Row {
+        let sent = self.threads.values().map(|thread| thread.sent).fold(self.places_from, u64::max);
+        let places = Places { from: sent.saturating_add(PLACES_SKIPPED) };
+        service_row(Table::Conversation, PLACES, Some(&places))
+    }
+
+    /// The row that says that this office begins a conversation now: nothing can have been sent in it before, and its first
+    /// place is 1. `None` where no copy was ever put back.
+    #[must_use]
+    pub fn begin(&self, conversation: ConversationId) -> Option<Row> {
+        let places = Places { from: self.places_from };
+        (places.from > 0).then(|| service_row(Table::Conversation, conversation.as_bytes(), Some(&places)))
+    }
+
+    /// Whether [`Mailroom::begin`] keeps a row of this conversation, under its id.
+    #[must_use]
+    pub fn has_begun(&self, conversation: ConversationId) -> bool {
+        self.begun.contains_key(&conversation)
+    }
+
+    /// Up to where places of a conversation may have been used in what is not remembered here.
+    pub(super) fn places_used(&self, conversation: ConversationId) -> u64 {
+        let begun_since = self.begun.get(&conversation).is_some_and(|begun| begun.from >= self.places_from);
+        if begun_since { 0 } else { self.places_from }
     }
 
     /// Rows that hold at most `limit` of the messages that were under way in the copy; none when all of them are. A

@@ -170,6 +170,15 @@ pub struct Taken {
     pub keep_until: u64,
 }
 
+/// From where on places are given out after the folder was put back from an older copy: one row for all conversations, and
+/// one for each that was begun since, which has places of its own.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Places {
+    /// No place up to this one is given out.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+}
+
 /// Order within one conversation with one peer.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Thread {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::envelope::{Letter as Draft, Opened, Opening, Outside, Reader, Sealed, open, seal};
 use crate::fixture::{NOW, Region};
-use crate::limits::{BACKOFF_MAX_SECS, DAY, MAILBOX_ITEMS_MAX};
+use crate::limits::{BACKOFF_MAX_SECS, DAY, MAILBOX_ITEMS_MAX, PLACES_SKIPPED};
 use crate::receipt::storage_batch;
 use clearhouse_wire::v1 as wire;
 
@@ -174,8 +174,8 @@ fn after_a_restore_no_place_is_used_twice_and_the_other_side_sees_that_some_are_
         }
         receive(&region, &mut room, &sealed);
     }
-    let rows = backup.skip_places(1 << 20);
-    apply(&mut backup, &rows);
+    let moved = backup.move_places_on();
+    apply(&mut backup, &[moved]);
     let place = backup.next_place(conversation, to);
     assert!(place.seq > sender.next_place(conversation, to).seq && place.prev.is_some(), "{place:?}");
     let (sealed, _) = letter(&mut region, &backup, 9);
@@ -183,6 +183,50 @@ fn after_a_restore_no_place_is_used_twice_and_the_other_side_sees_that_some_are_
     let from = region.members[0].node;
     assert_eq!(room.received_up_to(conversation, from), place.seq);
     assert!(room.gaps(conversation, from).1, "the other side sees that something is missing");
+}
+
+#[test]
+fn a_conversation_whose_first_message_went_after_the_backup_goes_on_above_it_and_is_delivered() {
+    let mut region = Region::new(1, 2);
+    let (conversation, from, to) = (ConversationId([1; 32]), region.members[0].node, region.members[1].node);
+    let (mut sender, mut backup, mut room) = (Mailroom::default(), Mailroom::default(), Mailroom::default());
+    let (sealed, rows) = letter(&mut region, &sender, 1);
+    apply(&mut sender, &rows);
+    receive(&region, &mut room, &sealed);
+    // Twice, as when the start was cut short: it moves on again.
+    for times in 1..=2 {
+        let moved = backup.move_places_on();
+        apply(&mut backup, &[moved]);
+        let place = backup.next_place(conversation, to);
+        assert_eq!((place.seq, place.prev), (times * PLACES_SKIPPED + 1, None));
+    }
+    let (sealed, rows) = letter(&mut region, &backup, 9);
+    apply(&mut backup, &rows);
+    receive(&region, &mut room, &sealed);
+    assert_eq!(room.received_up_to(conversation, from), 2 * PLACES_SKIPPED + 1);
+    assert!(room.gaps(conversation, from).1, "the other side sees that something is missing");
+    assert_eq!(backup.next_place(conversation, to).seq, 2 * PLACES_SKIPPED + 2);
+    // What it sends next follows, and is no gap more.
+    let fresh = Mailroom::default();
+    assert_eq!(fresh.next_place(conversation, to).seq, 1, "who was never put back counts from one");
+}
+
+#[test]
+fn a_conversation_begun_after_a_restore_has_places_of_its_own_until_the_next_one() {
+    let (conversation, to) = (ConversationId([1; 32]), NodeId([2; 16]));
+    let mut room = Mailroom::default();
+    assert!(room.begin(conversation).is_none(), "nothing is kept where nothing was put back");
+    let moved = room.move_places_on();
+    apply(&mut room, &[moved]);
+    let begun = room.begin(conversation).unwrap();
+    apply(&mut room, &[begun]);
+    assert!(room.has_begun(conversation) && room.next_place(conversation, to).seq == 1);
+    assert_eq!(room.next_place(ConversationId([3; 32]), to).seq, PLACES_SKIPPED + 1);
+    let moved = room.move_places_on();
+    apply(&mut room, &[moved]);
+    assert_eq!(room.next_place(conversation, to).seq, 2 * PLACES_SKIPPED + 1, "it may have been used since");
+    room.apply(&service_row(Table::Conversation, conversation.as_bytes(), None::<&Places>));
+    assert!(!room.has_begun(conversation), "it goes with its case");
 }
 
 #[test]

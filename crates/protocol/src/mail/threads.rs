@@ -9,21 +9,22 @@ use crate::rows::{Row, Table};
 /// A place in a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// 1, 2, 3 ...
+    /// 1, 2, 3 ...; after a restore they go on further up.
     pub seq: u64,
-    /// Digest of the body before it; `None` at 1.
+    /// Digest of the last body that is known here; `None` before the first.
     pub prev: Option<[u8; 32]>,
 }
 
 impl Mailroom {
-    /// The place of the next message to `peer` in `conversation`.
+    /// The place of the next message to `peer` in `conversation`: one that was never given out, also not in what a folder
+    /// that was put back does not remember.
     #[must_use]
     pub fn next_place(&self, conversation: ConversationId, peer: NodeId) -> Place {
-        match self.threads.get(&(conversation, peer)) {
-            Some(thread) if thread.sent > 0 => {
-                Place { seq: thread.sent + 1, prev: thread.sent_digest.as_slice().try_into().ok() }
-            }
-            Some(_) | None => Place { seq: 1, prev: None },
+        let thread = self.threads.get(&(conversation, peer)).filter(|thread| thread.sent > 0);
+        let sent = thread.map_or(0, |thread| thread.sent);
+        Place {
+            seq: sent.max(self.places_used(conversation)).saturating_add(1),
+            prev: thread.and_then(|thread| thread.sent_digest.as_slice().try_into().ok()),
         }
     }
 

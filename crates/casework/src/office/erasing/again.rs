@@ -2,18 +2,41 @@
 //! CASE_ERASED entries came back from a coordinator's mirror, proved by their commitments; they name entries, and whichever
 //! case here has one of those goes again.
 //!
-//! Tells nobody and records nothing: that the case was erased has been told and recorded. Refuses nothing; an erasure
-//! of parts names no entry, and is only counted by whoever asks.
+//! Letters that the copy has not opened go too, before anybody opens them: their case may be known by nothing else here.
+//!
+//! Tells nobody; records no case, because that it was erased has been told and recorded, and of each letter that it is gone.
+//! Refuses nothing; an erasure of parts names no entry, and is only counted, for `doctor`.
 
-use clearhouse_protocol::ids::CaseId;
-use clearhouse_protocol::rows::{Row, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+use clearhouse_protocol::audit::{AuditEvent, Happening};
+use clearhouse_protocol::ids::{CaseId, Digest};
+use clearhouse_protocol::limits::RESTORE_TOLD_SECS;
+use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1 as wire;
 use prost::Message as _;
 use rand_core::CryptoRng;
 
 use super::plan::{Plan, planned};
-use super::{Decision, PLAN, RETRACT, Trail, row};
-use crate::office::{Office, Step};
+use super::{AFTER, Decision, PLAN, RETRACT, TURN, Trail, row};
+use crate::office::{Now, Office, Step};
+
+/// What came back of the log when this folder was found to be an old copy, as it is kept. Field numbers are on disk.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct AfterCopy {
+    /// When, unix seconds.
+    #[prost(uint64, tag = "1")]
+    pub at: u64,
+    /// Entries that came back without what they say.
+    #[prost(uint64, tag = "2")]
+    pub entries: u64,
+    /// Erasures of parts of a profile among them: nobody can say of which case.
+    #[prost(uint64, tag = "3")]
+    pub parts: u64,
+}
+
+/// Unopened letters of erased cases, with the entries that name each.
+pub type Letters = BTreeMap<Digest, Vec<u64>>;
 
 /// The erasures that are to be done again, as they are kept. Field numbers are on disk.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -61,6 +84,52 @@ impl Office {
             })
         }));
         (!all.all.is_empty()).then(|| row(RETRACT, &[], Some(all.encode_to_vec())))
+    }
+
+    /// The row that keeps what came back, beside what came back not long before: it is told together.
+    #[must_use]
+    pub fn came_back(&self, entries: u64, parts: u64, now: u64) -> Row {
+        let told =
+            self.erasing.after.filter(|after| now < after.at.saturating_add(RESTORE_TOLD_SECS)).unwrap_or_default();
+        let (entries, parts) = (told.entries.saturating_add(entries), told.parts.saturating_add(parts));
+        row(AFTER, &[], Some(AfterCopy { at: now, entries, parts }.encode_to_vec()))
+    }
+
+    /// What came back when this folder was found to be an old copy; `None` when it never was.
+    #[must_use]
+    pub fn after_copy(&self) -> Option<AfterCopy> {
+        self.erasing.after
+    }
+
+    /// Letters that nobody opened here, those laid aside and in quarantine included.
+    #[must_use]
+    pub fn unopened_letters(&self) -> BTreeSet<Digest> {
+        self.mail.sealed_letters().collect()
+    }
+
+    /// Whether an entry of the log is of a case that was erased after the copy.
+    #[must_use]
+    pub fn is_entry_retracted(&self, index: u64) -> bool {
+        self.erasing.retracted.all.iter().any(|one| (one.from..=one.to).contains(&index))
+    }
+
+    /// The step that ends unopened letters of erased cases, the keys that go with it, and the entries that are closed.
+    /// `epoch` is that of the wrapping keys now. It may be done while cases are locked.
+    pub fn end_letters<R: CryptoRng>(
+        &self,
+        letters: &Letters,
+        epoch: u32,
+        now: &mut Now<'_, R>,
+    ) -> (Step, Vec<Under>, Vec<u64>) {
+        let mut step = Step::default();
+        for digest in letters.keys() {
+            step.rows.extend(self.mail.end_erased(*digest));
+            // Without a name: what it was is erased.
+            self.record(&mut step, &Happening::of(AuditEvent::KeyErased), now);
+        }
+        step.rows.push(row(TURN, &[], Some(epoch.to_be_bytes().to_vec())));
+        let keys = letters.keys().map(|digest| Under::Letter(*digest)).collect();
+        (step, keys, letters.values().flatten().copied().collect())
     }
 
     /// Whether something has to be erased again before a case is shown.

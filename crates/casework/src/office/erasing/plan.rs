@@ -197,6 +197,8 @@ impl Office {
         let thread =
             |conversation: ConversationId, node| planned(Table::Conversation, Mailroom::thread_key(conversation, node));
         plan.rows.extend(nodes.into_iter().map(|node| thread(case.conversation(), node)));
+        let begun = Some(case.conversation()).filter(|conversation| self.mail.has_begun(*conversation));
+        plan.rows.extend(begun.map(|conversation| planned(Table::Conversation, conversation.to_vec())));
         plan.rows.extend(trail.digests.iter().map(|digest| planned(Table::Envelope, digest.to_vec())));
         plan.rows.extend(self.alarms.keys_about(&trail.digests).into_iter().map(|key| planned(Table::Alarm, key)));
         let classes = DataClass::ALL.iter().map(|class| class.number());

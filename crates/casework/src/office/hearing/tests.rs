@@ -217,7 +217,13 @@ fn a_mirror_reaches_the_head_that_is_cosigned_and_takes_nothing_that_does_not_ma
     let leaves = |node: &Node, from: usize| node.events[from..].iter().map(|row| row.commitment).collect::<Vec<_>>();
     let head = |node: &Node| (node.events.len() as u64, merkle::root(&node.leaves()));
     let node = region.members[1].node;
-    assert!(coordinator.office.mirror(node, 0, &leaves(&one, 0), head(&one)).is_none(), "it was never heard of");
+    // Before its first account it is mirrored from its first entry on, and not heard of for that.
+    assert!(one.office.mirror(node, 0, &leaves(&one, 0), head(&one)).is_none(), "not at a member");
+    assert!(coordinator.office.mirror(node, 1, &leaves(&one, 1), head(&one)).is_none(), "a gap");
+    let row = coordinator.office.mirror(node, 0, &leaves(&one, 0), head(&one)).unwrap();
+    coordinator.office.apply([&row]);
+    assert_eq!(coordinator.office.mirrored(node).unwrap().tail, leaves(&one, 0).concat());
+    assert!(coordinator.office.heard().next().is_none());
     let tell = one.office.to_tell(NOW)[0];
     let note = one.head(&region, &[0, 2]);
     let sent = one.tell(&region, tell, &note, NOW);
@@ -440,4 +446,27 @@ fn attack_29_a_proof_under_a_head_without_a_quorum_proves_nothing() {
         one.send(&region, 2, 1);
         assert!(!proved_by(&region, &mut one, &mut two, witnesses), "{witnesses:?}");
     }
+}
+
+#[test]
+fn an_account_under_way_in_an_old_copy_is_told_again_without_a_pause_and_taken_once() {
+    let (region, mut coordinator, mut one, _) = region();
+    one.send(&region, 2, 1);
+    let head = one.head(&region, &[0, 2]);
+    let tell = one.office.to_tell(NOW)[0];
+    // The receipt comes to the living node, and the copy does not know it.
+    let sent = one.tell(&region, tell, &head, NOW);
+    coordinator.take(&region, sent, NOW);
+    let (msg_id, _) = one.office.mail().all_outgoing().next().unwrap();
+    one.act(&region, NOW, |office, now| (office.attempted(msg_id, Attempt::Stored { locked: false }, now), ()));
+    assert!(one.office.to_tell(NOW + 1).is_empty(), "its answer is waited for");
+    one.act(&region, NOW, |office, _| (Step { rows: office.move_on(), ..Step::default() }, ()));
+    let again = one.office.to_tell(NOW + 1)[0];
+    assert_eq!(again.first, 0);
+    let (head, before) = (one.head(&region, &[0, 2]), coordinator.heard().unwrap().size);
+    let sent = one.tell(&region, again, &head, NOW + 1);
+    let receipts = coordinator.take(&region, sent, NOW + 1);
+    assert!(coordinator.heard().unwrap().size >= before && coordinator.heard().unwrap().contradiction.is_empty());
+    one.take(&region, receipts, NOW + 1);
+    assert!(one.office.told()[0].took >= before);
 }

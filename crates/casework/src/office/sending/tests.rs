@@ -6,7 +6,7 @@ use clearhouse_protocol::ceremony::next_policy;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::limits::{DAY, HOUR, WEEK};
 use clearhouse_protocol::mail::{Attempt, Delivery, Outgoing};
-use clearhouse_protocol::rows::Table;
+use clearhouse_protocol::rows::{Row, Table};
 use clearhouse_protocol::signed::add_signature;
 use clearhouse_wire::v1 as wire;
 use clearhouse_wire::v1::case_body::What;
@@ -39,8 +39,15 @@ impl Told {
 
     /// Her consents are written down, and nothing has left.
     fn before() -> Self {
+        Self::opened_after(|_| Vec::new())
+    }
+
+    /// [`Told::before`], at a sender that kept these rows before it opened the case.
+    fn opened_after(rows: impl FnOnce(&Office) -> Vec<Row>) -> Self {
         let (region, _, sender, receiver) = region();
         let mut told = Self { region, sender, receiver, at: NOW };
+        let kept = Step { rows: rows(&told.sender.office), ..Step::default() };
+        told.sender.act(&told.region, NOW, |_, _| (kept, ()));
         let (ana, peer) = (actor(Role::Caseworker), told.receiver.office.me().org);
         let (_, case) = told.sender.act(&told.region, NOW, |office, now| office.open_case(&ana, peer, now).unwrap());
         for (id, purpose, classes) in

@@ -1,5 +1,6 @@
 //! What was under way when a backup was made, at a node that was put back from it: people may have recalled it since.
 
+use clearhouse_protocol::limits::PLACES_SKIPPED;
 use clearhouse_protocol::mail::FAULT_OF_OLD;
 
 use super::*;
@@ -83,4 +84,25 @@ fn her_own_word_of_a_backup_leaves_and_waits_for_the_cases_where_it_cannot_be_to
     let what = bodies::departure("Left", at).what.unwrap();
     let departure = told.put_back(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
     assert!(!told.departs(departure) && told.outgoing(departure).fault == FAULT_OF_OLD);
+}
+
+#[test]
+fn after_a_restore_the_other_side_takes_what_comes_and_sees_a_gap_and_none_in_a_new_case() {
+    let mut told = Told::new();
+    let at = told.at;
+    told.receiver.act(&told.region, at, |office, _| (Step { rows: office.move_on(), ..Step::default() }, ()));
+    let notice = told.notice();
+    told.send(false, &bodies::acknowledgement(&[]), Some(notice));
+    let view = told.case().facts_view(&crate::deadlines::Deadlines::default());
+    assert!(
+        told.case().letters().iter().any(|letter| !letter.is_out() && letter.seq() > PLACES_SKIPPED),
+        "it is taken"
+    );
+    assert_eq!(view.gaps.len(), 1, "{:?}", view.gaps);
+    // A case that the restored office opens begins at one, and nobody over there is alarmed.
+    let mut told = Told::opened_after(Office::move_on);
+    told.send(true, &bodies::notice_at(NOW), None);
+    let theirs = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
+    assert!(theirs.notice().is_some_and(|notice| notice.seq() == 1));
+    assert!(theirs.facts_view(&crate::deadlines::Deadlines::default()).gaps.is_empty());
 }

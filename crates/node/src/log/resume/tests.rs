@@ -1,0 +1,119 @@
+//! What a log that is taken back does to the store and the office, wherever it was cut short.
+
+use clearhouse_protocol::audit::AuditEvent;
+use clearhouse_protocol::fixture::{NOW, Region};
+use clearhouse_protocol::ids::ConversationId;
+use clearhouse_protocol::limits::PLACES_SKIPPED;
+use clearhouse_store::MemoryStore;
+
+use super::*;
+use crate::fixture::world;
+
+/// A member that recorded so many sign-ins.
+fn node(region: &Region, entries: usize) -> World<MemoryStore> {
+    let mut world = world(region, 1, region.directory.clone());
+    for _ in 0..entries {
+        let mut rng = chance();
+        let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
+        let step = world.office.note(AuditEvent::SignIn, None, &mut now);
+        world.ledger.commit(&step.rows, &step.events, &mut chance()).unwrap();
+        world.office.take(&step);
+    }
+    world
+}
+
+fn commitments(world: &World<MemoryStore>) -> Vec<Hash> {
+    world.ledger.store().events(0, usize::MAX).unwrap().iter().map(|leaf| leaf.commitment).collect()
+}
+
+/// The commitments of a node, and some that came after the copy which it is.
+fn mirror_of(world: &World<MemoryStore>) -> Vec<Hash> {
+    [commitments(world), vec![[8; 32], [9; 32]]].concat()
+}
+
+#[test]
+fn the_entry_that_says_what_came_back_moves_every_place_on_in_the_same_commit() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let mirror = mirror_of(&world);
+    let unknown = (ConversationId([5; 32]), region.members[0].node);
+    assert_eq!(world.office.mail().next_place(unknown.0, unknown.1).seq, 1);
+    let generation = world.ledger.store().generation();
+    let taken_back = adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap().unwrap();
+    assert_eq!((taken_back, world.ledger.store().event_count()), (2, 6));
+    assert_eq!(world.ledger.store().generation(), generation + 2, "the entries, and what they mean");
+    let place = world.office.mail().next_place(unknown.0, unknown.1).seq;
+    assert!(place > PLACES_SKIPPED, "{place}");
+    // A start that was cut short after it finds it done.
+    assert_eq!(adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap(), Some(2));
+    assert_eq!(
+        (world.ledger.store().event_count(), world.office.mail().next_place(unknown.0, unknown.1).seq),
+        (6, place)
+    );
+}
+
+/// A store with these entries; `true` for one that opens.
+fn store(entries: &[(u8, bool)]) -> MemoryStore {
+    let mut store = MemoryStore::new();
+    for (index, (commitment, opens)) in (0..).zip(entries) {
+        let leaf = EventLeaf { index, commitment: [*commitment; 32], sealed: vec![7; usize::from(*opens)] };
+        let generation = store.generation();
+        store.commit(&Changes { generation, events: vec![leaf], ..Changes::default() }).unwrap();
+    }
+    store
+}
+
+#[test]
+fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
+    let mirror = [[1; 32], [2; 32], [3; 32], [4; 32]];
+    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
+    assert_eq!(at(&[(1, true), (2, true)]), Beside::Lacks { closed_from: 2 }, "an old copy");
+    assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 }, "cut in the middle");
+    let all = [(1, true), (2, true), (3, false), (4, false)];
+    assert_eq!(at(&all), Beside::Lacks { closed_from: 2 }, "cut before it was said");
+    let said = [all.as_slice(), &[(9, true)]].concat();
+    assert_eq!(at(&said), Beside::GoesOn, "cut before the next head");
+    assert_eq!(at(&[said.as_slice(), &[(8, true)]].concat()), Beside::GoesOn);
+    assert_eq!(at(&[(1, true), (2, true), (3, true), (4, true)]), Beside::GoesOn, "nothing is missing");
+}
+
+#[test]
+fn what_went_another_way_is_not_taken_for_an_old_copy() {
+    let mirror = [[1; 32], [2; 32], [3; 32]];
+    for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
+        assert_eq!(beside(&store(entries), &mirror).unwrap(), Beside::Strays);
+    }
+}
+
+/// An erasure at a place of the log; of parts of a profile when it names nothing.
+fn erasure(index: u64, erased: &[(u64, u64)]) -> wire::Opening {
+    let erased = erased.iter().map(|(from, to)| wire::IndexRange { from: *from, to: *to }).collect();
+    wire::Opening { event: AuditEvent::CaseErased.into(), index, erased, ..wire::Opening::default() }
+}
+
+#[test]
+fn what_is_not_known_of_erasures_is_kept_with_the_entry_that_says_what_came_back() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let mirror = mirror_of(&world);
+    // The first is in the copy: what it erased was gone already.
+    let erasures = [erasure(1, &[]), erasure(3, &[]), erasure(4, &[(0, 1)])];
+    adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap().unwrap();
+    let after = world.office.after_copy().unwrap();
+    assert_eq!((after.at, after.entries, after.parts), (NOW, 2, 1));
+    assert!(
+        world.office.has_retractions() && world.office.is_entry_retracted(1) && !world.office.is_entry_retracted(2)
+    );
+    // Another start, and it is found again, whatever became of the first.
+    let adopted = adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap();
+    assert_eq!((adopted, world.office.after_copy()), (Some(2), Some(after)));
+}
+
+#[test]
+fn a_log_that_is_not_of_this_node_is_passed_over_and_nothing_is_written() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let other = vec![[1; 32]; 5];
+    assert_eq!(adopt(&mut world, &other, &[], &region.members[1].sign, NOW).unwrap(), None);
+    assert_eq!((world.ledger.store().event_count(), world.office.after_copy()), (3, None));
+}
