@@ -88,6 +88,7 @@ pub(crate) enum Command {
     Restore(restore::Restore),
     Config(config::ConfigCommand),
     Demo(crate::demo::Args),
+    Bench(crate::bench::Bench),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -138,6 +139,7 @@ impl Command {
                 130 => Exit::Interrupted,
                 _ => Exit::Failed,
             }),
+            Self::Bench(command) => command.run(app),
             Self::Completions(command) => command.run(app),
             Self::Version(command) => command.run(app),
         }

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod alarm;
 pub mod audit;
+pub mod bare;
 pub mod canon;
 pub mod ceremony;
 pub mod chunked;

@@ -11,9 +11,9 @@ mod hidden;
 mod journey;
 mod log;
 mod outsider;
-mod person;
+pub(crate) mod person;
 mod portless;
-mod region;
+pub(crate) mod region;
 mod revoked;
 
 use std::path::PathBuf;
@@ -62,10 +62,19 @@ pub(crate) struct Args {
 }
 
 /// A step that did not do what it should: a stable code and a sentence.
+#[derive(Debug)]
 pub(crate) struct Failure {
     code: String,
     text: String,
 }
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.text, self.code)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     fn new(code: &str, text: impl Into<String>) -> Self {
