@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod alarm;
+pub mod answers;
 pub mod audit;
 pub mod bare;
 pub mod canon;
