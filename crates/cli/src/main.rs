@@ -17,6 +17,7 @@ mod output;
 mod render;
 mod scratch;
 mod secrets;
+mod selftest;
 mod sessions;
 mod trouble;
 
