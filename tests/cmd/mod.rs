@@ -11,6 +11,7 @@ mod office;
 mod pipes;
 mod renewal;
 mod terminal;
+mod trials;
 
 use std::ffi::OsStr;
 use std::fs;

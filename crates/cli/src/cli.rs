@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Restore(restore::Restore),
     Config(config::ConfigCommand),
     Demo(crate::demo::Args),
+    Selftest(crate::selftest::Selftest),
+    Bench(crate::bench::Bench),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -103,7 +105,7 @@ pub(crate) struct App {
 impl Command {
     /// Whether this command looks after Ctrl-C itself, because it has something to put down first.
     pub(crate) fn stops_by_itself(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Demo(_))
+        matches!(self, Self::Serve(_) | Self::Demo(_) | Self::Selftest(_))
     }
 
     /// Runs the command.
@@ -138,6 +140,8 @@ impl Command {
                 130 => Exit::Interrupted,
                 _ => Exit::Failed,
             }),
+            Self::Selftest(command) => command.run(app).await,
+            Self::Bench(command) => command.run(app),
             Self::Completions(command) => command.run(app),
             Self::Version(command) => command.run(app),
         }

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::trouble::Exit;
@@ -18,9 +19,13 @@ use crate::trouble::Exit;
 /// Time a prompt has to put the terminal back by itself.
 const PROMPT_ENDS: Duration = Duration::from_millis(300);
 
+/// How often removal is tried.
+const REMOVALS: usize = 16;
+
 static PROMPTING: AtomicBool = AtomicBool::new(false);
 static TERMINAL: Mutex<Option<Termios>> = Mutex::new(None);
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Starts to watch for Ctrl-C. A machine that cannot watch keeps the system's own answer, which ends the program too.
 pub(crate) fn watch() {
@@ -75,10 +80,42 @@ pub(crate) fn ended(path: &Path) {
     }
 }
 
+/// A process of ours that must not outlive this program: it writes where [`begun`] is removed.
+pub(crate) fn started(process: u32) {
+    if let Ok(mut all) = STARTED.lock() {
+        all.push(process);
+    }
+}
+
+/// It has ended, and its number may be somebody else's.
+pub(crate) fn over(process: u32) {
+    if let Ok(mut all) = STARTED.lock() {
+        all.retain(|p| *p != process);
+    }
+}
+
+fn end_started() {
+    let Ok(all) = STARTED.lock() else { return };
+    for pid in all.iter().filter_map(|p| Pid::from_raw(i32::try_from(*p).ok()?)) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
 fn remove_unfinished() {
+    end_started();
     let Ok(paths) = UNFINISHED.lock() else { return };
     for path in paths.iter() {
-        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        remove(path);
+    }
+}
+
+/// Removes a file or folder. Threads of this program may still write into the folder: then it is tried again.
+fn remove(path: &Path) {
+    for _ in 0..REMOVALS {
+        let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        if gone.is_ok() {
+            return;
+        }
     }
 }
 

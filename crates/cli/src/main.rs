@@ -4,6 +4,7 @@
 //! rule of its own: what may be done is decided in the node, what is said is written in `output` and `render`.
 
 mod ask;
+mod bench;
 mod cli;
 mod commands;
 mod demo;
@@ -14,7 +15,9 @@ mod log_folder;
 mod log_lines;
 mod output;
 mod render;
+mod scratch;
 mod secrets;
+mod selftest;
 mod sessions;
 mod trouble;
 

@@ -9,6 +9,7 @@ mod messages;
 mod node;
 mod offline;
 mod organisations;
+mod trials;
 
 use serde_json::Value;
 
@@ -73,6 +74,8 @@ pub(crate) fn reply(value: &Value) -> String {
         "ch.htcds-import/1" => offline::htcds(value),
         "ch.saved/1" => offline::saved(value),
         "ch.version/1" => offline::version(value),
+        "ch.bench/1" => trials::bench(value),
+        "ch.selftest/1" => trials::selftest(value),
         _ => anything(value, 0),
     }
 }
@@ -137,6 +140,8 @@ pub(crate) const SCHEMAS: &[&str] = &[
     "ch.htcds-import/1",
     "ch.saved/1",
     "ch.version/1",
+    "ch.bench/1",
+    "ch.selftest/1",
 ];
 
 /// A field as harmless text; empty when it is missing or null.
@@ -268,7 +273,7 @@ mod tests {
             for list in LISTS {
                 value[*list] = json!([row]);
             }
-            for object in ["facts", "says", "membership"] {
+            for object in ["facts", "says", "membership", "machine"] {
                 value[object] = json!({
                     "stored": row, "contact": row, "parts": [row], "x": evil, "area": evil, "standards": evil,
                     "agreements": [row], "sponsors": [row],
@@ -329,6 +334,16 @@ mod tests {
         "standards",
         "until",
         "what",
+        "unit",
+        "goal",
+        "verdict",
+        "processor",
+        "kernel",
+        "folder",
+        "file_system",
+        "version",
+        "load_before",
+        "load_after",
     ];
     const LISTS: &[&str] = &[
         "findings",
@@ -364,6 +379,8 @@ mod tests {
         "agreements",
         "sponsors",
         "submitted",
+        "remarks",
+        "growth",
     ];
 
     #[test]

@@ -24,10 +24,27 @@ const KNOWN: [(u64, &str); 13] = [
     (0x794C_7630, "overlay, as in a container without a volume"),
 ];
 
+/// File systems that keep what they are told, by the same number.
+const DISKS: [(u64, &str); 5] =
+    [(0xEF53, "ext4"), (0x5846_5342, "xfs"), (0x9123_683E, "btrfs"), (0x2FC1_2FC1, "zfs"), (0xF2F5_2010, "f2fs")];
+
+/// What a folder lies on, in words; the system's number where it has no name here.
+#[must_use]
+pub fn name(folder: &Path) -> String {
+    let Some(number) = number(folder) else { return "a file system that cannot be asked".to_owned() };
+    let disk = DISKS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
+    named(number).or(disk).map_or_else(|| format!("a file system of the kind {number:#x}"), str::to_owned)
+}
+
 /// What a folder lies on when that is not to be trusted, in words; `None` for any other, and where it cannot be asked.
-pub(crate) fn untrusted(folder: &Path) -> Option<&'static str> {
-    // The number has 32 bits; the system's field for it is signed and wider on most machines.
-    named(rustix::fs::statfs(folder).ok()?.f_type as u64 & 0xFFFF_FFFF)
+#[must_use]
+pub fn untrusted(folder: &Path) -> Option<&'static str> {
+    named(number(folder)?)
+}
+
+/// The number has 32 bits; the system's field for it is signed and wider on most machines.
+fn number(folder: &Path) -> Option<u64> {
+    Some(rustix::fs::statfs(folder).ok()?.f_type as u64 & 0xFFFF_FFFF)
 }
 
 fn named(number: u64) -> Option<&'static str> {
@@ -38,7 +55,7 @@ fn named(number: u64) -> Option<&'static str> {
 ///
 /// # Errors
 /// Of the system.
-pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -51,10 +68,10 @@ mod tests {
         let memory = Path::new("/dev/shm");
         if memory.is_dir() {
             assert_eq!(untrusted(memory), Some("tmpfs, which is memory"));
+            assert_eq!(name(memory), "tmpfs, which is memory");
         }
         assert_eq!(untrusted(Path::new("/no/such/folder")), None);
-        // ext4, xfs, btrfs, zfs.
-        for trusted in [0xEF53, 0x5846_5342, 0x9123_683E, 0x2FC1_2FC1] {
+        for (trusted, _) in DISKS {
             assert_eq!(named(trusted), None);
         }
         for (number, name) in KNOWN {

@@ -12,13 +12,14 @@ pub mod config;
 pub mod control;
 pub mod courier;
 pub mod door;
+pub mod echo;
 pub mod erasing;
 pub mod fetcher;
 mod findings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod fixture;
-mod ground;
+pub mod ground;
 pub mod handle;
 pub mod limits;
 pub mod listener;

@@ -6,7 +6,9 @@
 
 pub mod account;
 pub mod alarm;
+pub mod answers;
 pub mod audit;
+pub mod bare;
 pub mod canon;
 pub mod ceremony;
 pub mod chunked;

@@ -26,7 +26,8 @@ impl Status {
 
 /// Say what is wrong with the node and what repairs it
 ///
-/// Ends with exit code 3 when there is a problem.
+/// Ends with exit code 3 when there is a problem. What the machine itself is worth
+/// `clearhouse selftest` tries, without a node.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

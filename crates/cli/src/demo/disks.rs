@@ -8,9 +8,9 @@ use super::{Failure, Teller};
 
 /// What was found of the person in one folder.
 #[derive(Default, Clone, Copy)]
-struct Found {
-    hits: usize,
-    bytes: u64,
+pub(crate) struct Found {
+    pub(crate) hits: usize,
+    pub(crate) bytes: u64,
 }
 
 /// Searches every byte the coordinator has, and what all the others have on disk, for the person.
@@ -18,8 +18,7 @@ pub(super) fn searched(region: &Region, others: &[&Path], person: &Person, telle
     let ends = [region.destination.folder.as_path(), &region.origin.folder];
     let mut found = Vec::new();
     for folder in [region.coordinator.folder.as_path()].iter().chain(&ends).chain(others) {
-        let mut here = Found::default();
-        search(folder, &person.canaries, &mut here)
+        let here = search(folder, &person.canaries)
             .map_err(|e| Failure::new("CH-E0303", format!("A folder could not be searched: {e}.")))?;
         found.push(here);
     }
@@ -39,13 +38,20 @@ pub(super) fn searched(region: &Region, others: &[&Path], person: &Person, telle
     Ok(())
 }
 
-fn search(folder: &Path, canaries: &[String], found: &mut Found) -> std::io::Result<()> {
+/// Searches every file below a folder.
+pub(crate) fn search(folder: &Path, canaries: &[String]) -> std::io::Result<Found> {
+    let mut found = Found::default();
+    look(folder, canaries, &mut found)?;
+    Ok(found)
+}
+
+fn look(folder: &Path, canaries: &[String], found: &mut Found) -> std::io::Result<()> {
     let paths = std::fs::read_dir(folder)?.map(|entry| entry.map(|e| (e.path(), e.file_type())));
     for entry in paths {
         let (path, kind): (PathBuf, _) = entry?;
         let kind = kind?;
         if kind.is_dir() {
-            search(&path, canaries, found)?;
+            look(&path, canaries, found)?;
         } else if kind.is_file() {
             // A file of the index may go away while it is looked at; its content is in the others.
             let Ok(content) = std::fs::read(path) else { continue };
@@ -54,4 +60,19 @@ fn search(folder: &Path, canaries: &[String], found: &mut Found) -> std::io::Res
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_on_a_disk_is_found_in_any_folder_and_any_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("deep/er")).unwrap();
+        std::fs::write(folder.path().join("deep/er/file"), b"\0\0Marija K.\0").unwrap();
+        std::fs::write(folder.path().join("other"), b"nothing of hers").unwrap();
+        let found = search(folder.path(), &["Marija K.".to_owned(), "1990-02-03".to_owned()]).unwrap();
+        assert_eq!((found.hits, found.bytes), (1, 27));
+    }
 }

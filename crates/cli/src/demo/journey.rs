@@ -39,6 +39,19 @@ pub(super) async fn travel(region: &mut Region, person: &Person, teller: &mut Te
     around(region, person, teller).await
 }
 
+/// The return alone, and the search of every disk for the person: what the self test tries.
+pub(crate) async fn carried(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
+    directory(region, person, teller).await?;
+    let case = refusal(region, teller).await?;
+    notice(region, person, &case, teller).await?;
+    receipts(region, &case, teller).await?;
+    acceptance(region, &case, teller).await?;
+    profile(region, person, &case, teller).await?;
+    power_cut(region, &case, teller).await?;
+    arrival(region, &case, teller).await?;
+    super::disks::searched(region, &[], person, teller)
+}
+
 /// What happens around the one return: an organisation comes to belong, is written to, and is put out.
 async fn around(region: &mut Region, person: &Person, teller: &mut Teller) -> Result<(), Failure> {
     let second = admission::logs(region, teller).await?;

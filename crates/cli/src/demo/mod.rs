@@ -6,14 +6,14 @@
 
 mod admission;
 mod alarm;
-mod disks;
+pub(crate) mod disks;
 mod hidden;
-mod journey;
+pub(crate) mod journey;
 mod log;
 mod outsider;
-mod person;
+pub(crate) mod person;
 mod portless;
-mod region;
+pub(crate) mod region;
 mod revoked;
 
 use std::path::PathBuf;
@@ -62,13 +62,22 @@ pub(crate) struct Args {
 }
 
 /// A step that did not do what it should: a stable code and a sentence.
+#[derive(Debug)]
 pub(crate) struct Failure {
     code: String,
     text: String,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.text, self.code)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl Failure {
-    fn new(code: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &str, text: impl Into<String>) -> Self {
         Self { code: code.to_owned(), text: text.into() }
     }
 
@@ -86,11 +95,17 @@ impl From<ControlFailure> for Failure {
 /// Tells the steps, in words or as JSON.
 pub(crate) struct Teller {
     json: bool,
+    is_silent: bool,
     step: u32,
     began: Instant,
 }
 
 impl Teller {
+    /// One that tells nothing: the self test has lines of its own.
+    pub(crate) fn silent() -> Self {
+        Self { json: false, is_silent: true, step: 0, began: Instant::now() }
+    }
+
     fn head(&self, text: &str) {
         if !self.json {
             tell(text);
@@ -100,6 +115,9 @@ impl Teller {
     /// One step that went as it should.
     fn step(&mut self, name: &str, text: &str, took: Option<Duration>) {
         self.step += 1;
+        if self.is_silent {
+            return;
+        }
         if self.json {
             let ms = took.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX));
             tell(&json!({"schema": "ch.demo-step/1", "step": self.step, "name": name, "text": text, "ms": ms, "ok": true}).to_string());
@@ -122,7 +140,7 @@ impl Teller {
 
 /// Runs the demo; the exit code: 0, 1 for a step that failed, 130 when interrupted.
 pub(crate) async fn run(args: Args, json: bool) -> u8 {
-    let mut teller = Teller { json, step: 0, began: Instant::now() };
+    let mut teller = Teller { json, is_silent: false, step: 0, began: Instant::now() };
     let work = tell_it(&args, &mut teller);
     let outcome = tokio::select! {
         outcome = work => outcome,

@@ -18,20 +18,20 @@ const INVENTED: [(&str, &str, &str, &str); 4] = [
 ];
 
 /// One case, ready to be sent.
-pub(super) struct Person {
-    pub(super) notice: NoticeForm,
-    pub(super) parts: Vec<PartForm>,
+pub(crate) struct Person {
+    pub(crate) notice: NoticeForm,
+    pub(crate) parts: Vec<PartForm>,
     /// Texts that must be found nowhere but at the two desks.
-    pub(super) canaries: Vec<String>,
+    pub(crate) canaries: Vec<String>,
     /// Values that came from no workbook: field and where from.
-    pub(super) filled: Vec<(String, &'static str)>,
+    pub(crate) filled: Vec<(String, &'static str)>,
     /// Where the case comes from, in words.
-    pub(super) source: String,
+    pub(crate) source: String,
 }
 
 impl Person {
     /// An invented person, the same for the same seed.
-    pub(super) fn invented(seed: u64, now: u64) -> Self {
+    pub(crate) fn invented(seed: u64, now: u64) -> Self {
         let pick = usize::try_from(seed % INVENTED.len() as u64).unwrap_or(0);
         let (first, second, script, language) = INVENTED[pick];
         let mut notice = defaults(now);
@@ -57,7 +57,7 @@ impl Person {
     }
 
     /// The `row`-th data row of a workbook.
-    pub(super) fn from_workbook(file: &Path, row: usize, with: Option<&Path>, now: u64) -> Result<Self, Failure> {
+    pub(crate) fn from_workbook(file: &Path, row: usize, with: Option<&Path>, now: u64) -> Result<Self, Failure> {
         let bytes = std::fs::read(file)
             .map_err(|e| Failure::new("CH-E0101", format!("The workbook cannot be read: {e}. Nothing was started.")))?;
         let today: jiff::civil::Date = show_day(now / DAY).parse().map_err(|_| Failure::bug("today"))?;
@@ -141,17 +141,17 @@ impl Person {
     }
 
     /// The data classes of the profile.
-    pub(super) fn classes(&self) -> Vec<String> {
+    pub(crate) fn classes(&self) -> Vec<String> {
         self.parts.iter().map(|p| p.data_class.clone()).collect()
     }
 
     /// True when the adult path is closed.
-    pub(super) fn is_child(&self) -> bool {
+    pub(crate) fn is_child(&self) -> bool {
         self.notice.age_status != "Adult"
     }
 
     /// A consent for one purpose.
-    pub(super) fn consent(&self, purpose: &str, data_classes: Vec<String>) -> ConsentForm {
+    pub(crate) fn consent(&self, purpose: &str, data_classes: Vec<String>) -> ConsentForm {
         ConsentForm {
             purpose: purpose.to_owned(),
             data_classes,

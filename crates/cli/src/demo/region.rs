@@ -32,40 +32,40 @@ const LOOK_EVERY: Duration = Duration::from_millis(15);
 const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// One organisation of the demo.
-pub(super) struct Member {
-    pub(super) name: &'static str,
-    pub(super) folder: PathBuf,
-    pub(super) made: Made,
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
+    pub(crate) folder: PathBuf,
+    pub(crate) made: Made,
     program: PathBuf,
     process: Option<Child>,
     /// Session of the person who acts there.
-    pub(super) session: Option<SessionToken>,
+    pub(crate) session: Option<SessionToken>,
 }
 
 /// Three members and their coordinators' keys.
-pub(super) struct Region {
-    pub(super) folder: PathBuf,
-    pub(super) net: Net,
-    pub(super) destination: Member,
-    pub(super) origin: Member,
-    pub(super) coordinator: Member,
-    pub(super) records: wire::RecordBundle,
+pub(crate) struct Region {
+    pub(crate) folder: PathBuf,
+    pub(crate) net: Net,
+    pub(crate) destination: Member,
+    pub(crate) origin: Member,
+    pub(crate) coordinator: Member,
+    pub(crate) records: wire::RecordBundle,
     /// The three coordinators' accreditation keys.
-    pub(super) coordinators: Vec<SigningKey>,
+    pub(crate) coordinators: Vec<SigningKey>,
     keep: bool,
 }
 
 /// Who an organisation of the demo is.
-pub(super) struct Role {
+pub(crate) struct Role {
     /// Its folder.
-    pub(super) key: &'static str,
-    pub(super) name: &'static str,
-    pub(super) country: &'static str,
-    pub(super) roles: &'static [&'static str],
-    pub(super) competences: &'static [&'static str],
-    pub(super) language: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) country: &'static str,
+    pub(crate) roles: &'static [&'static str],
+    pub(crate) competences: &'static [&'static str],
+    pub(crate) language: &'static str,
     /// The node that keeps its mailbox, when it lets nobody in.
-    pub(super) keeper: Option<NodeId>,
+    pub(crate) keeper: Option<NodeId>,
 }
 
 const ROLES: [Role; 3] = [
@@ -100,7 +100,7 @@ const ROLES: [Role; 3] = [
 
 impl Region {
     /// Founds the network and makes the three nodes. Nothing runs yet.
-    pub(super) fn found(keep: bool, now: u64) -> Result<Self, Failure> {
+    pub(crate) fn found(keep: bool, now: u64) -> Result<Self, Failure> {
         let program = std::env::current_exe()
             .map_err(|e| Failure::new("CH-E0203", format!("This program does not find itself: {e}.")))?;
         let region = Self::found_with(&program, "keep_content_open = true\nlog_level = \"debug\"\n", keep, now)?;
@@ -110,10 +110,15 @@ impl Region {
     }
 
     /// [`Region::found`] with another program to run as nodes, and other lines for their configuration.
-    pub(super) fn found_with(program: &Path, config: &str, keep: bool, now: u64) -> Result<Self, Failure> {
+    pub(crate) fn found_with(program: &Path, config: &str, keep: bool, now: u64) -> Result<Self, Failure> {
+        Self::found_in(&std::env::temp_dir(), program, config, keep, now)
+    }
+
+    /// [`Region::found_with`] in a folder that exists.
+    pub(crate) fn found_in(parent: &Path, program: &Path, config: &str, keep: bool, now: u64) -> Result<Self, Failure> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("clearhouse-demo-{}-{n}", std::process::id()));
+        let folder = parent.join(format!("clearhouse-demo-{}-{n}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| {
             Failure::new("CH-E0201", format!("The temporary folder {} cannot be made: {e}.", folder.display()))
         })?;
@@ -148,7 +153,7 @@ impl Region {
     /// A further member, accredited by the same coordinators, with its records. Nothing runs yet, nobody knows of it, and
     /// whoever asked for it ends it.
     #[allow(dead_code, reason = "tests need more than three")]
-    pub(super) fn join(
+    pub(crate) fn join(
         &self,
         names: (&'static str, &'static str),
         config: &str,
@@ -159,7 +164,7 @@ impl Region {
 
     /// [`Region::join`] of one with other roles.
     #[allow(dead_code, reason = "tests need more than three")]
-    pub(super) fn join_as(
+    pub(crate) fn join_as(
         &self,
         (key, name): (&'static str, &'static str),
         roles: &'static [&'static str],
@@ -173,19 +178,19 @@ impl Region {
     }
 
     /// A further node with its application, which nobody has signed. Nothing runs yet.
-    pub(super) fn apply(&self, role: &Role, config: &str, now: u64) -> Result<(Member, wire::RecordBundle), Failure> {
+    pub(crate) fn apply(&self, role: &Role, config: &str, now: u64) -> Result<(Member, wire::RecordBundle), Failure> {
         let program = self.coordinator.program.clone();
         make(&self.folder, role, (&program, config), &self.genesis()?, self.net, now, &mut chance())
     }
 
     /// The first policy of the network.
-    pub(super) fn genesis(&self) -> Result<wire::Signed, Failure> {
+    pub(crate) fn genesis(&self) -> Result<wire::Signed, Failure> {
         let genesis = std::fs::read(self.coordinator.folder.join(files::GENESIS)).unwrap_or_default();
         wire::Signed::decode(genesis.as_slice()).map_err(|_| Failure::bug("a genesis"))
     }
 
     /// All three, in order.
-    pub(super) fn members(&mut self) -> [&mut Member; 3] {
+    pub(crate) fn members(&mut self) -> [&mut Member; 3] {
         [&mut self.destination, &mut self.origin, &mut self.coordinator]
     }
 }
@@ -202,7 +207,7 @@ impl Drop for Region {
 }
 
 /// Coordinators sign an application, the first record of its bundle.
-pub(super) fn sign_first(bundle: &mut wire::RecordBundle, keys: &[SigningKey]) {
+pub(crate) fn sign_first(bundle: &mut wire::RecordBundle, keys: &[SigningKey]) {
     if let Some(application) = bundle.records.first_mut() {
         keys.iter().for_each(|key| clearhouse_protocol::signed::add_signature(application, key));
     }
@@ -280,20 +285,20 @@ fn make(
 }
 
 /// What a person of the demo types. Real offices choose their own.
-pub(super) fn demo_passphrase(login: &str) -> Zeroizing<String> {
+pub(crate) fn demo_passphrase(login: &str) -> Zeroizing<String> {
     Zeroizing::new(format!("demo pass phrase of {login}"))
 }
 
 impl Member {
     /// Adds a line to the configuration, for the next start.
-    pub(super) fn configure(&self, line: &str) -> Result<(), Failure> {
+    pub(crate) fn configure(&self, line: &str) -> Result<(), Failure> {
         let file = std::fs::OpenOptions::new().append(true).open(self.folder.join(files::CONFIG));
         let added = file.and_then(|mut file| std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()));
         added.map_err(|e| Failure::new("CH-E0202", format!("{} could not be made: {e}.", self.name)))
     }
 
     /// Starts the node as a process of its own and waits until it answers.
-    pub(super) async fn start(&mut self) -> Result<Duration, Failure> {
+    pub(crate) async fn start(&mut self) -> Result<Duration, Failure> {
         let began = Instant::now();
         let failed = |e: &dyn std::fmt::Display| Failure::new("CH-E0203", format!("{} did not start: {e}.", self.name));
         let log = std::fs::OpenOptions::new()
@@ -327,19 +332,19 @@ impl Member {
 
     /// The process id, while it runs.
     #[allow(dead_code, reason = "tests look at the process itself")]
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
     }
 
     /// The exit code of a process that ended by itself; -1 when a signal ended it.
     #[allow(dead_code, reason = "tests look at the process itself")]
-    pub(super) fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let status = self.process.as_mut().and_then(|child| child.try_wait().ok()?)?;
         Some(status.code().unwrap_or(-1))
     }
 
     /// Ends the process the hard way, as a power cut would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.process.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -347,7 +352,7 @@ impl Member {
     }
 
     /// Asks the node as the person signed in there.
-    pub(super) async fn ask(&self, call: Call) -> Result<Value, ControlFailure> {
+    pub(crate) async fn ask(&self, call: Call) -> Result<Value, ControlFailure> {
         self.try_ask(self.session.clone(), call).await
     }
 
@@ -360,7 +365,7 @@ impl Member {
     }
 
     /// Has the administrator, who is signed in, invite a person; from then on that person acts here.
-    pub(super) async fn employ(&mut self, login: &str, label: &str, role: &str) -> Result<(), ControlFailure> {
+    pub(crate) async fn employ(&mut self, login: &str, label: &str, role: &str) -> Result<(), ControlFailure> {
         let phrase = |login: &str| demo_passphrase(login).as_str().to_owned();
         let invite = Call::UserInvite { login: login.to_owned(), label: label.to_owned(), role: role.to_owned() };
         let invitation = self.ask(invite).await?;
@@ -370,14 +375,14 @@ impl Member {
     }
 
     /// Signs somebody in who has an account here; from then on that person acts.
-    pub(super) async fn sign_in(&mut self, login: &str) -> Result<(), ControlFailure> {
+    pub(crate) async fn sign_in(&mut self, login: &str) -> Result<(), ControlFailure> {
         let passphrase = demo_passphrase(login).as_str().to_owned();
         self.session = token(&self.try_ask(None, Call::SignIn { login: login.to_owned(), passphrase }).await?);
         Ok(())
     }
 
     /// Signs the administrator in and takes records.
-    pub(super) async fn learn(&mut self, records: &wire::RecordBundle) -> Result<u64, ControlFailure> {
+    pub(crate) async fn learn(&mut self, records: &wire::RecordBundle) -> Result<u64, ControlFailure> {
         if self.session.is_none() {
             let passphrase = demo_passphrase("admin").as_str().to_owned();
             self.session = token(&self.try_ask(None, Call::SignIn { login: "admin".to_owned(), passphrase }).await?);
@@ -386,7 +391,7 @@ impl Member {
     }
 
     /// Takes records as the person signed in there; the whole answer.
-    pub(super) async fn import(&self, records: &wire::RecordBundle) -> Result<Value, ControlFailure> {
+    pub(crate) async fn import(&self, records: &wire::RecordBundle) -> Result<Value, ControlFailure> {
         use base64::Engine as _;
         let bundle = base64::engine::general_purpose::STANDARD.encode(records.encode_to_vec());
         self.ask(Call::DirectoryImport { bundle }).await

@@ -15,12 +15,12 @@ use clearhouse_protocol::mail::Delivery;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{Consent, ReturnNotice};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
-use crate::IN_FLIGHT;
-use crate::measure::{Outcome, Run, load, micros};
-use crate::node::{Commit, Commits, Counted, Node};
-use crate::person::Person;
+use super::measure::{Outcome, Run, load, micros};
+use super::node::{Commit, Commits, Counted, Node};
+use super::rounds::IN_FLIGHT;
+use crate::demo::person::Person;
 
 /// A message that is not settled by then never will be.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -62,6 +62,14 @@ pub(crate) struct Road<'a> {
     from: &'a Node,
     to: &'a Node,
     traveller: Arc<Traveller>,
+    /// Looks for what is settled. It holds the sender's owner, which ends only when nobody does.
+    watcher: AbortHandle,
+}
+
+impl Drop for Road<'_> {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
 }
 
 struct Traveller {
@@ -89,7 +97,7 @@ impl<'a> Road<'a> {
             watch: Watch::default(),
         });
         let (watching, tally) = (Arc::clone(&traveller), Arc::clone(&from.tally));
-        tokio::spawn(async move {
+        let watcher = tokio::spawn(async move {
             loop {
                 tally.rung.notified().await;
                 if watching.look_for_settled().await.is_err() {
@@ -97,7 +105,7 @@ impl<'a> Road<'a> {
                 }
             }
         });
-        Ok(Self { from, to, traveller })
+        Ok(Self { from, to, traveller, watcher: watcher.abort_handle() })
     }
 
     /// One message after the other. Adds to `seen` when each was where.

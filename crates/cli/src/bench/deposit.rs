@@ -22,11 +22,11 @@ use clearhouse_wire::v1::{
 };
 use tokio::runtime::Runtime;
 
-use crate::measure::{Outcome, Run, during, load};
-use crate::node::{Commits, Node, lines, serve_door, threads};
-use crate::region::{Member, Region};
-use crate::sealing::Sealer;
-use crate::{IN_FLIGHT, LINES};
+use super::measure::{Outcome, Run, during, load};
+use super::node::{Commits, Node, lines, serve_door, threads};
+use super::rounds::{IN_FLIGHT, LINES};
+use super::sealing::Sealer;
+use crate::demo::region::{Member, Region};
 
 /// Letters of one burst: as many whole rows of all lanes as a mailbox holds unopened.
 pub(crate) const BURST: usize = MAILBOX_ITEMS_MAX / IN_FLIGHT * IN_FLIGHT;

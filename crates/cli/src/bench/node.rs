@@ -32,13 +32,20 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
-use crate::measure::{Outcome, micros, thread_time};
-use crate::region::{Member, Region};
+use super::measure::{Outcome, micros, thread_time};
+use crate::demo::region::{Member, Region};
 
 /// Paces that would end a benchmark after a second's work. Everything else is [`Limits::HARD`].
 pub(crate) fn lifted() -> Limits {
     let unpaced = u32::MAX;
-    Limits { deposits_per_minute: unpaced, outcomes_per_minute: unpaced, records_per_minute: unpaced, ..Limits::HARD }
+    Limits {
+        deposits_per_minute: unpaced,
+        outcomes_per_minute: unpaced,
+        records_per_minute: unpaced,
+        calls_per_minute: unpaced,
+        chatter_per_second: unpaced,
+        ..Limits::HARD
+    }
 }
 
 /// Everything the region's records say, as every node of it will know it.

@@ -194,6 +194,13 @@ impl Spread {
     }
 }
 
+impl Spread {
+    /// Median and range, for programs.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({"median": self.mid, "least": self.low, "most": self.high})
+    }
+}
+
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let digits = match self.mid {

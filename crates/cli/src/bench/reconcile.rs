@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clearhouse_node::clock::{Chance, chance};
 use clearhouse_protocol::audit::{self, AuditEvent, Happening};
 use clearhouse_protocol::ids::{Digest, Net, NodeId, OrgId};
 use clearhouse_protocol::limits::{DAY, HOUR};
@@ -9,10 +10,10 @@ use clearhouse_protocol::log::leaf_hash;
 use clearhouse_protocol::log::tree::Edge;
 use clearhouse_protocol::reconcile::account::{Account, Head, Shown, examine};
 use clearhouse_protocol::reconcile::{Join, Party, Policy};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::Rng as _;
 
-use crate::measure::{Outcome, thread_time};
+use super::children::figure;
+use super::measure::{Outcome, thread_time};
 
 const NODES: usize = 50;
 /// A message makes ten events: seven of its own and three of its receipt.
@@ -37,9 +38,9 @@ fn party(n: usize) -> Party {
     (OrgId(id), NodeId(id))
 }
 
-fn events(rng: &mut ChaCha20Rng) -> Vec<Vec<Event>> {
+fn events(rng: &mut Chance) -> Vec<Vec<Event>> {
     let mut logs: Vec<Vec<Event>> = vec![Vec::new(); NODES];
-    let digest = |rng: &mut ChaCha20Rng| {
+    let digest = |rng: &mut Chance| {
         let mut bytes = [0; 32];
         rng.fill_bytes(&mut bytes);
         Digest(bytes)
@@ -67,19 +68,12 @@ fn events(rng: &mut ChaCha20Rng) -> Vec<Vec<Event>> {
     logs
 }
 
-/// Resident memory in KiB: now (`VmRSS`) or at most (`VmHWM`).
-fn memory(which: &str) -> Outcome<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find(|line| line.starts_with(which)).ok_or("the system does not count memory")?;
-    Ok(line.split_whitespace().nth(1).ok_or("no number of KiB")?.parse()?)
-}
-
-/// Makes the logs, then holds them against each other. Prints two lines.
-pub(crate) fn million() -> Outcome<()> {
-    let mut rng = ChaCha20Rng::seed_from_u64(1);
+/// Makes the logs, then holds them against each other. Says what it took.
+pub(crate) fn million() -> Outcome<String> {
+    let mut rng = chance();
     let (net, policy) = (Net([9; 32]), Policy::default());
     let mut logs = events(&mut rng);
-    let before = memory("VmRSS")?;
+    let before = figure("self", "VmRSS")?;
     let mut join = Join::new(policy, (0..NODES).map(party));
     let (mut examining, mut findings) = (Duration::ZERO, 0);
     for (n, log) in logs.iter_mut().enumerate() {
@@ -126,13 +120,12 @@ pub(crate) fn million() -> Outcome<()> {
     let judging = thread_time().saturating_sub(start);
     let entries = (MESSAGES * 10) as u64;
     let found = findings + report.findings.len();
-    println!(
-        "  {entries} events of {NODES} logs held against each other: examined in {:.2} s, judged in {:.2} s of the processor; \
+    Ok(format!(
+        "{entries} events of {NODES} logs held against each other: examined in {:.2} s, judged in {:.2} s of the processor; \
          {found} findings of none; {} MB with the join, {} MB before it",
         examining.as_secs_f64(),
         judging.as_secs_f64(),
-        memory("VmHWM")? / 1024,
+        figure("self", "VmHWM")? / 1024,
         before / 1024,
-    );
-    Ok(())
+    ))
 }

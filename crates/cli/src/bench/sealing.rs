@@ -1,32 +1,25 @@
-//! Sealing and opening on one thread: the product's envelope beside the bare primitives it is made of.
+//! Sealing and opening on one thread: the product's envelope beside the bare primitives it is made of, and beside those
+//! that HPKE had before anybody reckoned with quantum computers.
 //!
-//! The bare side does what no design with these primitives can leave out, on exactly the bytes of the message: wrap a
-//! key, encrypt, hash, sign; hash, verify, unwrap, decrypt. No padding, no canonical encoding, no directory.
+//! The bare side does what no design with these primitives can leave out ([`clearhouse_protocol::bare`]), on exactly the
+//! bytes of the message.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chacha20poly1305::aead::AeadInOut as _;
-use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit as _, Nonce};
 use clearhouse_node::clock::chance;
+use clearhouse_protocol::bare::{Bare, Classical, Hybrid, Kem};
 use clearhouse_protocol::directory::{Directory, Recipient};
 use clearhouse_protocol::envelope::{Attachment, Letter, Opening, Outside, Reader, Sealed, open, seal};
 use clearhouse_protocol::ids::{ConversationId, MsgId, Net, NodeId, OrgId};
 use clearhouse_protocol::keys::{PrekeySecret, SigningKey};
 use clearhouse_protocol::limits::{DAY, WEEK};
 use clearhouse_wire::v1::MessageType;
-use ed25519_dalek::Signer as _;
-use hpke::{Kem as _, OpModeR, OpModeS};
 use rand_core::Rng as _;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::measure::{Outcome, micros, thread_time};
-use crate::region::Member;
-
-type Kem = hpke::kem::XWing;
-type Kdf = hpke::kdf::HkdfSha256;
-type Aead = hpke::aead::ChaCha20Poly1305;
+use super::measure::{Outcome, micros, thread_time};
+use crate::demo::region::Member;
 
 /// Seals letters from one member to another, as the sender's node does.
 #[derive(Clone)]
@@ -95,21 +88,34 @@ pub(crate) struct Costs {
     /// Of that: the sender's key looked up and admitted.
     pub(crate) sender: f64,
     /// Each bare primitive.
-    pub(crate) bare: Bare,
+    pub(crate) bare: Steps,
+    /// The same with X25519 alone.
+    pub(crate) classical: Steps,
     /// Bytes of the product's envelope.
     pub(crate) envelope: usize,
 }
 
 impl Costs {
-    /// How many round trips a second the product does for each of the bare primitives.
-    pub(crate) fn ratio(&self) -> f64 {
-        self.bare.both() / (self.seal + self.open)
+    /// Sealed and opened, in microseconds.
+    pub(crate) fn whole(&self) -> f64 {
+        self.seal + self.open
+    }
+
+    fn each(&self, times: f64) -> Self {
+        Self {
+            seal: self.seal / times,
+            open: self.open / times,
+            sender: self.sender / times,
+            bare: self.bare.each(times),
+            classical: self.classical.each(times),
+            envelope: self.envelope,
+        }
     }
 }
 
 /// Processor time of the primitives, in microseconds.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Bare {
+pub(crate) struct Steps {
     pub(crate) kem_seal: f64,
     pub(crate) kem_open: f64,
     pub(crate) encrypt: f64,
@@ -119,10 +125,28 @@ pub(crate) struct Bare {
     pub(crate) verify: f64,
 }
 
-impl Bare {
+impl Steps {
     /// Sealing and opening.
     pub(crate) fn both(&self) -> f64 {
-        self.kem_seal + self.kem_open + self.encrypt + self.decrypt + 2.0 * self.hash + self.sign + self.verify
+        self.kem_seal + self.encrypt + self.hash + self.sign + self.opening()
+    }
+
+    /// Opening and verifying.
+    pub(crate) fn opening(&self) -> f64 {
+        self.hash + self.verify + self.kem_open + self.decrypt
+    }
+
+    fn each(&self, times: f64) -> Self {
+        Self {
+            kem_seal: self.kem_seal / times,
+            kem_open: self.kem_open / times,
+            encrypt: self.encrypt / times,
+            decrypt: self.decrypt / times,
+            // Hashed once at each end.
+            hash: self.hash / times / 2.0,
+            sign: self.sign / times,
+            verify: self.verify / times,
+        }
     }
 }
 
@@ -138,9 +162,8 @@ pub(crate) struct Bench<'a> {
     sealer: Sealer,
     reader: Reader<'a>,
     prekey: PrekeySecret,
-    bare_secret: <Kem as hpke::Kem>::PrivateKey,
-    bare_public: <Kem as hpke::Kem>::PublicKey,
-    bare_key: ed25519_dalek::SigningKey,
+    bare: Hybrid,
+    classical: Classical,
 }
 
 impl<'a> Bench<'a> {
@@ -148,16 +171,12 @@ impl<'a> Bench<'a> {
         let content = to.made.keys.content().ok_or("the receiver's content is locked")?;
         let seed = content.prekeys().get(&(now / WEEK)).ok_or("no prekey of this week")?;
         let mut rng = chance();
-        let (bare_secret, bare_public) = Kem::gen_keypair_with_rng(&mut rng);
-        let mut bare_seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(bare_seed.as_mut());
         Ok(Self {
             sealer: Sealer::new(directory, from, to, now)?,
             reader: Reader { org: to.made.org, node: to.made.node, directory, now },
             prekey: PrekeySecret::from_seed(seed.expose()),
-            bare_secret,
-            bare_public,
-            bare_key: ed25519_dalek::SigningKey::from_bytes(&bare_seed),
+            bare: Hybrid::new(&mut rng),
+            classical: Classical::new(&mut rng),
         })
     }
 
@@ -170,29 +189,13 @@ impl<'a> Bench<'a> {
         let plain = vec![0xA5; len];
         let (mut sum, mut times) = (Costs::default(), 0u32);
         let began = thread_time();
-        while times < 3 || thread_time().saturating_sub(began) < 2 * time {
+        while times < 3 || thread_time().saturating_sub(began) < 3 * time {
             self.product(&body, &attachments, &mut sum)?;
-            self.primitives(&plain, &mut sum.bare)?;
+            primitives(&self.bare, &plain, &mut sum.bare)?;
+            primitives(&self.classical, &plain, &mut sum.classical)?;
             times += 1;
         }
-        let n = f64::from(times);
-        let b = sum.bare;
-        Ok(Costs {
-            seal: sum.seal / n,
-            open: sum.open / n,
-            sender: sum.sender / n,
-            bare: Bare {
-                kem_seal: b.kem_seal / n,
-                kem_open: b.kem_open / n,
-                encrypt: b.encrypt / n,
-                decrypt: b.decrypt / n,
-                // Hashed once at each end.
-                hash: b.hash / n / 2.0,
-                sign: b.sign / n,
-                verify: b.verify / n,
-            },
-            envelope: sum.envelope,
-        })
+        Ok(sum.each(f64::from(times)))
     }
 
     fn product(&self, body: &[u8], attachments: &[Attachment], sum: &mut Costs) -> Outcome<()> {
@@ -210,41 +213,21 @@ impl<'a> Bench<'a> {
         clock(&mut sum.sender, || self.reader.directory.signing_key(org, node, self.reader.now))?;
         Ok(())
     }
+}
 
-    fn primitives(&self, plain: &[u8], sum: &mut Bare) -> Outcome<()> {
-        let mut rng = chance();
-        let mut key = Zeroizing::new([0u8; 32]);
-        let (enc, wrapped) = clock(&mut sum.kem_seal, || {
-            rng.fill_bytes(key.as_mut());
-            let to = (&OpModeS::Base, &self.bare_public);
-            hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(to.0, to.1, b"figures", key.as_ref(), b"", &mut rng)
-        })
-        .map_err(|e| e.to_string())?;
-        // A key of its own for each message: any fixed nonce does.
-        let nonce = Nonce::default();
-        let mut bytes = plain.to_vec();
-        let tag = clock(&mut sum.encrypt, || {
-            ChaCha20Poly1305::new(&Key::from(*key)).encrypt_inout_detached(&nonce, &[], bytes.as_mut_slice().into())
-        })
-        .map_err(|_| "encryption failed")?;
-        let digest = clock(&mut sum.hash, || Sha256::digest(&bytes));
-        let signature = clock(&mut sum.sign, || self.bare_key.sign(&digest));
+fn primitives<K: Kem>(keys: &Bare<K>, plain: &[u8], sum: &mut Steps) -> Outcome<()> {
+    let mut rng = chance();
+    let (key, wrapped) = clock(&mut sum.kem_seal, || keys.wrap(&mut rng)).ok_or("a key was not wrapped")?;
+    let mut bytes = plain.to_vec();
+    let seal = clock(&mut sum.encrypt, || Bare::<K>::encrypt(&key, &mut bytes)).ok_or("encryption failed")?;
+    let digest = clock(&mut sum.hash, || Bare::<K>::hash(&bytes));
+    let signature = clock(&mut sum.sign, || keys.sign(&digest));
 
-        let again = clock(&mut sum.hash, || Sha256::digest(&bytes));
-        clock(&mut sum.verify, || self.bare_key.verifying_key().verify_strict(&again, &signature))?;
-        let unwrapped = clock(&mut sum.kem_open, || {
-            let secret = (&OpModeR::Base, &self.bare_secret);
-            hpke::single_shot_open::<Aead, Kdf, Kem>(secret.0, secret.1, &enc, b"figures", &wrapped, b"")
-        })
-        .map_err(|e| e.to_string())?;
-        let key: [u8; 32] = unwrapped.as_slice().try_into()?;
-        clock(&mut sum.decrypt, || {
-            let cipher = ChaCha20Poly1305::new(&Key::from(key));
-            cipher.decrypt_inout_detached(&nonce, &[], bytes.as_mut_slice().into(), &tag)
-        })
-        .map_err(|_| "decryption failed")?;
-        if bytes == plain { Ok(()) } else { Err("the primitives gave back something else".into()) }
-    }
+    let again = clock(&mut sum.hash, || Bare::<K>::hash(&bytes));
+    let verified = clock(&mut sum.verify, || keys.verify(&again, &signature));
+    let key = clock(&mut sum.kem_open, || keys.unwrap(&wrapped)).ok_or("a key was not unwrapped")?;
+    let decrypted = clock(&mut sum.decrypt, || Bare::<K>::decrypt(&key, &mut bytes, &seal));
+    if verified && decrypted && bytes == plain { Ok(()) } else { Err("the primitives gave back something else".into()) }
 }
 
 fn attachment(len: usize) -> Attachment {

@@ -1,23 +1,24 @@
 //! The floor of every call: a bare tonic server that gives back what it got, over the product's own TLS settings and
-//! nothing else of the product.
+//! nothing else of the product. What a benchmark holds the node's calls against.
+//!
+//! Listens on loopback alone, lets nobody in but the one key it is told, and knows nothing of a node: there is nothing
+//! behind it.
 
 use std::convert::Infallible;
-use std::future::{Future, Ready, ready};
+use std::future::{Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use clearhouse_node::tls::{Identity, Pins, client_config, server_config};
 use clearhouse_protocol::ids::NodeId;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
-use tokio_rustls::rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,7 +30,32 @@ use tonic::transport::{Channel, Endpoint, Server, Uri};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use crate::measure::{Outcome, Run, during, load};
+use crate::tls::{Identity, Pins, TlsError, client_config, server_config};
+
+/// Threads of the server: as many as a small office's machine has cores.
+const THREADS: usize = 2;
+/// Connections whose handshake is done and that the server has not taken yet.
+const SECURED_MAX: usize = 8;
+
+/// Why there is no echo.
+#[derive(Debug, thiserror::Error)]
+pub enum EchoError {
+    /// Of the system.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// A key or certificate that cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// The library refused to dial.
+    #[error("{0}")]
+    Dial(#[from] tonic::transport::Error),
+    /// The call failed.
+    #[error("{0}")]
+    Call(#[from] Status),
+    /// Something else came back.
+    #[error("the echo gave back something else")]
+    NotTheSame,
+}
 
 /// What goes there and comes back.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -40,57 +66,65 @@ struct Payload {
 
 type Codec = ProstCodec<Payload, Payload>;
 
-/// A running echo and lines to it.
-pub(crate) struct Echo {
-    lines: Arc<Vec<Channel>>,
+/// A running echo and lines to it. Ends with [`Echo::stop`].
+pub struct Echo {
+    lines: Arc<Vec<Line>>,
     server: Runtime,
 }
 
+/// One connection to an echo.
+#[derive(Clone)]
+pub struct Line(Channel);
+
 impl Echo {
     /// Starts the server on threads of its own and opens `lines` connections to it from the calling runtime.
-    pub(crate) async fn start(server: &Identity, client: &Identity, lines: usize) -> Outcome<Self> {
-        let anybody: Arc<dyn Pins> = Arc::new(|_: &[u8; 32]| Some(NodeId([1; 16])));
-        let tls = TlsAcceptor::from(server_config(server, anybody)?);
+    ///
+    /// # Errors
+    /// [`EchoError`].
+    pub async fn start(server: &Identity, client: &Identity, lines: usize) -> Result<Self, EchoError> {
+        let only = client.public_key();
+        let pins: Arc<dyn Pins> = Arc::new(move |pk: &[u8; 32]| (*pk == only).then_some(NodeId([1; 16])));
+        let tls = TlsAcceptor::from(server_config(server, pins)?);
         let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
         tcp.set_nonblocking(true)?;
         let at = tcp.local_addr()?;
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("echo").enable_all().build()?;
-        let (secured, incoming) = mpsc::channel(8);
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("echo").enable_all().build()?;
+        let (secured, incoming) = mpsc::channel(SECURED_MAX);
         runtime.spawn(async move { accept(TcpListener::from_std(tcp)?, tls, secured).await });
         runtime.spawn(Server::builder().add_service(Same).serve_with_incoming(ReceiverStream::new(incoming)));
         let connector = TlsConnector::from(client_config(client, &[server.public_key()])?);
         let mut opened = Vec::new();
         for _ in 0..lines {
-            opened.push(dial(at, &connector).await?);
+            opened.push(Line(dial(at, &connector).await?));
         }
         Ok(Self { lines: Arc::new(opened), server: runtime })
     }
 
-    /// `lanes` callers, spread over all lines, each with `len` bytes at a time, for `time`.
-    pub(crate) async fn measure(&self, lanes: usize, len: usize, time: Duration) -> Outcome<Run> {
-        let lines = Arc::clone(&self.lines);
-        let call = move |lane: usize, ()| {
-            let line = lines[lane % lines.len()].clone();
-            async move {
-                let sent = Payload { data: vec![0xA5; len] };
-                let got = ask(line, sent).await?;
-                if got.data.len() == len { Ok(()) } else { Err("the echo gave back something else".into()) }
-            }
-        };
-        Run::of(load(lanes, during(time), call)).await
+    /// The connections.
+    #[must_use]
+    pub fn lines(&self) -> Arc<Vec<Line>> {
+        Arc::clone(&self.lines)
     }
 
-    /// Ends the server.
-    pub(crate) fn stop(self) {
+    /// Ends the server, without waiting for it.
+    pub fn stop(self) {
         self.server.shutdown_background();
     }
 }
 
-async fn ask(line: Channel, payload: Payload) -> Outcome<Payload> {
-    let mut client = tonic::client::Grpc::new(line);
-    client.ready().await?;
-    let path = http::uri::PathAndQuery::from_static("/figures.Echo/Same");
-    Ok(client.unary(Request::new(payload), path, Codec::default()).await?.into_inner())
+impl Line {
+    /// One call: `len` bytes there and back.
+    ///
+    /// # Errors
+    /// [`EchoError::Call`], [`EchoError::Dial`], [`EchoError::NotTheSame`].
+    pub async fn call(&self, len: usize) -> Result<(), EchoError> {
+        let mut client = tonic::client::Grpc::new(self.0.clone());
+        client.ready().await?;
+        let path = http::uri::PathAndQuery::from_static("/bench.Echo/Same");
+        let payload = Payload { data: vec![0xA5; len] };
+        let got = client.unary(Request::new(payload), path, Codec::default()).await?.into_inner();
+        if got.data.len() == len { Ok(()) } else { Err(EchoError::NotTheSame) }
+    }
 }
 
 async fn accept(tcp: TcpListener, tls: TlsAcceptor, secured: mpsc::Sender<io::Result<Secured>>) -> io::Result<()> {
@@ -104,7 +138,7 @@ async fn accept(tcp: TcpListener, tls: TlsAcceptor, secured: mpsc::Sender<io::Re
     }
 }
 
-async fn dial(at: SocketAddr, connector: &TlsConnector) -> Outcome<Channel> {
+async fn dial(at: SocketAddr, connector: &TlsConnector) -> Result<Channel, EchoError> {
     let stream = TcpStream::connect(at).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
@@ -122,7 +156,7 @@ async fn dial(at: SocketAddr, connector: &TlsConnector) -> Outcome<Channel> {
 struct Same;
 
 impl NamedService for Same {
-    const NAME: &'static str = "figures.Echo";
+    const NAME: &'static str = "bench.Echo";
 }
 
 impl tower::Service<http::Request<Body>> for Same {
@@ -186,5 +220,25 @@ impl AsyncWrite for Secured {
 
     fn is_write_vectored(&self) -> bool {
         self.0.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::Zeroizing;
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed(&Zeroizing::new([seed; 32])).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_sent_comes_back_to_the_one_that_is_let_in() {
+        let (server, client) = (identity(1), identity(2));
+        let echo = Echo::start(&server, &client, 2).await.unwrap();
+        for line in echo.lines().iter() {
+            line.call(4096).await.unwrap();
+        }
+        echo.stop();
     }
 }

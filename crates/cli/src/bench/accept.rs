@@ -4,7 +4,6 @@
 //! memory and commits it. On one thread and without a network, so that nothing hides what is added. What is added is
 //! held against all of that, and against the commit alone.
 
-use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,11 +25,11 @@ use clearhouse_store::{DurableStore, Store as _};
 use clearhouse_wire::v1::{DepositReply, StorageReceipt};
 use prost::Message as _;
 
-use crate::log::line;
-use crate::measure::{Outcome, Spread, micros, thread_time};
-use crate::node::{directory, founded, me};
-use crate::region::{Member, Region};
-use crate::sealing::Sealer;
+use super::measure::{Outcome, Spread, micros, thread_time};
+use super::node::{directory, founded, me};
+use super::sealing::Sealer;
+use super::table::{self, Goal, Sheet};
+use crate::demo::region::{Member, Region};
 
 /// Deposits of one commit, and commits of one tick.
 const BATCH: usize = 64;
@@ -152,12 +151,10 @@ fn read(letters: Vec<Vec<u8>>) -> Outcome<Vec<Deposit>> {
     letters.into_iter().map(one).collect()
 }
 
-/// Prints it, on `rounds` rounds. `deposit` is what a deposit takes of the processor altogether, with the network and
-/// both its ends, in microseconds, where that was measured.
-pub(crate) fn print(rounds: usize, folder: &Path, deposit: Option<f64>) -> Outcome<()> {
-    fs::create_dir_all(folder)?;
+/// Adds it, on `rounds` rounds.
+pub(crate) fn add(rounds: usize, folder: &Path, sheet: &mut Sheet) -> Outcome<()> {
     let now = SystemClock.now();
-    let region = Region::found_with(Path::new("clearhouse"), "", false, now)?;
+    let region = Region::found_in(folder, Path::new("clearhouse"), "", false, now)?;
     let member = &region.coordinator;
     let (me, _) = me(&region, member)?;
     let sealer = Sealer::new(&directory(&region)?, &region.destination, member, now)?;
@@ -199,7 +196,7 @@ pub(crate) fn print(rounds: usize, folder: &Path, deposit: Option<f64>) -> Outco
     if keeper.size() != count {
         return Err("an accept without a leaf".into());
     }
-    report(&all, sample.len(), deposit);
+    report(&all, sample.len(), sheet);
     Ok(())
 }
 
@@ -212,33 +209,19 @@ fn numbered(sample: &[u8], count: &mut u64) -> Vec<u8> {
     letter
 }
 
-fn report(rounds: &[Round], len: usize, deposit: Option<f64>) {
+fn report(rounds: &[Round], len: usize, sheet: &mut Sheet) {
     let over = |read: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(read).collect());
-    println!("  an envelope of {len} bytes accepted, {BATCH} a commit, a tick each {}", BATCH * BATCHES);
-    let beside = format!(
-        "of the processor, {} of it the commit; {} us of time",
-        over(&|r| Round::each(r.commits.cpu)),
-        over(&|r| Round::each(r.plain.wall))
-    );
-    line("  without receipt, leaf and tick", &over(&|r| Round::each(r.plain.cpu)), "us", &beside);
-    let beside = format!(
-        "before the commit {}, in it {}, ticks {}; a tick takes {} ms",
+    let of: Vec<_> = rounds.iter().map(|r| (Round::each(r.plain.cpu) + r.added(), Round::each(r.plain.cpu))).collect();
+    let name = "accept with receipt, leaf and tick, of processor; floor: without them";
+    sheet.rows.push(table::Row::held(name, "us", &of, Goal::None));
+    sheet.remark(format!(
+        "an envelope of {len} bytes accepted, {BATCH} a commit, a tick each {}: before the commit {} us, in it {}, ticks {}; a \
+         tick takes {} ms; a bare commit is {} us of the processor",
+        BATCH * BATCHES,
         over(&|r| r.added() - Round::each(r.its_commits.cpu) + Round::each(r.commits.cpu) - Round::each(r.ticks.cpu)),
         over(&|r| Round::each(r.its_commits.cpu) - Round::each(r.commits.cpu)),
         over(&|r| Round::each(r.ticks.cpu)),
         over(&|r| micros(r.ticks.wall) / 1000.0 / TICKS as f64),
-    );
-    line("  what these three add", &over(&|r| r.added()), "us", &beside);
-    let of_all = |all: f64| format!("; {:.0} % of all a deposit takes", 100.0 * over(&|r| r.added()).mid / all);
-    println!(
-        "  that is {} of the accept, {} of a bare commit{}; in time {} of the accept",
-        percent(&over(&|r| r.added() / Round::each(r.plain.cpu))),
-        percent(&over(&|r| r.added() / Round::each(r.commits.cpu))),
-        deposit.map_or_else(String::new, of_all),
-        percent(&over(&|r| { (r.whole.wall + r.ticks.wall).as_secs_f64() / r.plain.wall.as_secs_f64() - 1.0 })),
-    );
-}
-
-fn percent(share: &Spread) -> String {
-    format!("{:.0} % ({:.0}-{:.0})", share.mid * 100.0, share.low * 100.0, share.high * 100.0)
+        over(&|r| Round::each(r.commits.cpu)),
+    ));
 }

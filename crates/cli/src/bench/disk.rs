@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::measure::{Outcome, Run, during, load};
+use super::measure::{Outcome, Run, during, load};
 
 /// Appends that may wait for the writer.
 const QUEUE_MAX: usize = 1024;
