@@ -4,7 +4,7 @@
 //! `CLEARHOUSE_FUZZ_SEED=<seed>` changes the copies otherwise; a failing copy is kept under `target/fuzz-failed/`.
 
 #[allow(unreachable_pub, reason = "the fuzz package has the same files as a library")]
-mod bodies;
+pub(crate) mod bodies;
 
 use std::collections::BTreeMap;
 use std::fs;

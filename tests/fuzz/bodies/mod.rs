@@ -36,20 +36,20 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: [Target; 14] = [
-    Target { name: "body", run: body::run, seeds: body::seeds, changed: 200 },
-    Target { name: "config", run: config::run, seeds: config::seeds, changed: 100 },
-    Target { name: "conversation", run: conversation::run, seeds: conversation::seeds, changed: 2 },
-    Target { name: "directory", run: directory::run, seeds: directory::seeds, changed: 20 },
-    Target { name: "envelope", run: envelope::run, seeds: envelope::seeds, changed: 20 },
-    Target { name: "forms", run: forms::run, seeds: forms::seeds, changed: 100 },
-    Target { name: "journal", run: journal::run, seeds: journal::seeds, changed: 100 },
-    Target { name: "keys", run: keys::run, seeds: keys::seeds, changed: 50 },
-    Target { name: "node_mail", run: node_mail::run, seeds: node_mail::seeds, changed: 50 },
-    Target { name: "note", run: note::run, seeds: note::seeds, changed: 100 },
+    Target { name: "body", run: body::run, seeds: body::seeds, changed: 400 },
+    Target { name: "config", run: config::run, seeds: config::seeds, changed: 300 },
+    Target { name: "conversation", run: conversation::run, seeds: conversation::seeds, changed: 6 },
+    Target { name: "directory", run: directory::run, seeds: directory::seeds, changed: 60 },
+    Target { name: "envelope", run: envelope::run, seeds: envelope::seeds, changed: 40 },
+    Target { name: "forms", run: forms::run, seeds: forms::seeds, changed: 200 },
+    Target { name: "journal", run: journal::run, seeds: journal::seeds, changed: 200 },
+    Target { name: "keys", run: keys::run, seeds: keys::seeds, changed: 100 },
+    Target { name: "node_mail", run: node_mail::run, seeds: node_mail::seeds, changed: 100 },
+    Target { name: "note", run: note::run, seeds: note::seeds, changed: 300 },
     Target { name: "shape", run: shape::run, seeds: shape::seeds, changed: 200 },
-    Target { name: "sync", run: sync::run, seeds: sync::seeds, changed: 100 },
-    Target { name: "tree", run: tree::run, seeds: tree::seeds, changed: 100 },
-    Target { name: "workbook", run: workbook::run, seeds: workbook::seeds, changed: 50 },
+    Target { name: "sync", run: sync::run, seeds: sync::seeds, changed: 200 },
+    Target { name: "tree", run: tree::run, seeds: tree::seeds, changed: 300 },
+    Target { name: "workbook", run: workbook::run, seeds: workbook::seeds, changed: 150 },
 ];
 
 /// A seed that chooses way `way` of its body.

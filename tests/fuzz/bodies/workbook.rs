@@ -57,7 +57,7 @@ fn holds(import: &Import) {
 }
 
 /// A workbook of one sheet with these rows, an archive of stored parts.
-fn workbook(shared: &str, styles: &str, rows: &[u8]) -> Vec<u8> {
+pub fn workbook(shared: &str, styles: &str, rows: &[u8]) -> Vec<u8> {
     let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
     let relations = "http://schemas.openxmlformats.org/package/2006/relationships";
     let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
