@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod cmd;
+mod fuzz;
 mod generated;
 mod interop;
 mod layers;

@@ -109,3 +109,15 @@ fn what_is_no_workbook_is_a_mistake_of_usage() {
     import(&desk.path("none.xlsx"), &["--dry-run".as_ref()]).exits(4);
     import(&desk.path("text.xlsx"), &[]).exits(2);
 }
+
+// Found by fuzzing: a cell whose place is beyond all columns stops the reader below, whose words are not for a screen.
+#[test]
+fn a_file_that_stops_the_reader_is_refused_in_our_own_words() {
+    let desk = Desk::new();
+    let rows = include_bytes!("../fuzz/crashes/workbook/cell-beyond-all-columns");
+    let file = desk.path("harm.xlsx");
+    fs::write(&file, crate::fuzz::bodies::workbook::workbook("", "", &rows[1..])).unwrap();
+    let ran = import(&file, &["--dry-run".as_ref()]).exits(2);
+    let told = &ran.err;
+    assert!(told.contains("the workbook cannot be read") && !told.contains("panicked"), "{told}");
+}

@@ -29,6 +29,8 @@ pub mod opener;
 pub mod owner;
 pub mod prekeys;
 pub mod pressing;
+#[cfg(feature = "probe")]
+pub mod probe;
 pub mod reconcile;
 pub mod relay;
 pub mod restored;

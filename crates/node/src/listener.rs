@@ -7,6 +7,8 @@ mod chatter;
 mod line;
 mod places;
 
+#[cfg(feature = "probe")]
+pub(crate) use chatter::probe;
 pub use line::Caller;
 pub use places::{Fate, Places};
 

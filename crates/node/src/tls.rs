@@ -6,6 +6,8 @@
 mod certificate;
 
 pub use certificate::CERTIFICATE_MAX;
+#[cfg(feature = "probe")]
+pub(crate) use certificate::ed25519_key_of as key_in;
 use certificate::{SPKI_ED25519, ed25519_key_of, key_of_spki, self_signed};
 use clearhouse_protocol::ids::NodeId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -70,6 +72,12 @@ impl Identity {
         let public = key_of_spki(&spki).ok_or_else(|| TlsError::Key("not an Ed25519 key".into()))?;
         let certificate = self_signed(Arc::clone(&key), public).map_err(|e| TlsError::Key(e.to_string()))?;
         Ok(Self { certified: Arc::new(CertifiedKey::new(vec![certificate], key)), public })
+    }
+
+    /// The certificate itself.
+    #[cfg(feature = "probe")]
+    pub(crate) fn leaf(&self) -> Option<Vec<u8>> {
+        self.certified.cert.first().map(|certificate| certificate.to_vec())
     }
 
     /// The public key, as the node's descriptor lists it.

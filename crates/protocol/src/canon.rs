@@ -57,7 +57,8 @@ pub fn claimed<M: Message + Default>(bytes: &[u8]) -> Option<M> {
 }
 
 /// Counts length-delimited fields, nested ones included, without allocating. `None` when this is not protobuf:
-/// a text or a key then counts as the one field it is.
+/// a text or a key then counts as the one field it is. Whatever a decoder reads has to be read to its end here: what stood
+/// behind the first thing that only the decoder knows would be built and not counted.
 fn fields(mut bytes: &[u8], depth: usize) -> Option<usize> {
     let mut count = 0usize;
     while !bytes.is_empty() {
@@ -67,6 +68,8 @@ fn fields(mut bytes: &[u8], depth: usize) -> Option<usize> {
             0 => bytes = varint(bytes)?.1,
             1 => bytes = bytes.get(8..)?,
             5 => bytes = bytes.get(4..)?,
+            // Groups, which nobody writes: a decoder passes over what is between, as fields of their own.
+            3 | 4 => {}
             2 => {
                 let (len, rest) = varint(bytes)?;
                 let len = usize::try_from(len).ok()?;
@@ -139,6 +142,23 @@ mod tests {
     fn a_message_of_half_a_million_empty_fields_is_refused_before_it_is_decoded() {
         let bomb = [0x0a, 0].repeat(500_000);
         assert_eq!(decode::<RecordBundle>(&bomb, 1 << 20).err(), Some(NotCanonical::TooMany));
+    }
+
+    // Found by fuzzing: the count stopped at a group, and the decoder did not.
+    #[test]
+    fn what_stands_behind_a_group_is_counted_too() {
+        let bomb = [0x0a, 0].repeat(100_000);
+        let behind = [&[0x7b, 0x7c][..], &bomb].concat();
+        let mut within = vec![0x0a];
+        prost::encode_length_delimiter(behind.len(), &mut within).expect("a vector grows");
+        within.extend_from_slice(&behind);
+        let between = [&[0x7b][..], &bomb, &[0x7c]].concat();
+        for bad in [behind, within, between] {
+            assert_eq!(decode::<RecordBundle>(&bad, 1 << 20).err(), Some(NotCanonical::TooMany));
+            assert!(claimed::<RecordBundle>(&bad).is_none());
+        }
+        // A few are still only another encoding.
+        assert_eq!(decode::<RecordBundle>(&[0x7b, 0x7c], 512).err(), Some(NotCanonical::OtherEncoding));
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>,
 }
 
 /// The leaves of a file whose digest was right; `None` if they are not numbered as they must be.
-fn decode(bytes: &[u8], first: u64) -> Option<Vec<EventLeaf>> {
+pub(crate) fn decode(bytes: &[u8], first: u64) -> Option<Vec<EventLeaf>> {
     let cursor = &mut Cursor::new(bytes);
     cursor.take(HEADING_LEN)?;
     let mut events = Vec::new();

@@ -167,7 +167,7 @@ fn derive((net, node): (Net, NodeId), keys: &ServiceKeys) -> Result<SecretBytes,
     aead::derive(&[keys.data.expose()], &info).map_err(|_| HeadsError::Cipher)
 }
 
-fn encode(key: &SecretBytes, heads: &Heads) -> Result<Vec<u8>, HeadsError> {
+pub(crate) fn encode(key: &SecretBytes, heads: &Heads) -> Result<Vec<u8>, HeadsError> {
     let len = u32::try_from(heads.head.len()).ok().filter(|_| heads.head.len() <= HEAD_MAX);
     let mut out = Vec::with_capacity(FIXED_LEN + heads.head.len() + MAC_LEN);
     out.extend_from_slice(MAGIC);
@@ -181,7 +181,7 @@ fn encode(key: &SecretBytes, heads: &Heads) -> Result<Vec<u8>, HeadsError> {
     Ok(out)
 }
 
-fn decode(key: &SecretBytes, image: &[u8]) -> Result<Heads, HeadsError> {
+pub(crate) fn decode(key: &SecretBytes, image: &[u8]) -> Result<Heads, HeadsError> {
     let (content, mac) = image.split_last_chunk::<MAC_LEN>().ok_or(HeadsError::Damaged)?;
     // The code stands at the end in every version, so damage is not mistaken for a newer program's file.
     if !aead::hmac_holds(key, &pae(labels::HEADS, content), mac) {

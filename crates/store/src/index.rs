@@ -369,7 +369,7 @@ fn encode_leaf_place(out: &mut Vec<u8>, leaf: &LeafPlace) {
     out.extend_from_slice(&leaf.len.to_le_bytes());
 }
 
-fn decode_run(bytes: &[u8]) -> Indexed<Vec<LeafPlace>> {
+pub(crate) fn decode_run(bytes: &[u8]) -> Indexed<Vec<LeafPlace>> {
     let mut cursor = Cursor::new(bytes);
     let mut run = Vec::new();
     while cursor.left() > 0 {

@@ -11,7 +11,7 @@
 
 mod device;
 mod error;
-mod format;
+pub(crate) mod format;
 mod kdf;
 mod keys;
 mod opened;

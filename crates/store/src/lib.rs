@@ -42,6 +42,8 @@ pub mod passphrase;
 #[cfg(feature = "planted")]
 mod planted;
 pub mod private_file;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod record;
 pub mod room;
 mod scrub;

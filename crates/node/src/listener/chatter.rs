@@ -51,6 +51,13 @@ impl Chatter {
     }
 }
 
+/// Whether a line of ten such frames may go on after these bytes, which come in pieces.
+#[cfg(feature = "probe")]
+pub(crate) fn probe(bytes: &[u8], piece: usize, now: Instant) -> bool {
+    let mut chatter = Chatter::new(10, 1, now);
+    bytes.chunks(piece.max(1)).all(|piece| chatter.pass(piece, now))
+}
+
 const HEADER_LEN: usize = 9;
 /// DATA, HEADERS and CONTINUATION. How many of them may be empty is the HTTP/2 server's to say.
 const CARRIES: [u8; 3] = [0, 1, 9];

@@ -15,6 +15,12 @@ mod sync;
 
 pub(crate) use contain::contained;
 
+/// Whether a message of this kind is decoded at all.
+#[cfg(feature = "probe")]
+pub(crate) fn fits<M: prost::Name>(bytes: &[u8]) -> bool {
+    shape::Shape::of::<M>().holds(bytes)
+}
+
 /// Generated from the services of `proto/clearhouse/v1`; messages come from [`clearhouse_wire::v1`].
 #[allow(unreachable_pub, dead_code, clippy::all, clippy::pedantic, clippy::restriction, missing_docs)]
 pub(crate) mod stubs {

@@ -41,7 +41,7 @@ impl rcgen::SigningKey for Signer {
 }
 
 /// The key in a version 3 X.509 certificate of an Ed25519 key, signed with Ed25519; `None` for anything else.
-pub(super) fn ed25519_key_of(certificate: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn ed25519_key_of(certificate: &[u8]) -> Option<[u8; 32]> {
     if certificate.len() > CERTIFICATE_MAX {
         return None;
     }

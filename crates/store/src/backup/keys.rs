@@ -191,7 +191,7 @@ impl KeysFile {
         Self::parse(&private_file::read(path, FILE_MAX, Owner::Me)?)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, KeysFault> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, KeysFault> {
         let (covered, code) = bytes.split_last_chunk::<MARK_LEN>().ok_or(KeysFault::Damaged)?;
         let rest = covered.strip_prefix(MAGIC).ok_or(KeysFault::Damaged)?;
         let (version, rest) = rest.split_first_chunk().ok_or(KeysFault::Damaged)?;

@@ -22,7 +22,7 @@ use crate::keyfile::kdf::{CostFault, KdfCost, SALT_LEN};
 use crate::keyfile::{Opens, PASSPHRASE_SLOTS_MAX, SLOTS_MAX, SlotKind};
 
 /// First bytes of every key file, whatever its version.
-const MAGIC: &[u8; 20] = b"clearhouse key file\n";
+pub(crate) const MAGIC: &[u8; 20] = b"clearhouse key file\n";
 /// The version this program writes and reads.
 pub(crate) const VERSION: u32 = 1;
 /// Largest key file.

@@ -1,0 +1,3 @@
+//! See `bodies/conversation.rs`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| clearhouse_fuzz::bodies::conversation::run(data));

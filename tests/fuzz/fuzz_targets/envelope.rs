@@ -1,0 +1,3 @@
+//! See `bodies/envelope.rs`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| clearhouse_fuzz::bodies::envelope::run(data));

@@ -1,0 +1,3 @@
+//! See `bodies/sync.rs`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| clearhouse_fuzz::bodies::sync::run(data));

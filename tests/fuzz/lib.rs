@@ -1,0 +1,3 @@
+//! The bodies as a library for cargo-fuzz; `fuzz_targets/` calls one each.
+
+pub mod bodies;
