@@ -58,9 +58,14 @@ impl Way {
         self.strange = true;
     }
 
-    /// What was seen, and whether the model followed it.
-    pub(crate) fn steps(&self) -> (&[Act], bool) {
-        (&self.seen, !self.strange)
+    /// What was seen.
+    pub(crate) fn seen(&self) -> &[Act] {
+        &self.seen
+    }
+
+    /// Whether the model followed it as far as this.
+    pub(crate) fn was_followed_to(&self, act: Act) -> bool {
+        !self.strange && self.seen.contains(&act)
     }
 
     fn after(&self, message: Message, act: Act) -> impl Iterator<Item = Message> + use<> {

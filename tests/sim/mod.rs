@@ -96,7 +96,7 @@ struct Tally {
     arrived: u64,
     withdrawn: u64,
     fetched: u64,
-    /// Messages whose whole way the small model followed.
+    /// Messages that the small model followed to where they were opened.
     followed: u64,
 }
 

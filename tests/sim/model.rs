@@ -200,7 +200,7 @@ impl Model {
         if way.saw(act) {
             return Ok(());
         }
-        Err(Violation::new(format!("the small model knows no such way of {msg_id}: {:?}", way.steps().0)))
+        Err(Violation::new(format!("the small model knows no such way of {msg_id}: {:?}", way.seen())))
     }
 
     fn saw_envelope(&mut self, digest: Digest, acts: &[Act]) -> Result<(), Violation> {
@@ -213,10 +213,9 @@ impl Model {
         self.ways.entry(msg_id).or_default().is_strange();
     }
 
-    /// How many messages the small model followed, and in how many steps.
-    pub(super) fn followed(&self) -> (u64, u64) {
-        let followed = self.ways.values().map(Way::steps).filter(|(_, followed)| *followed);
-        followed.fold((0, 0), |(ways, steps), (seen, _)| (ways + 1, steps + seen.len() as u64))
+    /// How many messages the small model followed from their sender to where they were opened.
+    pub(super) fn followed(&self) -> u64 {
+        self.ways.values().filter(|way| way.was_followed_to(Act::Open)).count() as u64
     }
 
     /// A person was told "sent".

@@ -324,20 +324,26 @@ impl World {
     fn believe(&mut self, site: Site, steps: &[Vec<Note>]) -> Result<(), Violation> {
         for notes in steps {
             // Her word comes first: what the same step takes back is taken back because of it.
-            for note in notes {
-                match note {
-                    Note::Withdrawn(case, said) => self.stop_resting(site, *case, Some(said)),
-                    Note::Stayed(case) => self.stop_resting(site, *case, None),
-                    _ => {}
-                }
-            }
+            self.hear_her(site, notes);
             notes.iter().try_for_each(|note| self.model.committed(site, note))?;
         }
+        // And last: nothing of the whole batch that rests on what she withdrew leaves any more.
+        steps.iter().for_each(|notes| self.hear_her(site, notes));
         let receipts = steps.iter().flatten().filter_map(|note| match note {
             Note::Receipt(msg_id, receipt) => Some((*msg_id, receipt)),
             _ => None,
         });
         receipts.into_iter().try_for_each(|(msg_id, receipt)| self.check_receipt(site, msg_id, receipt))
+    }
+
+    fn hear_her(&mut self, site: Site, notes: &[Note]) {
+        for note in notes {
+            match note {
+                Note::Withdrawn(case, said) => self.stop_resting(site, *case, Some(said)),
+                Note::Stayed(case) => self.stop_resting(site, *case, None),
+                _ => {}
+            }
+        }
     }
 
     /// The planted bugs that spoil a step.

@@ -407,7 +407,7 @@ impl World {
             arrived: self.count(State::Arrived),
             withdrawn: self.count(State::Withdrawn) + self.count(State::Stayed),
             fetched: self.fetched,
-            followed: self.model.followed().0,
+            followed: self.model.followed(),
         }
     }
 
