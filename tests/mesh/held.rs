@@ -67,3 +67,34 @@ fn a_notice_of_somebody_who_stays_since_the_backup_is_not_sent_by_the_node_that_
         assert!(cases["cases"].as_array().unwrap().is_empty(), "{cases}");
     });
 }
+
+#[test]
+fn a_notice_that_waits_for_a_node_that_is_away_is_recalled_and_never_arrives() {
+    block_on(async {
+        let mut region = found(KEPT_OPEN);
+        staffed(&mut region).await;
+        let d = &region.destination;
+        let case = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await["case"].as_str().unwrap().to_owned();
+        ask(d, Call::ConsentRecord { case: case.clone(), form: consent("ShareNotice", &[]) }).await;
+        region.origin.kill();
+        let d = &region.destination;
+        ask(d, Call::NoticeSend { case: case.clone(), form: Box::new(notice()) }).await;
+        let waiting = outbox(d).await.into_iter().find(|row| row["case"] == case.as_str()).unwrap();
+        let message = waiting["message"].as_str().unwrap().to_owned();
+        // While an attempt is under way nobody can say that nothing left; it ends soon, and then somebody can.
+        let began = Instant::now();
+        while let Err(refused) = d.ask(Call::Recall { case: case.clone(), message: message.clone() }).await {
+            let row = outbox(d).await.into_iter().find(|row| row["message"] == message.as_str());
+            assert!(began.elapsed() < Duration::from_secs(60), "{} {}: {row:?}", refused.code, refused.text);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let row = outbox(d).await.into_iter().find(|row| row["message"] == message.as_str());
+        assert!(row.is_none_or(|row| row["state"] == "recalled"));
+        region.origin.session = None;
+        region.origin.start().await.unwrap();
+        region.origin.learn(&region.records.clone()).await.unwrap();
+        region.origin.sign_in("ana").await.unwrap();
+        let cases = ask(&region.origin, Call::CaseList).await;
+        assert!(cases["cases"].as_array().unwrap().is_empty(), "{cases}");
+    });
+}

@@ -76,6 +76,8 @@ fn attack_31_a_node_put_back_from_an_old_image_signs_nothing_and_resumes_from_a_
         let entries = page["entries"].as_array().unwrap();
         let restore = entries.iter().position(|entry| entry["event"] == "restore").unwrap() as u64;
         assert!(restore >= new - 1, "{restore} {new}");
+        let doctor = region.origin.ask(Call::Doctor).await.unwrap().to_string();
+        assert!(doctor.contains("CH-D0230"), "{doctor}");
         burst(&known, &region.destination, &region.origin, &sent).await;
         heard_past(&region, &region.origin, restore + 10).await;
         assert!(signed(&region.origin).await > restore);

@@ -12,8 +12,9 @@ use clearhouse_casework::forms::show_time;
 use clearhouse_casework::office::erasing::AfterCopy;
 use clearhouse_casework::office::{Now, Step};
 use clearhouse_protocol::audit::AuditEvent;
-use clearhouse_protocol::limits::RESTORE_TOLD_SECS;
+use clearhouse_protocol::limits::{DAY, DESCRIPTOR_AHEAD_SECS, RESTORE_TOLD_SECS, SKEW_SECS};
 use clearhouse_store::Store;
+use clearhouse_store::backup::keys::EXPIRES_SECS;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Chance, Clock};
@@ -40,6 +41,9 @@ pub struct Mark {
     pub events: u64,
     /// Whoever restored it says that no witness and no other node can be asked.
     pub alone: bool,
+    /// Whoever restored it says that it may be older than backups may be.
+    #[serde(default)]
+    pub although_expired: bool,
     /// Everything that has to be heard was heard.
     pub is_done: bool,
     /// Entries that were signed after the backup.
@@ -63,6 +67,19 @@ pub enum NotYet {
          Check the line and start again"
     )]
     NoDirectory,
+    /// The backup is too old by the clocks of others.
+    #[error(
+        "this node was restored from a backup of {made}, and by the clocks of other nodes it is {now}: that is more than {} \
+         days, and what was erased since may be in it. Nothing was signed or sent. Set this computer's clock and restore a \
+         newer backup; when there is none, restore this one into another folder with --although-expired",
+        EXPIRES_SECS / DAY
+    )]
+    Expired {
+        /// When it was made.
+        made: String,
+        /// What others' clocks say.
+        now: String,
+    },
     /// The mark cannot be read or written.
     #[error("{}: {why}. Restore once more, into another folder", path.display())]
     Mark {
@@ -173,6 +190,23 @@ fn is_informed(brought: &Brought, is_overseen: bool) -> bool {
     if is_overseen { brought.coordinators > 0 } else { brought.answered > 0 }
 }
 
+/// Refuses a backup that is too old by what others say of the time, when nobody said that it may be: by a clock of this
+/// machine that is behind it looked young.
+///
+/// # Errors
+/// [`NotYet::Expired`].
+fn is_young(mark: &Mark, clock: &dyn Clock, signed_by_others: u64) -> Result<(), NotYet> {
+    // Whoever was heard is believed here: at worst somebody has to say that it is to be restored all the same.
+    let off = clock.off().map_or(0, |off| off.ahead);
+    let heard = clock.wall().saturating_add_signed(off.saturating_neg());
+    // Others may sign that much ahead.
+    let now = clock.now().max(heard).max(signed_by_others.saturating_sub(DESCRIPTOR_AHEAD_SECS + SKEW_SECS));
+    if now.saturating_sub(mark.made) <= EXPIRES_SECS || mark.although_expired {
+        return Ok(());
+    }
+    Err(NotYet::Expired { made: show_time(mark.made), now: show_time(now) })
+}
+
 /// What is left to do before any door opens: newer records, places moved on, and the entry that says so.
 ///
 /// # Errors
@@ -194,6 +228,8 @@ pub async fn catch_up<S: Store + 'static>(
     if !is_informed(&brought, is_overseen) && !mark.alone {
         return Err(NotYet::NoDirectory);
     }
+    let signed_by_others = owner.look(move |world| world.office.directory().newest_word_of_others(me)).await?;
+    is_young(&mark, clock, signed_by_others.unwrap_or(0))?;
     // Before the courier looks at the outbox for the first time.
     while owner.decide(hold_some).await? > 0 {}
     let step = move |world: &World<S>, now: &mut Now<'_, Chance>| {
@@ -227,11 +263,24 @@ fn hold_some<S: Store>(world: &World<S>, now: &mut Now<'_, Chance>) -> (Step, us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clearhouse_protocol::clocks::Reading;
+    use clearhouse_protocol::ids::OrgId;
+
+    use crate::clock::JudgedClock;
     use crate::log::alone::Heard;
     use crate::log::witnesses::Memory;
 
     fn mark() -> Mark {
-        Mark { made: 100, restored: 200, events: 7, alone: false, is_done: false, missing: 0, parts: 0 }
+        Mark {
+            made: 100,
+            restored: 200,
+            events: 7,
+            alone: false,
+            although_expired: false,
+            is_done: false,
+            missing: 0,
+            parts: 0,
+        }
     }
 
     #[test]
@@ -265,6 +314,27 @@ mod tests {
         let of = |answered, coordinators| Brought { answered, coordinators, ..Brought::default() };
         assert!(is_informed(&of(2, 1), true) && is_informed(&of(1, 0), false));
         assert!(!is_informed(&of(5, 0), true) && !is_informed(&of(0, 0), false) && !is_informed(&of(0, 0), true));
+    }
+
+    #[test]
+    fn an_expired_backup_that_looks_young_by_a_clock_behind_is_found_out_by_the_clocks_of_others() {
+        const MADE: u64 = 1_700_000_000;
+        let mark = Mark { made: MADE, ..mark() };
+        // Days since the backup: by this machine, and by the clocks of two other organisations.
+        let at = |wall: u64, others: &[u64]| {
+            let clock = JudgedClock::over(move || Reading { wall: MADE + wall * DAY, up: 1000 }, MADE, MADE);
+            for (org, theirs) in (1..).zip(others) {
+                clock.hear(OrgId([org; 16]), MADE + theirs * DAY, 1000);
+            }
+            clock
+        };
+        let is_young = |clock: &JudgedClock, signed| is_young(&mark, clock, signed).is_ok();
+        assert!(is_young(&at(2, &[]), MADE) && is_young(&at(2, &[2, 2]), MADE) && is_young(&at(2, &[34, 34]), MADE));
+        assert!(!is_young(&at(2, &[36, 36]), MADE) && !is_young(&at(2, &[36]), MADE), "who was heard knows better");
+        assert!(!is_young(&at(2, &[]), MADE + 37 * DAY), "what others signed since lies later");
+        assert!(is_young(&at(2, &[2]), MADE + 35 * DAY), "others may sign ahead");
+        let although = Mark { although_expired: true, ..mark.clone() };
+        assert!(super::is_young(&although, &at(2, &[36, 36]), MADE).is_ok(), "somebody said so");
     }
 
     #[test]

@@ -136,7 +136,9 @@ pub fn page_key(origin: &str, first: u64) -> Vec<u8> {
 impl Office {
     /// The logs this coordinator's node heard of.
     pub fn heard(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
-        self.hearing.0.iter().filter(|(_, heard)| heard.heard_at > 0).map(|(node, heard)| (*node, heard))
+        // Before its first account a log is mirrored, and nothing was heard of it.
+        let is_heard = |heard: &Heard| heard.heard_at > 0 || heard.size > 0;
+        self.hearing.0.iter().filter(move |(_, heard)| is_heard(heard)).map(|(node, heard)| (*node, heard))
     }
 
     /// What is mirrored of a node's log, also before its first account came.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clearhouse_casework::forms::show_time;
-use clearhouse_node::backup::restore::Opened;
+use clearhouse_node::backup::restore::{Opened, Said};
 use clearhouse_node::clock::{Clock as _, SystemClock, chance};
 use clearhouse_node::config::{Config, Unattended};
 use clearhouse_node::setup::{SetupError, files as names};
@@ -82,7 +82,8 @@ impl Restore {
             let credential = credential(&config)?;
             let cost = cost(folder)?;
             let slots = slots(&config, (&passphrase, cost), credential.as_ref());
-            opened.finish(folder, &slots, (now, self.nobody_to_ask), &mut chance())?;
+            let said = Said { alone: self.nobody_to_ask, although_expired: self.although_expired };
+            opened.finish(folder, &slots, (now, said), &mut chance())?;
             Ok(())
         })?;
         let mut reply = shown(&self.file, &about, "read to the last row on its way back");

@@ -124,6 +124,15 @@ impl Opened {
     }
 }
 
+/// What whoever restores says of it.
+#[derive(Clone, Copy)]
+pub struct Said {
+    /// Nobody can be asked.
+    pub alone: bool,
+    /// It may be older than backups may be.
+    pub although_expired: bool,
+}
+
 /// A backup whose store is back in its place.
 pub struct Extracted {
     about: About,
@@ -131,8 +140,8 @@ pub struct Extracted {
 }
 
 impl Extracted {
-    /// Puts the keys into a new key file that `slots` open, under a new device secret, and marks the folder as restored:
-    /// `alone` when whoever restores says that nobody can be asked.
+    /// Puts the keys into a new key file that `slots` open, under a new device secret, and marks the folder as restored
+    /// at `now`, with what whoever restores says of it.
     ///
     /// # Errors
     /// [`BackupFault`]; what is in the folder then is to be thrown away.
@@ -140,7 +149,7 @@ impl Extracted {
         self,
         folder: &Path,
         slots: &[NewSlot<'_>],
-        (now, alone): (u64, bool),
+        (now, said): (u64, Said),
         rng: &mut impl CryptoRng,
     ) -> Result<(), BackupFault> {
         let wrong = |e: &dyn std::fmt::Display| BackupFault::Node(e.to_string());
@@ -151,7 +160,8 @@ impl Extracted {
             made: self.about.created,
             restored: now,
             events: self.about.events,
-            alone,
+            alone: said.alone,
+            although_expired: said.although_expired,
             is_done: false,
             missing: 0,
             parts: 0,

@@ -4,7 +4,7 @@
 //! nothing about the inside of an envelope from how it was refused (attack 43).
 
 use crate::limits::Counters;
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -200,6 +200,10 @@ impl PeerError {
         if let Some(refused) = Refused::exactly(status) {
             return Self::Refused(refused);
         }
+        // A kept line that ended unseen: this call is what found it out, and not a byte of it left.
+        if found_line_gone(status) {
+            return Self::Unreachable;
+        }
         match status.code() {
             // What the peer's own libraries say before its door is asked: too many calls, no such call, no time.
             Code::ResourceExhausted if status.source().is_none() => Self::Refused(Refused::Busy),
@@ -224,6 +228,22 @@ impl PeerError {
             | Code::Unauthenticated => Self::Protocol,
         }
     }
+}
+
+/// A call came to a line that is gone, and was not sent on it: lines are not dialled again by themselves.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the line is gone")]
+pub(super) struct LineGone;
+
+fn found_line_gone(status: &Status) -> bool {
+    let mut below = status.source();
+    while let Some(error) = below {
+        if error.is::<LineGone>() {
+            return true;
+        }
+        below = error.source();
+    }
+    false
 }
 
 #[cfg(test)]

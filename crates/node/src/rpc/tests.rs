@@ -519,6 +519,19 @@ async fn a_stopping_node_lets_open_calls_end_and_ends_those_that_do_not() {
 }
 
 #[tokio::test]
+async fn what_is_called_on_a_line_that_ended_before_has_certainly_not_left() {
+    let mut world = World::start(Limits::HARD).await;
+    let client = world.client(2).await.unwrap();
+    assert!(client.outcome(GOOD).await.is_ok());
+    world.stop.take().unwrap().send(()).unwrap();
+    world.served.await.unwrap();
+    // Whichever call finds the end may have been under way; every later one never came to the line.
+    assert!(client.outcome(GOOD).await.is_err());
+    assert_eq!(client.deposit(MAILBOX, GOOD, vec![1; 10]).await.err(), Some(PeerError::Unreachable));
+    assert!(!client.is_usable());
+}
+
+#[tokio::test]
 async fn an_idle_line_does_not_hold_up_a_stopping_node() {
     let mut world = World::start(Limits::HARD).await;
     let _idle = world.client(2).await.unwrap();

@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn a_coordinator_is_one_also_when_its_certificate_is_over_and_never_the_asker_itself() {
+        let region = Region::with_coordinators(3, 5, 1);
+        let late = NOW + 4000 * clearhouse_protocol::limits::DAY;
+        let member = region.members[3].node;
+        assert!(region.directory.coordinators(member, late).is_empty(), "none could be asked by this directory");
+        assert!(has_coordinators(&region.directory, member));
+        assert!(!has_coordinators(&region.directory, region.members[0].node), "it is the only one");
+    }
+
+    #[test]
     fn everybody_who_may_speak_is_a_candidate_once_and_the_order_changes() {
         let mut region = Region::with_coordinators(3, 12, 3);
         let me = region.members[5].node;

@@ -4,7 +4,7 @@
 //! the server has judged it, so the first bytes of HTTP/2 are awaited here.
 
 use crate::limits::Limits;
-use crate::rpc::status::{PeerError, TlsFault};
+use crate::rpc::status::{LineGone, PeerError, TlsFault};
 use crate::tls::{self, ALPN, Identity};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
@@ -112,7 +112,7 @@ async fn channel(line: Begun<TlsStream<TcpStream>>, limits: &Limits) -> Result<C
     let once = Mutex::new(Some(TokioIo::new(line)));
     let connector = tower::service_fn(move |_: Uri| {
         let line = crate::limits::lock(&once).take();
-        std::future::ready(line.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
+        std::future::ready(line.ok_or(LineGone))
     });
     // The authority is the same for every peer: a name here would only be one more thing to log.
     Endpoint::from_static("http://node.invalid")
