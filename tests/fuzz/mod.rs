@@ -125,6 +125,19 @@ fn every_target_is_fuzzed_and_replayed() {
     assert_eq!(package.matches("[[bin]]").count(), TARGETS.len());
 }
 
+/// A conversation that nobody disturbs goes from the notice to the arrival: the events mean what they should.
+#[test]
+fn an_undisturbed_conversation_goes_all_the_way() {
+    let seeds = bodies::conversation::seeds();
+    let settled = |name: &str| {
+        let (_, bytes) = seeds.iter().find(|(seed, _)| seed == name).unwrap();
+        bodies::conversation::settled(bytes)
+    };
+    let all = ["opened", "accepted", "whole"].map(settled);
+    println!("settled: {all:?}");
+    assert!(all[0] >= 1 && all[0] < all[1] && all[1] < all[2], "{all:?}");
+}
+
 macro_rules! replayed {
     ($($name:ident;)+) => { $(
         #[test]

@@ -18,7 +18,7 @@ for body in tests/fuzz/fuzz_targets/*.rs; do
     binary=$(echo "$built"/*/release/"$name")
     corpus=tests/fuzz/corpus/$name
     learned=target/fuzz-corpus/$name
-    mkdir -p "$learned" "tests/fuzz/crashes/$name"
+    mkdir -p "$learned"
     log=target/fuzz-corpus/$name.log
     if [ "$seconds" = 0 ]; then
         # Seeds stay as they are; of what was learned the few that add coverage to them, the smallest first.
@@ -30,6 +30,7 @@ for body in tests/fuzz/fuzz_targets/*.rs; do
         continue
     fi
     code=0
+    mkdir -p "tests/fuzz/crashes/$name"
     nice -n 10 "$binary" "$learned" "$corpus" -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=1500 \
         -artifact_prefix="tests/fuzz/crashes/$name/" -print_final_stats=1 >"$log" 2>&1 || code=$?
     edges=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1 | grep -o '[0-9]*' || echo 0)

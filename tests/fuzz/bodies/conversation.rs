@@ -41,6 +41,11 @@ struct World {
 
 /// Gives it bytes.
 pub fn run(data: &[u8]) {
+    settled(data);
+}
+
+/// Gives it bytes; how many messages of both offices were answered, at the end.
+pub fn settled(data: &[u8]) -> usize {
     let mut bytes = Bytes::new(data);
     let mut world = World { sites: [Site::new(0), Site::new(1)], line: Vec::new(), now: NOW + HOUR };
     for _ in 0..EVENTS_MAX {
@@ -53,6 +58,7 @@ pub fn run(data: &[u8]) {
     for site in &mut world.sites {
         site.starts_again(world.now);
     }
+    world.sites.iter().map(Site::settled).sum()
 }
 
 impl World {
@@ -134,6 +140,7 @@ pub fn seeds() -> Vec<Seed> {
     let accepted = [opened.clone(), say(0x80, 3), say(0x80, 4), say(0x80, 5)].concat();
     let sent = [accepted.clone(), vec![0, 6, 0, 7], say(0, 8), say(0x80, 3), say(0, 9), say(0x80, 10)].concat();
     let again = [&[0, 0, 0, 1, 0, 2, 3, 0, 12, 0, 12, 0, 5, 0, 7 | 0x80, 0, 8 | 0x80, 0][..], &round(0x80)].concat();
+    let late = [&[0, 0, 0, 1, 0, 2, 3, 0, 12, 0, 7 | 0x80, 0, 5, 0, 7 | 0x80, 0][..], &round(0x80)].concat();
     let spoiled = [&[0, 0, 0, 1, 0, 2, 3, 0, 12, 0, 0x19, 3, 9, 9, 5, 0][..], &round(0)].concat();
     let taken_back = [&accepted[..], &[0, 6, 0, 8, 0, 11, 3, 0, 5, 0], &round(0)].concat();
     let put_out = [&opened[..], &[13 | 0x80, 0, 0, 11, 3, 0, 5, 0, 7 | 0x80, 0], &round(0)].concat();
@@ -145,6 +152,7 @@ pub fn seeds() -> Vec<Seed> {
         ("accepted", accepted),
         ("whole", sent),
         ("again", again),
+        ("late-copy", late),
         ("spoiled", spoiled),
         ("taken-back", taken_back),
         ("put-out", put_out),

@@ -38,7 +38,7 @@ pub struct Target {
 pub const TARGETS: [Target; 14] = [
     Target { name: "body", run: body::run, seeds: body::seeds, changed: 400 },
     Target { name: "config", run: config::run, seeds: config::seeds, changed: 300 },
-    Target { name: "conversation", run: conversation::run, seeds: conversation::seeds, changed: 6 },
+    Target { name: "conversation", run: conversation::run, seeds: conversation::seeds, changed: 3 },
     Target { name: "directory", run: directory::run, seeds: directory::seeds, changed: 60 },
     Target { name: "envelope", run: envelope::run, seeds: envelope::seeds, changed: 40 },
     Target { name: "forms", run: forms::run, seeds: forms::seeds, changed: 200 },

@@ -246,5 +246,6 @@ pub fn seeds() -> Vec<Seed> {
         seed("stored", 6, &stored[1].encode_to_vec()),
         seed("not-opened", 7, &word.payload),
         seed("opening", 8, &rows[0].opening),
+        seed("opening-padded", 8, &[&rows[0].opening[..OPENING_LEN - 1], &[1]].concat()),
     ]
 }

@@ -142,6 +142,8 @@ pub fn seeds() -> Vec<Seed> {
         seed("policy", 3, policy.as_bytes()),
         seed("policy-none", 3, b"quorum none\n"),
         seed("proof", 4, proof.to_string().as_bytes()),
+        seed("proof-zero", 4, proof.to_string().replace("index 4", "index 04").as_bytes()),
+        seed("request-zero", 5, request.to_string().replace("old 3", "old 03").as_bytes()),
         seed("request", 5, request.to_string().as_bytes()),
         seed("equivocation", 6, two.to_string().as_bytes()),
         seed("signed", 7, head(7).text().trim_end().as_bytes()),

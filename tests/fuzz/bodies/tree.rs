@@ -39,14 +39,14 @@ fn proved(bytes: &mut Bytes<'_>) {
     let Ok(top) = root(&levels, size);
     assert_eq!(top, merkle::root(&leaves));
     let index = bytes.below(leaves.len());
-    let (mask, at) = (bytes.u8(), usize::from(bytes.u16()));
+    let (mask, at, length) = (bytes.u8(), usize::from(bytes.u16()), bytes.u8());
     let Ok(mut path) = inclusion(&levels, index as u64, size);
-    let is_changed = change(&mut path, at, mask);
+    let is_changed = change(&mut path, at, mask, length);
     assert_eq!(includes(&leaves[index], index as u64, size, &path, &top), !is_changed, "{index} of {size}");
     let old = bytes.below(leaves.len() + 1);
     let before = merkle::root(&leaves[..old]);
     let Ok(mut path) = consistency(&levels, old as u64, size);
-    let is_changed = change(&mut path, at, mask);
+    let is_changed = change(&mut path, at, mask, length);
     assert_eq!(extends((old as u64, &before), (size, &top), &path), !is_changed, "{old} to {size}");
     if (1..leaves.len()).contains(&old) {
         let Ok(path) = prefix(&levels, old as u64, size);
@@ -55,7 +55,16 @@ fn proved(bytes: &mut Bytes<'_>) {
     }
 }
 
-fn change(path: &mut [Hash], at: usize, mask: u8) -> bool {
+/// Changes a byte of a path, or leaves out its last hash, or adds one. Whether it did.
+fn change(path: &mut Vec<Hash>, at: usize, mask: u8, length: u8) -> bool {
+    match length % 4 {
+        1 => return path.pop().is_some(),
+        2 => {
+            path.push([mask; 32]);
+            return true;
+        }
+        _ => {}
+    }
     let place = at % (path.len() * 32).max(1);
     let Some(hash) = path.get_mut(place / 32) else { return false };
     hash[place % 32] ^= mask;
@@ -115,8 +124,10 @@ fn grown(bytes: &mut Bytes<'_>) {
 pub fn seeds() -> Vec<Seed> {
     let leaf = [&[0, 33, 1][..], &[7; 32]].concat();
     vec![
-        seed("proved", 0, &[1, 6, 3, 0, 0, 0, 4]),
-        seed("proved-changed", 0, &[1, 6, 3, 1, 0, 40, 4]),
+        seed("proved", 0, &[1, 6, 3, 0, 0, 0, 0, 4]),
+        seed("proved-changed", 0, &[1, 6, 3, 1, 0, 40, 0, 4]),
+        seed("proved-shorter", 0, &[1, 6, 3, 0, 0, 0, 1, 4]),
+        seed("proved-longer", 0, &[1, 6, 3, 0, 0, 0, 2, 4]),
         seed("made-up", 1, &[[0; 24].as_slice(), &[0xff; 128]].concat()),
         seed("made-up-huge", 1, &[0xff; 200]),
         seed("edge", 2, &[[0, 0, 0, 0, 0, 0, 0, 5, 0, 3].as_slice(), &[2; 64]].concat()),

@@ -42,7 +42,9 @@ pub(super) fn act(site: &mut Site, which: u8, time: u64) {
 }
 
 fn attempt(office: &Office, which: u8, now: &mut Now<'_, ChaCha20Rng>) -> Result<Step, Stop> {
-    let (time, who) = (now.time, actor(if which & 0x80 == 0 { Role::Manager } else { Role::Caseworker }));
+    // An answer is a manager's; the other bit lets somebody else try.
+    let is_managers = which & 0x0f == 5 || which & 0x80 != 0;
+    let (time, who) = (now.time, actor(if is_managers { Role::Manager } else { Role::Caseworker }));
     if which & 0x0f == 0 {
         let peer = region().members.iter().find(|member| member.org != office.me().org).ok_or(Stop::NoSuch)?;
         return Ok(office.open_case(&who, peer.org, now)?.0);

@@ -121,6 +121,11 @@ impl Site {
         assert!(waits.is_disjoint(&self.opened), "a letter that was opened waits again");
     }
 
+    /// How many of its messages were answered.
+    pub(super) fn settled(&self) -> usize {
+        self.settled.len()
+    }
+
     /// Envelopes that leave now: each after the commit that lets it.
     pub(super) fn leaving(&mut self, time: u64) -> Vec<(Digest, Vec<u8>)> {
         let mut all = Vec::new();
