@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Desk, Ran, clearhouse, finish, pause, program};
+use super::{Desk, Ran, clearhouse, finish, free_address, pause, program};
 
 fn in_folder(words: &[&str], folder: &Path) -> Ran {
     clearhouse(words.iter().map(OsStr::new).chain(["--folder".as_ref(), folder.as_os_str()]))
@@ -44,7 +44,7 @@ fn bench_says_product_floor_and_ratio_and_leaves_nothing() {
 fn neither_works_in_the_folder_of_a_node() {
     let desk = Desk::new();
     desk.network();
-    let node = desk.node("node", "RO", "Origin", "127.0.0.1:0");
+    let node = desk.node("node", "RO", "Origin", &free_address());
     for place in [node.clone(), node.join("store")] {
         let before = names(&place);
         for command in ["bench", "selftest"] {

@@ -46,7 +46,7 @@ pub(super) fn bench(v: &Value) -> String {
     };
     let growth: Vec<_> = items(v, "growth").iter().map(grown).collect();
     if !growth.is_empty() {
-        out += "\n";
+        out += if rows.is_empty() { "" } else { "\n" };
         out += &table(&["MESSAGES", "DEPOSITS /s", "P99 ms", "START ms", "MEMORY MB", "DISK MB"], &growth);
     }
     if !items(v, "remarks").is_empty() {

@@ -22,6 +22,7 @@ use clearhouse_node::clock::chance;
 use clearhouse_node::ground;
 use clearhouse_protocol::answers;
 use rand_core::Rng as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::App;
 use crate::scratch::Scratch;
@@ -56,9 +57,12 @@ impl Selftest {
             return wrote.map(|()| Exit::Done).map_err(|why| failed(&why));
         }
         let began = Instant::now();
+        // Before there is anything to remove.
+        let mut interrupt =
+            signal(SignalKind::interrupt()).map_err(|e| failed(&format!("Ctrl-C cannot be watched: {e}")))?;
         let scratch = Scratch::make(self.folder.as_deref(), "selftest")?;
         let is_named = self.folder.is_some();
-        let Some(lines) = tried(&scratch, is_named, app).await? else { return Ok(Exit::Interrupted) };
+        let Some(lines) = tried(&scratch, is_named, app, &mut interrupt).await? else { return Ok(Exit::Interrupted) };
         drop(scratch);
         let any_failed = lines.iter().any(|line| line.state == State::Failed);
         app.out.reply(&reply(&lines, began.elapsed()))?;
@@ -67,7 +71,12 @@ impl Selftest {
 }
 
 /// All parts; `None` when Ctrl-C came.
-async fn tried(scratch: &Scratch, is_named: bool, app: &App) -> Result<Option<Vec<Line>>, Trouble> {
+async fn tried(
+    scratch: &Scratch,
+    is_named: bool,
+    app: &App,
+    interrupt: &mut Signal,
+) -> Result<Option<Vec<Line>>, Trouble> {
     let moment = Moment::read();
     let stop = Arc::new(AtomicBool::new(false));
     app.out.progress("Trying primitives, disk and store.");
@@ -75,7 +84,7 @@ async fn tried(scratch: &Scratch, is_named: bool, app: &App) -> Result<Option<Ve
     let mut here = tokio::task::spawn_blocking(move || alone(&folder, is_named, &halt));
     let done = tokio::select! {
         lines = &mut here => Some(lines),
-        _ = tokio::signal::ctrl_c() => None,
+        _ = interrupt.recv() => None,
     };
     let Some(done) = done else {
         // It looks at this between two kills, and must not find its folder gone.
@@ -88,7 +97,7 @@ async fn tried(scratch: &Scratch, is_named: bool, app: &App) -> Result<Option<Ve
     tokio::select! {
         more = journey::tried(scratch.path()) => lines.extend(more),
         // Dropping the work ends the processes and destroys the keys.
-        _ = tokio::signal::ctrl_c() => return Ok(None),
+        _ = interrupt.recv() => return Ok(None),
     }
     lines.push(machine::clock(moment, Moment::read()));
     Ok(Some(lines))

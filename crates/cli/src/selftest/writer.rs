@@ -17,7 +17,8 @@ use crate::interrupt;
 const COMMITS_MAX: u64 = 5000;
 /// A kill comes after so many acknowledgements at most.
 const ACKS_MAX: u64 = 120;
-/// And after so many turns of an empty loop more, so that it does not always come at an acknowledgement.
+/// Every other kill comes at once after an acknowledgement, where one that was given too early is caught; the others after so
+/// many turns of an empty loop more, to come anywhere in a commit.
 const SPIN_MAX: u64 = 2_000_000;
 
 /// Commits into `folder` and says the number of each commit once it is durable.
@@ -44,7 +45,8 @@ pub(crate) fn killed(folder: &Path) -> Result<u64, String> {
     interrupt::started(child.id());
     let mut lines = child.stdout.take().map(|pipe| BufReader::new(pipe).lines()).ok_or("no pipe")?;
     let mut rng = chance();
-    let (acks, spin) = (1 + rng.next_u64() % ACKS_MAX, rng.next_u64() % SPIN_MAX);
+    let acks = 1 + rng.next_u64() % ACKS_MAX;
+    let spin = if acks.is_multiple_of(2) { 0 } else { rng.next_u64() % SPIN_MAX };
     let mut last = (&mut lines).take(usize::try_from(acks).unwrap_or(1)).map_while(Result::ok).last();
     for n in 0..spin {
         std::hint::black_box(n);
