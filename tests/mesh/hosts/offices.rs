@@ -29,7 +29,7 @@ const SHIFT: &str = "shift";
 /// What clocks may differ by while one looks and another has not yet: half of what offices forgive each other.
 const STEP_SECS: u64 = 300;
 /// By then every node has looked.
-const SEEN: Duration = Duration::from_millis(250);
+pub(super) const SEEN: Duration = Duration::from_millis(250);
 const CONFIG: &str = "keep_content_open = true\nlog_level = \"info\"\n";
 
 /// The offices; the machines go after them.

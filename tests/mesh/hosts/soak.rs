@@ -9,15 +9,18 @@ use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
+use clearhouse_node::calls::Call;
 use clearhouse_protocol::limits::HOUR;
 use clearhouse_wire::v1 as wire;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use super::super::canaries::ask;
 use super::super::region::Member;
 use super::judge::Sent;
 use super::net::{Host, loss};
-use super::{LOOK_EVERY, Stage, Story, people, ready};
+use super::offices::SEEN;
+use super::{LOOK_EVERY, PATIENCE, Stage, Story, people, ready};
 
 /// How long it goes on: on every push, and with `CI_LONG=1`.
 const SECS: u64 = 40;
@@ -171,6 +174,12 @@ impl Soak {
             tokio::time::sleep(LOOK_EVERY * 5).await;
         }
         self.story.hosts.step(host, 0);
+        tokio::time::sleep(SEEN).await;
+        let right = Instant::now();
+        while ask(self.member(host), Call::Status).await["clock"] != "trusted" {
+            assert!(right.elapsed() < PATIENCE, "{host:?} does not trust its clock again, though it is right");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     fn member(&mut self, host: Host) -> &mut Member {
