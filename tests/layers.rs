@@ -143,3 +143,22 @@ fn the_top_level_is_the_customers() {
         assert!(fine, "{file} lies outside the fixed top level");
     }
 }
+
+/// Features that open a room to tests. `cli` asks for them where its tests are built and nowhere else.
+const FOR_TESTS: [&str; 2] = ["probe", "fixture"];
+
+#[test]
+fn no_program_is_built_with_what_is_there_for_tests() {
+    for package in packages() {
+        let name = &package["name"];
+        let dependencies = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
+        let asked: Vec<&Value> = dependencies.flat_map(|d| d["features"].as_array().unwrap()).collect();
+        assert!(!asked.iter().any(|f| FOR_TESTS.contains(&f.as_str().unwrap())), "{name} asks for {asked:?}");
+        for (feature, brings) in package["features"].as_object().unwrap() {
+            let brings: Vec<&str> = brings.as_array().unwrap().iter().map(|b| b.as_str().unwrap()).collect();
+            let opens = |b: &&str| FOR_TESTS.iter().any(|f| b == f || b.ends_with(&format!("/{f}")));
+            let is_for_tests = FOR_TESTS.contains(&feature.as_str());
+            assert!(is_for_tests || !brings.iter().any(opens), "feature {feature} of {name} brings {brings:?}");
+        }
+    }
+}

@@ -27,6 +27,8 @@ use crate::secret::SecretBytes;
 use crate::segment::{self, HEADER_LEN, Point};
 use crate::snapshot::{self, Snapshot};
 
+/// Bytes before the first commit of a segment.
+pub const SEGMENT_HEADING: usize = segment::HEADING_LEN as usize;
 const STORE: StoreId = [7; 16];
 const HEADS_KEY: [u8; 32] = [9; 32];
 
@@ -68,21 +70,23 @@ fn alone(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     fs::write(folder.join(name), bytes).is_ok()
 }
 
-/// A whole segment, read as at a start from a folder that holds nothing else.
+/// A whole segment, read as at a start from a folder that holds nothing else: how many commits are whole in it, `None` when
+/// it is not read to its end.
 ///
 /// # Panics
 /// When commits come in another order than they were made in.
 #[must_use]
-pub fn segment(folder: &Path, bytes: &[u8]) -> bool {
+pub fn segment(folder: &Path, bytes: &[u8]) -> Option<usize> {
     if !alone(folder, &segment_name(1), bytes) {
-        return false;
+        return None;
     }
-    let mut last = 0;
+    let (mut last, mut whole) = (0, 0);
     let mut see = |seen: Seen<'_>| {
         match seen {
             Seen::Record(placed) => {
                 assert!(placed.seq > last, "commit {} after {last}", placed.seq);
                 last = placed.seq;
+                whole += 1;
             }
             // A stretch without a commit in it says that none is missing.
             Seen::Damage { first, last: until } => {
@@ -98,7 +102,7 @@ pub fn segment(folder: &Path, bytes: &[u8]) -> bool {
         let derived = derive::derive(folder, &STORE, &begun, loss);
         assert!(derived.is_err() || walked.is_ok(), "an index is made of a journal that cannot be walked");
     }
-    walked.is_ok_and(|walked| walked.end.seq == last)
+    (walked.ok()?.end.seq == last).then_some(whole)
 }
 
 /// A segment whose frames are right around these payloads.
