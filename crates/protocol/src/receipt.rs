@@ -255,6 +255,39 @@ mod tests {
         assert_eq!(check(&swapped, region.net, (m.org, m.node), &key).err(), Some(ReceiptFault::Opening));
     }
 
+    #[test]
+    fn every_name_in_a_receipt_counts_by_itself() {
+        let mut region = Region::new(1, 2);
+        let digest = Digest([4; 32]);
+        let happening = Happening::of(AuditEvent::AuditReceived).about(digest, 2);
+        let event = record(&happening, region.net, "o", 0, NOW, &mut region.rng);
+        let elsewhere = record(&happening, Net([9; 32]), "o", 0, NOW, &mut region.rng);
+        let (m, other) = (&region.members[0], &region.members[1]);
+        let key = VerifyKey::admit(&m.sign.public()).unwrap();
+        let statement = Statement {
+            digest,
+            msg_id: MsgId([1; 16]),
+            stage: wire::Stage::Received,
+            refusal: wire::RefusalCode::Unspecified,
+            holder: (m.org, m.node),
+            actor_label: "",
+            event: &event,
+        };
+        let fault = |change: &dyn Fn(&mut wire::Receipt)| {
+            let mut said: wire::Receipt =
+                crate::canon::decode(&issue(region.net, &statement, NOW, &m.sign).payload, 4096).unwrap();
+            change(&mut said);
+            let signed = signed::sign(media::RECEIPT, said.encode_to_vec(), &m.sign);
+            check(&signed, region.net, (m.org, m.node), &key).err()
+        };
+        assert_eq!(fault(&|_| {}), None);
+        assert_eq!(fault(&|said| said.net = vec![9; 32]), Some(ReceiptFault::Other));
+        assert_eq!(fault(&|said| said.holder_org = other.org.to_vec()), Some(ReceiptFault::Other));
+        assert_eq!(fault(&|said| said.holder_node = other.node.to_vec()), Some(ReceiptFault::Other));
+        assert_eq!(fault(&|said| said.opening = elsewhere.opening.to_vec()), Some(ReceiptFault::Opening));
+        assert_eq!(fault(&|said| said.salt.push(0)), Some(ReceiptFault::Opening));
+    }
+
     // Attack 43: whatever was wrong, the statement is the same bytes.
     #[test]
     fn attack_43_every_reason_gives_one_statement() {

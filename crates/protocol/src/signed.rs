@@ -196,6 +196,21 @@ mod tests {
         assert_eq!(count(media::ORG, &beside, &[all[0].clone(), all[0].clone()]), Ok(vec![0]));
     }
 
+    #[test]
+    fn as_much_as_may_be_is_taken_and_one_more_is_not() {
+        let (secret, public) = key(1);
+        let keys = [public];
+        let mut signed = sign(media::ORG, vec![7; RECORD_MAX], &secret);
+        signed.signatures = vec![signed.signatures[0].clone(); SIGNATURES_MAX];
+        assert_eq!(count(media::ORG, &signed, &keys), Ok(vec![0]));
+        let mut more = signed.clone();
+        more.signatures.push(signed.signatures[0].clone());
+        assert_eq!(count(media::ORG, &more, &keys), Err(SignedFault::TooManySignatures));
+        let longer = sign(media::ORG, vec![7; RECORD_MAX + 1], &secret);
+        let too_long = SignedFault::Payload(NotCanonical::TooLong { max: RECORD_MAX });
+        assert_eq!(count(media::ORG, &longer, &keys), Err(too_long));
+    }
+
     // Attack 13.
     #[test]
     fn a_validly_signed_body_that_is_not_canonical_is_refused() {

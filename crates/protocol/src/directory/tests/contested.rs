@@ -129,6 +129,37 @@ fn attack_21_a_policy_is_taken_over_by_nobody() {
     assert_eq!(stranger.policy().version, 3);
 }
 
+#[test]
+fn a_policy_names_each_coordinator_once_and_whole() {
+    let region = Region::new(1, 1);
+    let keys = coordinators(&region);
+    let fault = |change: fn(&mut RootPolicy)| fault(&region, &next_policy(&region.genesis, change, &keys));
+    assert_eq!(fault(|_| {}), None);
+    assert_eq!(fault(|policy| policy.coordinators[1].id.truncate(15)), Some(RecordFault::Field));
+    let twice = |policy: &mut RootPolicy| {
+        policy.coordinators[1].accreditation_pk = policy.coordinators[0].accreditation_pk.clone();
+    };
+    assert_eq!(fault(twice), Some(RecordFault::Field));
+    assert_eq!(fault(|policy| policy.witness_policy = "nonsense".into()), Some(RecordFault::Field));
+    assert_eq!(fault(|policy| policy.k_revoke = 0), Some(RecordFault::Field));
+    assert_eq!(fault(|policy| policy.k_revoke = 4), Some(RecordFault::Field));
+    assert_eq!(fault(|policy| policy.coordinators[2].country = "??".into()), Some(RecordFault::Field));
+}
+
+#[test]
+fn a_network_begins_with_a_first_policy_that_follows_none() {
+    let region = Region::new(1, 1);
+    let keys = coordinators(&region);
+    let first = |change: fn(&mut RootPolicy)| {
+        let undo = |policy: &mut RootPolicy| (policy.version, policy.prev_hash) = (1, Vec::new());
+        let policy = next_policy(&region.genesis, |policy| (undo(policy), change(policy)).1, &keys);
+        Directory::found(&policy, None).err()
+    };
+    assert_eq!(first(|_| {}), None);
+    assert_eq!(first(|policy| policy.version = 2), Some(RecordFault::Broken));
+    assert_eq!(first(|policy| policy.prev_hash = vec![7; 32]), Some(RecordFault::Broken));
+}
+
 fn version_of_policy(record: &Signed) -> Option<u64> {
     let policy = record.payload_type == media::ROOT;
     policy.then(|| RootPolicy::decode(record.payload.as_slice()).unwrap().version)
