@@ -121,7 +121,7 @@ fn a_member_that_deposits_ten_thousand_times_gets_its_share_and_others_theirs() 
                     Ok(_) => taken += 1,
                     Err(PeerError::Refused(Refused::TooFast | Refused::Busy)) => too_fast += 1,
                     // The door ends a line on which nearly everything is refused.
-                    Err(PeerError::Protocol) => cut += 1,
+                    Err(PeerError::Protocol | PeerError::Unreachable) => cut += 1,
                     Err(other) => panic!("{other}"),
                 }
             }
