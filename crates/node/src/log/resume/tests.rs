@@ -39,13 +39,16 @@ fn the_entry_that_says_what_came_back_moves_every_place_on_in_the_same_commit() 
     let unknown = (ConversationId([5; 32]), region.members[0].node);
     assert_eq!(world.office.mail().next_place(unknown.0, unknown.1).seq, 1);
     let generation = world.ledger.store().generation();
-    let taken_back = adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap().unwrap();
-    assert_eq!((taken_back, world.ledger.store().event_count()), (2, 6));
+    let adopted = adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap().unwrap();
+    assert_eq!((adopted.taken_back, adopted.size, world.ledger.store().event_count()), (2, 5, 6));
     assert_eq!(world.ledger.store().generation(), generation + 2, "the entries, and what they mean");
     let place = world.office.mail().next_place(unknown.0, unknown.1).seq;
     assert!(place > PLACES_SKIPPED, "{place}");
     // A start that was cut short after it finds it done.
-    assert_eq!(adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap(), Some(2));
+    assert_eq!(
+        adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap(),
+        Some(Adopted { taken_back: 2, size: 5 })
+    );
     assert_eq!(
         (world.ledger.store().event_count(), world.office.mail().next_place(unknown.0, unknown.1).seq),
         (6, place)
@@ -78,6 +81,45 @@ fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
 }
 
 #[test]
+fn a_shorter_mirror_after_a_longer_one_finishes_what_was_cut_short_and_does_not_take_it_for_done() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let (longer, key) = (mirror_of(&world), &region.members[1].sign);
+    // What came back was written, and the start ended before the entry that says so.
+    let generation = world.ledger.store().generation();
+    let leaf = |index: u64| EventLeaf { index, commitment: longer[usize::try_from(index).unwrap()], sealed: vec![] };
+    let events = vec![leaf(3), leaf(4)];
+    world.ledger.store_mut().commit(&Changes { generation, events, ..Changes::default() }).unwrap();
+    // At the next start only one answers that has the fourth entry and not the fifth.
+    let shorter = &longer[..4];
+    let place = |world: &World<MemoryStore>| {
+        world.office.mail().next_place(ConversationId([5; 32]), region.members[0].node).seq
+    };
+    for times in 1..=2 {
+        let erasures = [erasure(3, &[(0, 1)])];
+        let adopted = adopt(&mut world, shorter, &erasures, key, NOW).unwrap().unwrap();
+        assert_eq!((adopted.taken_back, world.ledger.store().event_count()), (2, 6), "{times}");
+        assert_eq!(world.office.after_copy().map(|after| after.entries), Some(2));
+        assert!(place(&world) > PLACES_SKIPPED && world.office.is_entry_retracted(1));
+        if times == 1 {
+            assert_eq!(adopted.size, 5, "what the longer one was signed for is known, and is no twin's");
+        }
+    }
+    let said = world.ledger.store().events(5, 1).unwrap();
+    assert!(!said[0].sealed.is_empty(), "the entry that says so stands after all that came back, and opens");
+}
+
+#[test]
+fn a_log_that_goes_past_a_mirror_was_taken_back_only_where_an_entry_opens_there() {
+    let mirror = [[1; 32], [2; 32]];
+    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
+    assert_eq!(at(&[(1, true), (2, false), (3, false)]), Beside::Lacks { closed_from: 1 });
+    assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 });
+    assert_eq!(at(&[(1, true), (2, false), (3, false), (4, true)]), Beside::GoesOn);
+    assert_eq!(at(&[(1, true), (2, true), (3, true)]), Beside::GoesOn, "never shown to this mirror");
+}
+
+#[test]
 fn what_went_another_way_is_not_taken_for_an_old_copy() {
     let mirror = [[1; 32], [2; 32], [3; 32]];
     for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
@@ -106,7 +148,7 @@ fn what_is_not_known_of_erasures_is_kept_with_the_entry_that_says_what_came_back
     );
     // Another start, and it is found again, whatever became of the first.
     let adopted = adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap();
-    assert_eq!((adopted, world.office.after_copy()), (Some(2), Some(after)));
+    assert_eq!((adopted.map(|adopted| adopted.taken_back), world.office.after_copy()), (Some(2), Some(after)));
 }
 
 #[test]
