@@ -7,16 +7,19 @@
 
 mod mirror;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clearhouse_casework::office::{Now, Step};
 use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::log::Hash;
+use clearhouse_protocol::log::note::NoteKey;
 use clearhouse_protocol::log::quorum::{enough, tolerated};
 use clearhouse_store::{Changes, EventLeaf, Store, StoreError};
 use clearhouse_wire::v1 as wire;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 
 use super::alone::Heard;
 use super::witnesses::{Line, Memory, WITNESSES_MAX, Word};
@@ -26,9 +29,8 @@ use crate::owner::World;
 use crate::restored::HELD_AT_ONCE;
 use mirror::Mirrors;
 
-/// How long one witness is waited for, and all of them together: a start must not hang on those that are away.
+/// How long one witness is waited for, all of them at once: a start must not hang on those that are away.
 const ASK_ONE: Duration = Duration::from_secs(3);
-const ASK_ALL: Duration = Duration::from_secs(6);
 /// Entries written in one commit, and read in one look.
 const BATCH: usize = 1000;
 
@@ -110,16 +112,28 @@ struct Asked {
     heard: Heard,
 }
 
-async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> Asked {
-    let witnesses = directory.witnesses(line.me, now);
-    let (mut asked, until) = (Asked { all: witnesses.len(), ..Asked::default() }, Instant::now() + ASK_ALL);
-    for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
-        if Instant::now() >= until {
-            break;
-        }
+async fn ask_all(line: &Line, directory: &Arc<Directory>, head: &Head, now: u64) -> Asked {
+    let ask = |node: NodeId, key: NoteKey| {
+        let (line, directory, head) = (line.clone(), Arc::clone(directory), head.clone());
         // Nothing new is signed for it: a head that no mirror reaches yet must not be with anybody.
-        let word = tokio::time::timeout(ASK_ONE, line.probe(directory, (node, &key), head)).await;
-        let word = word.ok().flatten().unwrap_or(Word::Silent);
+        async move { line.probe(&directory, (node, &key), &head).await }
+    };
+    gather(directory.witnesses(line.me, now), ask).await
+}
+
+/// Asks them side by side, each with a time of its own: those that let every packet fall cost nobody else's answer.
+async fn gather<F>(witnesses: Vec<(NodeId, NoteKey)>, ask: impl Fn(NodeId, NoteKey) -> F) -> Asked
+where
+    F: Future<Output = Option<Word>> + Send + 'static,
+{
+    let mut asked = Asked { all: witnesses.len(), ..Asked::default() };
+    let mut asking = JoinSet::new();
+    for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
+        let word = tokio::time::timeout(ASK_ONE, ask(node, key));
+        asking.spawn(async move { (node, word.await.ok().flatten().unwrap_or(Word::Silent)) });
+    }
+    while let Some(said) = asking.join_next().await {
+        let Ok((node, word)) = said else { continue };
         if matches!(word, Word::Silent) {
             continue;
         }

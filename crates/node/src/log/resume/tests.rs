@@ -4,7 +4,9 @@ use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::PLACES_SKIPPED;
+use clearhouse_protocol::log::note::KeyKind;
 use clearhouse_store::MemoryStore;
+use tokio::sync::Barrier;
 
 use super::*;
 use crate::fixture::world;
@@ -158,4 +160,30 @@ fn a_log_that_is_not_of_this_node_is_passed_over_and_nothing_is_written() {
     let other = vec![[1; 32]; 5];
     assert_eq!(adopt(&mut world, &other, &[], &region.members[1].sign, NOW).unwrap(), None);
     assert_eq!((world.ledger.store().event_count(), world.office.after_copy()), (3, None));
+}
+
+#[tokio::test]
+async fn witnesses_are_asked_side_by_side_and_each_is_heard_whatever_becomes_of_the_others() {
+    let key = SigningKey::from_seed(&[7; 32]).public();
+    let key = NoteKey::new("w", KeyKind::Witness, &key).unwrap();
+    let witnesses = |most: u8| (0..most).map(|id| (NodeId([id; 16]), key.clone())).collect::<Vec<_>>();
+    // Nobody answers before all of them were asked: one after the other, nobody would.
+    let all = Arc::new(Barrier::new(4));
+    let ask = |node: NodeId, _| {
+        let all = Arc::clone(&all);
+        async move {
+            all.wait().await;
+            match node.0[0] {
+                0 => std::future::pending().await,
+                1 => None,
+                2 => Some(Word::NothingMore),
+                _ => Some(Word::More(9)),
+            }
+        }
+    };
+    let asked = gather(witnesses(4), ask).await;
+    assert_eq!((asked.all, asked.answered, asked.nothing_more), (4, 2, 1));
+    assert_eq!(asked.fatal, Some(Memory::Older { signed: 9 }));
+    let many = gather(witnesses(40), |_, _| async { Some(Word::NothingMore) }).await;
+    assert_eq!((many.all, many.answered), (40, WITNESSES_MAX), "and no more than there may be");
 }
