@@ -238,7 +238,7 @@ pub async fn catch_up<S: Store + 'static>(
             0 => world.office.note(AuditEvent::Restore, None, now),
             _ => Step::default(),
         };
-        step.rows.extend(world.office.move_on());
+        step.rows.extend(world.office.move_on(now.time));
         (step, ())
     };
     owner.decide(step).await?;

@@ -208,7 +208,7 @@ fn adopt<S: Store>(
     let parts = since().filter(|opening| opening.erased.is_empty()).count() as u64;
     step.rows.extend(world.office.retractions(since()));
     step.rows.push(world.office.came_back(came_back, parts, now));
-    step.rows.extend(world.office.move_on());
+    step.rows.extend(world.office.move_on(now));
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
