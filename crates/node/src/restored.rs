@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_came_back_is_told_for_two_weeks_on_an_old_image_too_and_once_on_a_restored_folder() {
-        let after = AfterCopy { at: 200, entries: 12, parts: 2 };
+        let after = AfterCopy { at: 200, entries: 12, parts: 2, event: 40, last: 5 };
         let (text, _) = told_after_copy(after, None, 201).unwrap();
         assert!(text.contains("12 entries") && text.contains("2 times"), "{text}");
         assert!(told_after_copy(after, None, 200 + RESTORE_TOLD_SECS).is_none());

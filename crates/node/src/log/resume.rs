@@ -93,7 +93,7 @@ pub async fn resume<S: Store>(
     let mirrors = Mirrors::read(line, &directory, signed, now).await;
     for log in &mirrors.logs {
         // One that does not go on from what is here is passed over; what cannot be written stops the start.
-        if let Some(adopted) = adopt(world, log, &mirrors.proved(log), key, now)? {
+        if let Some(adopted) = adopt(world, log, &mirrors.proved(log), head.checkpoint.size, key, now)? {
             asked.heard.is_taken_back(adopted.size);
             let (memory, answered) = (Memory::Whole, asked.answered);
             return Ok(Resumed { memory, taken_back: adopted.taken_back, heard: asked.heard, answered });
@@ -165,19 +165,23 @@ struct Adopted {
 }
 
 /// Takes back what is missing, and records that. `None` when the log does not begin with what is here. `erasures` are those
-/// that it proves.
+/// that it proves, `signed` is the size of the last head that was signed here.
 fn adopt<S: Store>(
     world: &mut World<S>,
     log: &[Hash],
     erasures: &[wire::Opening],
+    signed: u64,
     key: &SigningKey,
     now: u64,
 ) -> Result<Option<Adopted>, LogError> {
     let closed_from = match beside(world.ledger.store(), log)? {
         Beside::Strays => return Ok(None),
         Beside::GoesOn => {
-            let taken_back = world.office.after_copy().map_or(0, |after| after.entries);
-            return Ok(Some(Adopted { taken_back, size: log.len() as u64 }));
+            let after = world.office.after_copy();
+            let cut_short = after.and_then(|after| Some((after.unfinished(signed)?, after.event)));
+            // The row stays; what it says of a copy before is no news at this start.
+            let (taken_back, up_to) = cut_short.unwrap_or_default();
+            return Ok(Some(Adopted { taken_back, size: up_to.max(log.len() as u64) }));
         }
         Beside::Lacks { closed_from } => closed_from,
     };
@@ -207,7 +211,7 @@ fn adopt<S: Store>(
     let since = || erasures.iter().filter(|opening| opening.index >= closed_from);
     let parts = since().filter(|opening| opening.erased.is_empty()).count() as u64;
     step.rows.extend(world.office.retractions(since()));
-    step.rows.push(world.office.came_back(came_back, parts, now));
+    step.rows.push(world.office.came_back(came_back, parts, size, now));
     step.rows.extend(world.office.move_on(now));
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;

@@ -41,14 +41,14 @@ fn the_entry_that_says_what_came_back_moves_every_place_on_in_the_same_commit() 
     let unknown = (ConversationId([5; 32]), region.members[0].node);
     assert_eq!(world.office.mail().next_place(unknown.0, unknown.1).seq, 1);
     let generation = world.ledger.store().generation();
-    let adopted = adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap().unwrap();
+    let adopted = adopt(&mut world, &mirror, &[], 3, &region.members[1].sign, NOW).unwrap().unwrap();
     assert_eq!((adopted.taken_back, adopted.size, world.ledger.store().event_count()), (2, 5, 6));
     assert_eq!(world.ledger.store().generation(), generation + 2, "the entries, and what they mean");
     let place = world.office.mail().next_place(unknown.0, unknown.1).seq;
     assert!(place > PLACES_SKIPPED, "{place}");
     // A start that was cut short after it finds it done.
     assert_eq!(
-        adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap(),
+        adopt(&mut world, &mirror, &[], 3, &region.members[1].sign, NOW).unwrap(),
         Some(Adopted { taken_back: 2, size: 5 })
     );
     assert_eq!(
@@ -99,16 +99,33 @@ fn a_shorter_mirror_after_a_longer_one_finishes_what_was_cut_short_and_does_not_
     };
     for times in 1..=2 {
         let erasures = [erasure(3, &[(0, 1)])];
-        let adopted = adopt(&mut world, shorter, &erasures, key, NOW).unwrap().unwrap();
+        let adopted = adopt(&mut world, shorter, &erasures, 3, key, NOW).unwrap().unwrap();
         assert_eq!((adopted.taken_back, world.ledger.store().event_count()), (2, 6), "{times}");
         assert_eq!(world.office.after_copy().map(|after| after.entries), Some(2));
         assert!(place(&world) > PLACES_SKIPPED && world.office.is_entry_retracted(1));
-        if times == 1 {
-            assert_eq!(adopted.size, 5, "what the longer one was signed for is known, and is no twin's");
-        }
+        assert_eq!(adopted.size, 5, "what the longer one was signed for is known, and is no twin's: {times}");
     }
     let said = world.ledger.store().events(5, 1).unwrap();
     assert!(!said[0].sealed.is_empty(), "the entry that says so stands after all that came back, and opens");
+}
+
+#[test]
+fn what_came_back_once_is_news_until_a_head_covers_it_and_a_second_copy_is_told_with_its_own_number() {
+    let region = Region::new(1, 2);
+    let (mut world, key) = (node(&region, 3), &region.members[1].sign);
+    let mirror = mirror_of(&world);
+    let taken = |world: &mut _, log: &[Hash], signed| {
+        adopt(world, log, &[], signed, key, NOW).unwrap().map(|adopted| adopted.taken_back)
+    };
+    assert_eq!(taken(&mut world, &mirror, 3), Some(2));
+    assert_eq!(taken(&mut world, &mirror, 5), Some(2), "the entry that says so is the sixth: no head covers it");
+    assert_eq!(taken(&mut world, &mirror, 6), Some(0), "it was told, and signed for");
+    // A second old copy not long after: `doctor` tells both together, this start its own.
+    let longer = [commitments(&world), vec![[7; 32]; 3]].concat();
+    assert_eq!(taken(&mut world, &longer, 6), Some(3));
+    assert_eq!(taken(&mut world, &longer, 6), Some(3), "cut short after it");
+    assert_eq!(world.office.after_copy().map(|after| after.entries), Some(5));
+    assert_eq!(taken(&mut world, &longer, 10), Some(0));
 }
 
 #[test]
@@ -142,14 +159,14 @@ fn what_is_not_known_of_erasures_is_kept_with_the_entry_that_says_what_came_back
     let mirror = mirror_of(&world);
     // The first is in the copy: what it erased was gone already.
     let erasures = [erasure(1, &[]), erasure(3, &[]), erasure(4, &[(0, 1)])];
-    adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap().unwrap();
+    adopt(&mut world, &mirror, &erasures, 3, &region.members[1].sign, NOW).unwrap().unwrap();
     let after = world.office.after_copy().unwrap();
     assert_eq!((after.at, after.entries, after.parts), (NOW, 2, 1));
     assert!(
         world.office.has_retractions() && world.office.is_entry_retracted(1) && !world.office.is_entry_retracted(2)
     );
     // Another start, and it is found again, whatever became of the first.
-    let adopted = adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap();
+    let adopted = adopt(&mut world, &mirror, &erasures, 3, &region.members[1].sign, NOW).unwrap();
     assert_eq!((adopted.map(|adopted| adopted.taken_back), world.office.after_copy()), (Some(2), Some(after)));
 }
 
@@ -158,7 +175,7 @@ fn a_log_that_is_not_of_this_node_is_passed_over_and_nothing_is_written() {
     let region = Region::new(1, 2);
     let mut world = node(&region, 3);
     let other = vec![[1; 32]; 5];
-    assert_eq!(adopt(&mut world, &other, &[], &region.members[1].sign, NOW).unwrap(), None);
+    assert_eq!(adopt(&mut world, &other, &[], 3, &region.members[1].sign, NOW).unwrap(), None);
     assert_eq!((world.ledger.store().event_count(), world.office.after_copy()), (3, None));
 }
 
