@@ -64,7 +64,7 @@ pub enum NotYet {
     /// No coordinator gave newer records; where there is none, nobody.
     #[error(
         "this node was restored from a backup and does not know who was revoked since: no coordinator's node answered. \
-         Check the line and start again"
+         Check the line and start again; clearhouse restore --help says what to do when none of them will ever answer"
     )]
     NoDirectory,
     /// The backup is too old by the clocks of others.
