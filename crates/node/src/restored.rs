@@ -64,7 +64,7 @@ pub enum NotYet {
     /// No coordinator gave newer records; where there is none, nobody.
     #[error(
         "this node was restored from a backup and does not know who was revoked since: no coordinator's node answered. \
-         Check the line and start again"
+         Check the line and start again; clearhouse restore --help says what to do when none of them will ever answer"
     )]
     NoDirectory,
     /// The backup is too old by the clocks of others.
@@ -238,7 +238,7 @@ pub async fn catch_up<S: Store + 'static>(
             0 => world.office.note(AuditEvent::Restore, None, now),
             _ => Step::default(),
         };
-        step.rows.extend(world.office.move_on());
+        step.rows.extend(world.office.move_on(now.time));
         (step, ())
     };
     owner.decide(step).await?;
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_came_back_is_told_for_two_weeks_on_an_old_image_too_and_once_on_a_restored_folder() {
-        let after = AfterCopy { at: 200, entries: 12, parts: 2 };
+        let after = AfterCopy { at: 200, entries: 12, parts: 2, event: 40, last: 5 };
         let (text, _) = told_after_copy(after, None, 201).unwrap();
         assert!(text.contains("12 entries") && text.contains("2 times"), "{text}");
         assert!(told_after_copy(after, None, 200 + RESTORE_TOLD_SECS).is_none());

@@ -182,6 +182,9 @@ pub const OUTBOX_MAX: usize = 10_000;
 pub const RESTORE_TOLD_SECS: u64 = 14 * DAY;
 /// How far places in conversations are moved on after a restore: more messages than one conversation has in all its time.
 pub const PLACES_SKIPPED: u64 = 1 << 20;
+/// How long after a restore a notice must have been made to count as the beginning of its conversation: more than the clocks
+/// of both sides are apart without either being in doubt.
+pub const BEGUN_SLACK_SECS: u64 = DAY;
 /// Messages held back because an earlier one of their conversation is missing.
 pub const GAP_MAX: u64 = 1_000;
 /// Deposit attempts of one message are spread until it expires; the pause between two never exceeds this.

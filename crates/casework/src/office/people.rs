@@ -255,8 +255,8 @@ impl Office {
     ///
     /// [`Mailroom::move_places_on`]: clearhouse_protocol::mail::Mailroom::move_places_on
     #[must_use]
-    pub fn move_on(&self) -> Vec<Row> {
-        std::iter::once(self.mail.move_places_on()).chain(self.tell_again()).collect()
+    pub fn move_on(&self, now: u64) -> Vec<Row> {
+        std::iter::once(self.mail.move_places_on(now)).chain(self.tell_again()).collect()
     }
 
     /// Records that entries of this node's own log, first and last, came back from a mirror without what they say.

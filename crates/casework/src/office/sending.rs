@@ -74,7 +74,7 @@ impl Office {
         if !to.reads.iter().any(|(t, v)| *t == parcel.msg_type && *v >= parcel.body_version) {
             return Err(Stop::CannotRead);
         }
-        let place = self.mail.next_place(parcel.conversation, parcel.to.1);
+        let place = self.mail.next_place_beside(&step.rows, parcel.conversation, parcel.to.1);
         let mut msg_id = [0u8; 16];
         now.rng.fill_bytes(&mut msg_id);
         let letter = Letter {

@@ -58,6 +58,9 @@ impl Office {
                 founded = case;
                 let mut facts = FactWriter::new(id, 0);
                 step.rows.push(facts.row(&first));
+                // Only a notice begins a conversation: her word may come as the first thing in one that is older.
+                let is_notice = body.kind() == body::Kind::ReturnNotice;
+                step.rows.extend(is_notice.then(|| self.mail.begun_by(opened)).flatten());
                 (&founded, facts)
             }
         };

@@ -28,6 +28,14 @@ use crate::trouble::{Code, Exit, Trouble};
 /// good first: two with the same keys contradict each other. The restored node
 /// starts only when its witnesses have said how far its log went, and after it
 /// has heard who was revoked since.
+///
+/// Where no coordinator's node will ever answer again, restore once more into
+/// another folder, with --nobody-to-ask. The node then knows of nobody who was
+/// revoked since the backup: before anybody unlocks a case, have a partner whose
+/// directory is newer bring it on a stick (clearhouse directory import), and phone
+/// whoever you write to. If a member's node shows more of its log than there is
+/// here, it does not start all the same: nobody has the rest. Then the
+/// organisation needs a new node (clearhouse init).
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +55,7 @@ pub(crate) struct Restore {
     /// Also a backup of more than 35 days ago, by which cases that were erased since come back
     #[arg(long)]
     although_expired: bool,
-    /// Say that this node has no witness and no partner who could be asked; never to save time
+    /// Say that nobody can be asked: there never was a witness or partner, or no coordinator is left; never to save time
     #[arg(long)]
     nobody_to_ask: bool,
     /// Do not ask

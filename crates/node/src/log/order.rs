@@ -4,7 +4,8 @@
 //! A witness that signed a head shows it for ever. If nobody mirrored the entries up to it and this node's disk is lost,
 //! the log cannot be taken back and the node never starts again. So a head that no coordinator has does not leave.
 //! The cost: while all coordinators are away no head is cosigned. Without them none would have a quorum either, and
-//! messages go on. Refuses no witness the question what it holds: that binds nobody and is asked of each.
+//! messages go on; but an image put back from that time passes for the newest folder, for nobody can show what it lacks.
+//! Refuses no witness the question what it holds: that binds nobody and is asked of each.
 
 use std::collections::VecDeque;
 

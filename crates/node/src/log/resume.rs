@@ -7,16 +7,19 @@
 
 mod mirror;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clearhouse_casework::office::{Now, Step};
 use clearhouse_protocol::directory::Directory;
+use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::log::Hash;
+use clearhouse_protocol::log::note::NoteKey;
 use clearhouse_protocol::log::quorum::{enough, tolerated};
 use clearhouse_store::{Changes, EventLeaf, Store, StoreError};
 use clearhouse_wire::v1 as wire;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 
 use super::alone::Heard;
 use super::witnesses::{Line, Memory, WITNESSES_MAX, Word};
@@ -26,9 +29,8 @@ use crate::owner::World;
 use crate::restored::HELD_AT_ONCE;
 use mirror::Mirrors;
 
-/// How long one witness is waited for, and all of them together: a start must not hang on those that are away.
+/// How long one witness is waited for, all of them at once: a start must not hang on those that are away.
 const ASK_ONE: Duration = Duration::from_secs(3);
-const ASK_ALL: Duration = Duration::from_secs(6);
 /// Entries written in one commit, and read in one look.
 const BATCH: usize = 1000;
 
@@ -91,10 +93,10 @@ pub async fn resume<S: Store>(
     let mirrors = Mirrors::read(line, &directory, signed, now).await;
     for log in &mirrors.logs {
         // One that does not go on from what is here is passed over; what cannot be written stops the start.
-        if let Some(taken_back) = adopt(world, log, &mirrors.proved(log), key, now)? {
-            asked.heard.is_taken_back(log.len() as u64);
+        if let Some(adopted) = adopt(world, log, &mirrors.proved(log), head.checkpoint.size, key, now)? {
+            asked.heard.is_taken_back(adopted.size);
             let (memory, answered) = (Memory::Whole, asked.answered);
-            return Ok(Resumed { memory, taken_back, heard: asked.heard, answered });
+            return Ok(Resumed { memory, taken_back: adopted.taken_back, heard: asked.heard, answered });
         }
     }
     Err(older)
@@ -110,16 +112,28 @@ struct Asked {
     heard: Heard,
 }
 
-async fn ask_all(line: &Line, directory: &Directory, head: &Head, now: u64) -> Asked {
-    let witnesses = directory.witnesses(line.me, now);
-    let (mut asked, until) = (Asked { all: witnesses.len(), ..Asked::default() }, Instant::now() + ASK_ALL);
-    for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
-        if Instant::now() >= until {
-            break;
-        }
+async fn ask_all(line: &Line, directory: &Arc<Directory>, head: &Head, now: u64) -> Asked {
+    let ask = |node: NodeId, key: NoteKey| {
+        let (line, directory, head) = (line.clone(), Arc::clone(directory), head.clone());
         // Nothing new is signed for it: a head that no mirror reaches yet must not be with anybody.
-        let word = tokio::time::timeout(ASK_ONE, line.probe(directory, (node, &key), head)).await;
-        let word = word.ok().flatten().unwrap_or(Word::Silent);
+        async move { line.probe(&directory, (node, &key), &head).await }
+    };
+    gather(directory.witnesses(line.me, now), ask).await
+}
+
+/// Asks them side by side, each with a time of its own: those that let every packet fall cost nobody else's answer.
+async fn gather<F>(witnesses: Vec<(NodeId, NoteKey)>, ask: impl Fn(NodeId, NoteKey) -> F) -> Asked
+where
+    F: Future<Output = Option<Word>> + Send + 'static,
+{
+    let mut asked = Asked { all: witnesses.len(), ..Asked::default() };
+    let mut asking = JoinSet::new();
+    for (node, key) in witnesses.into_iter().take(WITNESSES_MAX) {
+        let word = tokio::time::timeout(ASK_ONE, ask(node, key));
+        asking.spawn(async move { (node, word.await.ok().flatten().unwrap_or(Word::Silent)) });
+    }
+    while let Some(said) = asking.join_next().await {
+        let Ok((node, word)) = said else { continue };
         if matches!(word, Word::Silent) {
             continue;
         }
@@ -141,24 +155,43 @@ fn worse(one: Option<Memory>, other: Memory) -> Memory {
     }
 }
 
-/// Takes back what is missing, and records that; how many entries came back. `None` when the log does not begin with what
-/// is here. `erasures` are those that it proves.
+/// What a log that goes on from what is here came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Adopted {
+    /// Entries that came back, also in an attempt before this one.
+    taken_back: u64,
+    /// Entries of the log that was signed elsewhere, as far as they are here now.
+    size: u64,
+}
+
+/// Takes back what is missing, and records that. `None` when the log does not begin with what is here. `erasures` are those
+/// that it proves, `signed` is the size of the last head that was signed here.
 fn adopt<S: Store>(
     world: &mut World<S>,
     log: &[Hash],
     erasures: &[wire::Opening],
+    signed: u64,
     key: &SigningKey,
     now: u64,
-) -> Result<Option<u64>, LogError> {
+) -> Result<Option<Adopted>, LogError> {
     let closed_from = match beside(world.ledger.store(), log)? {
         Beside::Strays => return Ok(None),
-        Beside::GoesOn => return Ok(Some(world.office.after_copy().map_or(0, |after| after.entries))),
+        Beside::GoesOn => {
+            let after = world.office.after_copy();
+            let cut_short = after.and_then(|after| Some((after.unfinished(signed)?, after.event)));
+            // The row stays; what it says of a copy before is no news at this start.
+            let (taken_back, up_to) = cut_short.unwrap_or_default();
+            return Ok(Some(Adopted { taken_back, size: up_to.max(log.len() as u64) }));
+        }
         Beside::Lacks { closed_from } => closed_from,
     };
-    let came_back = log.len() as u64 - closed_from;
     hold_outbox(world, now)?;
-    let count = usize::try_from(world.ledger.store().event_count()).unwrap_or(usize::MAX);
-    for (nth, batch) in log[count..].chunks(BATCH).enumerate() {
+    let here = world.ledger.store().event_count();
+    // An attempt that was cut short may have taken more from another mirror than this one has.
+    let size = here.max(log.len() as u64);
+    let came_back = size - closed_from;
+    let count = usize::try_from(here).unwrap_or(usize::MAX);
+    for (nth, batch) in log.get(count..).unwrap_or_default().chunks(BATCH).enumerate() {
         let first = count + nth * BATCH;
         let leaf = |(place, commitment): (usize, &Hash)| EventLeaf {
             index: (first + place) as u64,
@@ -172,19 +205,18 @@ fn adopt<S: Store>(
     }
     world.office.recorded(world.ledger.store().event_count());
     let mut rng = chance();
-    let last = log.len() as u64 - 1;
-    let step = world.office.restored((closed_from, last), &mut Now { time: now, rng: &mut rng, key });
+    let step = world.office.restored((closed_from, size - 1), &mut Now { time: now, rng: &mut rng, key });
     let mut step = step.ok_or_else(|| LogError::NotTakenBack("the entry that says so cannot be made".to_owned()))?;
     // What was erased since goes again, before anybody sees it: known from here on, whatever is cut short.
     let since = || erasures.iter().filter(|opening| opening.index >= closed_from);
     let parts = since().filter(|opening| opening.erased.is_empty()).count() as u64;
     step.rows.extend(world.office.retractions(since()));
-    step.rows.push(world.office.came_back(came_back, parts, now));
-    step.rows.extend(world.office.move_on());
+    step.rows.push(world.office.came_back(came_back, parts, size, now));
+    step.rows.extend(world.office.move_on(now));
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
-    Ok(Some(came_back))
+    Ok(Some(Adopted { taken_back: came_back, size }))
 }
 
 /// Holds what was under way in the copy, before the entry that says that it is one: people may have recalled it since.
@@ -216,14 +248,15 @@ enum Beside {
 }
 
 fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
-    let (count, shared) = (store.event_count(), store.event_count().min(mirror.len() as u64));
+    let (count, mirrored) = (store.event_count(), mirror.len() as u64);
     let (mut next, mut closed_from) = (0, 0);
-    while next < shared {
-        let wanted = usize::try_from(shared - next).unwrap_or(usize::MAX).min(BATCH);
+    // To the last entry here, also past the mirror: an attempt that was cut short may have followed a longer one.
+    while next < count {
+        let wanted = usize::try_from(count - next).unwrap_or(usize::MAX).min(BATCH);
         let page = store.events(next, wanted)?;
         for leaf in &page {
             let place = usize::try_from(leaf.index).unwrap_or(usize::MAX);
-            if mirror.get(place) != Some(&leaf.commitment) {
+            if leaf.index < mirrored && mirror.get(place) != Some(&leaf.commitment) {
                 return Ok(Beside::Strays);
             }
             if !leaf.sealed.is_empty() {
@@ -235,8 +268,8 @@ fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
         }
         next += page.len() as u64;
     }
-    // Nothing is recorded after what came back but by way of the entry that says so.
-    let said = count > mirror.len() as u64 || (count == mirror.len() as u64 && closed_from == count);
+    // Nothing is recorded after what came back but by way of the entry that says so, and that one opens.
+    let said = closed_from > mirrored || (closed_from == mirrored && count == mirrored);
     Ok(if said { Beside::GoesOn } else { Beside::Lacks { closed_from } })
 }
 

@@ -32,8 +32,8 @@ pub struct Mailroom {
     outgoing: BTreeMap<MsgId, Outgoing>,
     taken: BTreeMap<(NodeId, MsgId), Taken>,
     threads: BTreeMap<(ConversationId, NodeId), Thread>,
-    /// Places up to here may have been used in what this folder does not remember; 0 when it was never put back.
-    places_from: u64,
+    /// Places up to there may have been used in what this folder does not remember; 0 when it was never put back.
+    places: Places,
     /// Conversations that this office began since a restore, and up to where places were used up then.
     begun: BTreeMap<ConversationId, Places>,
     /// Outgoing messages that have not ended: what every beat looks at, however long the history grows.
@@ -100,7 +100,7 @@ impl Mailroom {
     fn apply_conversation(&mut self, key: &[u8], value: Option<&[u8]>) {
         if key == restored::PLACES {
             let places = value.and_then(|value| Places::decode(value).ok());
-            self.places_from = places.map_or(self.places_from, |places| places.from);
+            self.places = places.unwrap_or_else(|| std::mem::take(&mut self.places));
         } else if let Ok(begun) = ConversationId::try_from(key) {
             fold(&mut self.begun, Some(begun), value);
         } else {

@@ -4,8 +4,9 @@
 //! Refuses nothing by itself: whether a held message is her own word, which goes, is known to the office alone.
 
 use super::{Delivery, Mailroom, Outgoing, Places, service_row};
+use crate::envelope::Opened;
 use crate::ids::{ConversationId, MsgId};
-use crate::limits::PLACES_SKIPPED;
+use crate::limits::{BEGUN_SLACK_SECS, ENVELOPE_LIFE_SECS, PLACES_SKIPPED};
 use crate::rows::{Row, Table};
 use clearhouse_wire::v1::MessageType;
 
@@ -20,9 +21,9 @@ impl Mailroom {
     /// used since the copy; also of those that are not known here, because their first message went after it. The other
     /// side sees that places are missing, as they are here. Twice moves on twice, and does no harm.
     #[must_use]
-    pub fn move_places_on(&self) -> Row {
-        let sent = self.threads.values().map(|thread| thread.sent).fold(self.places_from, u64::max);
-        let places = Places { from: sent.saturating_add(PLACES_SKIPPED) };
+    pub fn move_places_on(&self, now: u64) -> Row {
+        let sent = self.threads.values().map(|thread| thread.sent).fold(self.places.from, u64::max);
+        let places = Places { from: sent.saturating_add(PLACES_SKIPPED), at: now.max(self.places.at) };
         service_row(Table::Conversation, PLACES, Some(&places))
     }
 
@@ -30,8 +31,27 @@ impl Mailroom {
     /// place is 1. `None` where no copy was ever put back.
     #[must_use]
     pub fn begin(&self, conversation: ConversationId) -> Option<Row> {
-        let places = Places { from: self.places_from };
-        (places.from > 0).then(|| service_row(Table::Conversation, conversation.as_bytes(), Some(&places)))
+        let is_put_back = self.places.from > 0;
+        is_put_back.then(|| service_row(Table::Conversation, conversation.as_bytes(), Some(&self.places)))
+    }
+
+    /// [`Mailroom::begin`] of a conversation that another office began with this letter; `None` too where it may be older
+    /// than the restore, and places in it may have been used.
+    ///
+    /// It is its sender's first in the conversation, and was first made [`BEGUN_SLACK_SECS`] after the restore. What is sealed
+    /// anew is dated anew, but keeps its end: so the end is asked, which lies at most [`ENVELOPE_LIFE_SECS`] after the time
+    /// at which it was first made.
+    #[must_use]
+    pub fn begun_by(&self, opened: &Opened) -> Option<Row> {
+        let inner = opened.inner();
+        let made_after = inner.expires.saturating_sub(ENVELOPE_LIFE_SECS);
+        let is_later = self.places.at > 0 && made_after > self.places.at.saturating_add(BEGUN_SLACK_SECS);
+        (inner.seq == 1 && is_later).then(|| self.begin(opened.conversation)).flatten()
+    }
+
+    /// Whether one of these rows says that this conversation begins.
+    pub(super) fn begins(rows: &[Row], conversation: ConversationId) -> bool {
+        rows.iter().any(|row| row.table == Table::Conversation && row.key == conversation.as_bytes())
     }
 
     /// Whether [`Mailroom::begin`] keeps a row of this conversation, under its id.
@@ -42,8 +62,8 @@ impl Mailroom {
 
     /// Up to where places of a conversation may have been used in what is not remembered here.
     pub(super) fn places_used(&self, conversation: ConversationId) -> u64 {
-        let begun_since = self.begun.get(&conversation).is_some_and(|begun| begun.from >= self.places_from);
-        if begun_since { 0 } else { self.places_from }
+        let begun_since = self.begun.get(&conversation).is_some_and(|begun| begun.from >= self.places.from);
+        if begun_since { 0 } else { self.places.from }
     }
 
     /// Rows that hold at most `limit` of the messages that were under way in the copy; none when all of them are. A

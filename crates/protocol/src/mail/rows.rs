@@ -177,6 +177,9 @@ pub struct Places {
     /// No place up to this one is given out.
     #[prost(uint64, tag = "1")]
     pub from: u64,
+    /// When the folder was put back, unix seconds; 0 where that was not kept.
+    #[prost(uint64, tag = "2")]
+    pub at: u64,
 }
 
 /// Order within one conversation with one peer.

@@ -1,11 +1,16 @@
 use super::*;
 use crate::envelope::{Letter as Draft, Opened, Opening, Outside, Reader, Sealed, open, seal};
 use crate::fixture::{NOW, Region};
-use crate::limits::{BACKOFF_MAX_SECS, DAY, MAILBOX_ITEMS_MAX, PLACES_SKIPPED};
+use crate::limits::{BACKOFF_MAX_SECS, BEGUN_SLACK_SECS, DAY, ENVELOPE_LIFE_SECS, MAILBOX_ITEMS_MAX, PLACES_SKIPPED};
 use crate::receipt::storage_batch;
 use clearhouse_wire::v1 as wire;
 
 fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
+    letter_made(region, room, id, (NOW, NOW + DAY))
+}
+
+/// A letter that was made then, and ends then.
+fn letter_made(region: &mut Region, room: &Mailroom, id: u8, (created, expires): (u64, u64)) -> (Sealed, Vec<Row>) {
     let (a, b) = (&region.members[0], &region.members[1]);
     let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
     let conversation = ConversationId([1; 32]);
@@ -19,8 +24,8 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
         conversation,
         seq: place.seq,
         prev_digest: place.prev,
-        created: NOW,
-        expires: NOW + DAY,
+        created,
+        expires,
         actor: None,
         body: &[id],
         attachments: &[],
@@ -34,7 +39,7 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
         seq: place.seq,
         msg_type: 2,
         body: &[id],
-        expires: NOW + DAY,
+        expires,
         case: None,
         prekey: to.prekey.id(),
         prev: place.prev,
@@ -174,7 +179,7 @@ fn after_a_restore_no_place_is_used_twice_and_the_other_side_sees_that_some_are_
         }
         receive(&region, &mut room, &sealed);
     }
-    let moved = backup.move_places_on();
+    let moved = backup.move_places_on(NOW);
     apply(&mut backup, &[moved]);
     let place = backup.next_place(conversation, to);
     assert!(place.seq > sender.next_place(conversation, to).seq && place.prev.is_some(), "{place:?}");
@@ -195,7 +200,7 @@ fn a_conversation_whose_first_message_went_after_the_backup_goes_on_above_it_and
     receive(&region, &mut room, &sealed);
     // Twice, as when the start was cut short: it moves on again.
     for times in 1..=2 {
-        let moved = backup.move_places_on();
+        let moved = backup.move_places_on(NOW);
         apply(&mut backup, &[moved]);
         let place = backup.next_place(conversation, to);
         assert_eq!((place.seq, place.prev), (times * PLACES_SKIPPED + 1, None));
@@ -216,17 +221,52 @@ fn a_conversation_begun_after_a_restore_has_places_of_its_own_until_the_next_one
     let (conversation, to) = (ConversationId([1; 32]), NodeId([2; 16]));
     let mut room = Mailroom::default();
     assert!(room.begin(conversation).is_none(), "nothing is kept where nothing was put back");
-    let moved = room.move_places_on();
+    let moved = room.move_places_on(NOW);
     apply(&mut room, &[moved]);
     let begun = room.begin(conversation).unwrap();
     apply(&mut room, &[begun]);
     assert!(room.has_begun(conversation) && room.next_place(conversation, to).seq == 1);
     assert_eq!(room.next_place(ConversationId([3; 32]), to).seq, PLACES_SKIPPED + 1);
-    let moved = room.move_places_on();
+    let moved = room.move_places_on(NOW);
     apply(&mut room, &[moved]);
     assert_eq!(room.next_place(conversation, to).seq, 2 * PLACES_SKIPPED + 1, "it may have been used since");
     room.apply(&service_row(Table::Conversation, conversation.as_bytes(), None::<&Places>));
     assert!(!room.has_begun(conversation), "it goes with its case");
+}
+
+#[test]
+fn a_conversation_that_others_began_counts_from_one_only_where_its_first_letter_was_surely_made_after_the_restore() {
+    let mut region = Region::new(1, 2);
+    let to = region.members[0].node;
+    let mut begun = |put_back: Option<u64>, places_before: u64, sealed_again_after: u64| {
+        let mut sender = Mailroom::default();
+        for id in 0..places_before {
+            let (_, rows) = letter(&mut region, &sender, 100 + u8::try_from(id).unwrap());
+            apply(&mut sender, &rows);
+        }
+        let (sealed, _) = letter_made(&mut region, &sender, 1, (NOW, NOW - sealed_again_after + ENVELOPE_LIFE_SECS));
+        let mut room = Mailroom::default();
+        if let Some(at) = put_back {
+            let moved = room.move_places_on(at);
+            apply(&mut room, &[moved]);
+        }
+        let outside = store(&region, &mut room, &sealed);
+        let opened = opened(&region, &outside);
+        let row = room.begun_by(&opened);
+        // In the same commit already, and afterwards.
+        let rows: Vec<Row> = row.into_iter().collect();
+        let beside = room.next_place_beside(&rows, opened.conversation, to).seq;
+        apply(&mut room, &rows);
+        assert_eq!(room.next_place(opened.conversation, to).seq, beside);
+        beside == 1 && !rows.is_empty()
+    };
+    let long_ago = NOW - BEGUN_SLACK_SECS - 1;
+    assert!(begun(Some(long_ago), 0, 0));
+    assert!(!begun(Some(long_ago + 1), 0, 0), "by the clocks of both sides it may be older");
+    assert!(!begun(Some(long_ago), 0, 1), "sealed again: dated anew, and first made before");
+    assert!(!begun(Some(long_ago), 1, 0), "not the first of its sender");
+    assert!(!begun(Some(0), 0, 0), "when it was put back is not known");
+    assert!(!begun(None, 0, 0), "nothing is kept where nothing was put back");
 }
 
 #[test]

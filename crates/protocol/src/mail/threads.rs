@@ -20,10 +20,17 @@ impl Mailroom {
     /// that was put back does not remember.
     #[must_use]
     pub fn next_place(&self, conversation: ConversationId, peer: NodeId) -> Place {
+        self.next_place_beside(&[], conversation, peer)
+    }
+
+    /// [`Mailroom::next_place`], where these rows are kept in the same commit: one of them may begin the conversation.
+    #[must_use]
+    pub fn next_place_beside(&self, rows: &[Row], conversation: ConversationId, peer: NodeId) -> Place {
         let thread = self.threads.get(&(conversation, peer)).filter(|thread| thread.sent > 0);
         let sent = thread.map_or(0, |thread| thread.sent);
+        let used = if Self::begins(rows, conversation) { 0 } else { self.places_used(conversation) };
         Place {
-            seq: sent.max(self.places_used(conversation)).saturating_add(1),
+            seq: sent.max(used).saturating_add(1),
             prev: thread.and_then(|thread| thread.sent_digest.as_slice().try_into().ok()),
         }
     }

@@ -33,6 +33,21 @@ pub struct AfterCopy {
     /// Erasures of parts of a profile among them: nobody can say of which case.
     #[prost(uint64, tag = "3")]
     pub parts: u64,
+    /// The entry that says so, of the last time; 0 where that was not kept.
+    #[prost(uint64, tag = "4")]
+    pub event: u64,
+    /// Entries that came back the last time alone.
+    #[prost(uint64, tag = "5")]
+    pub last: u64,
+}
+
+impl AfterCopy {
+    /// Entries that came back the last time, where no head was signed since that covers the entry which says so: `None` when
+    /// one was, and it is nothing new. `signed` is the size of the last head.
+    #[must_use]
+    pub fn unfinished(&self, signed: u64) -> Option<u64> {
+        (self.event >= signed && self.event > 0).then_some(self.last)
+    }
 }
 
 /// Unopened letters of erased cases, with the entries that name each.
@@ -86,13 +101,14 @@ impl Office {
         (!all.all.is_empty()).then(|| row(RETRACT, &[], Some(all.encode_to_vec())))
     }
 
-    /// The row that keeps what came back, beside what came back not long before: it is told together.
+    /// The row that keeps what came back, which `event` says in the log, beside what came back not long before: it is told
+    /// together.
     #[must_use]
-    pub fn came_back(&self, entries: u64, parts: u64, now: u64) -> Row {
+    pub fn came_back(&self, last: u64, parts: u64, event: u64, now: u64) -> Row {
         let told =
             self.erasing.after.filter(|after| now < after.at.saturating_add(RESTORE_TOLD_SECS)).unwrap_or_default();
-        let (entries, parts) = (told.entries.saturating_add(entries), told.parts.saturating_add(parts));
-        row(AFTER, &[], Some(AfterCopy { at: now, entries, parts }.encode_to_vec()))
+        let (entries, parts) = (told.entries.saturating_add(last), told.parts.saturating_add(parts));
+        row(AFTER, &[], Some(AfterCopy { at: now, entries, parts, event, last }.encode_to_vec()))
     }
 
     /// What came back when this folder was found to be an old copy; `None` when it never was.

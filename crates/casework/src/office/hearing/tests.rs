@@ -460,7 +460,7 @@ fn an_account_under_way_in_an_old_copy_is_told_again_without_a_pause_and_taken_o
     let (msg_id, _) = one.office.mail().all_outgoing().next().unwrap();
     one.act(&region, NOW, |office, now| (office.attempted(msg_id, Attempt::Stored { locked: false }, now), ()));
     assert!(one.office.to_tell(NOW + 1).is_empty(), "its answer is waited for");
-    one.act(&region, NOW, |office, _| (Step { rows: office.move_on(), ..Step::default() }, ()));
+    one.act(&region, NOW, |office, _| (Step { rows: office.move_on(NOW), ..Step::default() }, ()));
     let again = one.office.to_tell(NOW + 1)[0];
     assert_eq!(again.first, 0);
     let (head, before) = (one.head(&region, &[0, 2]), coordinator.heard().unwrap().size);

@@ -4,7 +4,9 @@ use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::PLACES_SKIPPED;
+use clearhouse_protocol::log::note::KeyKind;
 use clearhouse_store::MemoryStore;
+use tokio::sync::Barrier;
 
 use super::*;
 use crate::fixture::world;
@@ -39,13 +41,16 @@ fn the_entry_that_says_what_came_back_moves_every_place_on_in_the_same_commit() 
     let unknown = (ConversationId([5; 32]), region.members[0].node);
     assert_eq!(world.office.mail().next_place(unknown.0, unknown.1).seq, 1);
     let generation = world.ledger.store().generation();
-    let taken_back = adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap().unwrap();
-    assert_eq!((taken_back, world.ledger.store().event_count()), (2, 6));
+    let adopted = adopt(&mut world, &mirror, &[], 3, &region.members[1].sign, NOW).unwrap().unwrap();
+    assert_eq!((adopted.taken_back, adopted.size, world.ledger.store().event_count()), (2, 5, 6));
     assert_eq!(world.ledger.store().generation(), generation + 2, "the entries, and what they mean");
     let place = world.office.mail().next_place(unknown.0, unknown.1).seq;
     assert!(place > PLACES_SKIPPED, "{place}");
     // A start that was cut short after it finds it done.
-    assert_eq!(adopt(&mut world, &mirror, &[], &region.members[1].sign, NOW).unwrap(), Some(2));
+    assert_eq!(
+        adopt(&mut world, &mirror, &[], 3, &region.members[1].sign, NOW).unwrap(),
+        Some(Adopted { taken_back: 2, size: 5 })
+    );
     assert_eq!(
         (world.ledger.store().event_count(), world.office.mail().next_place(unknown.0, unknown.1).seq),
         (6, place)
@@ -78,6 +83,62 @@ fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
 }
 
 #[test]
+fn a_shorter_mirror_after_a_longer_one_finishes_what_was_cut_short_and_does_not_take_it_for_done() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    let (longer, key) = (mirror_of(&world), &region.members[1].sign);
+    // What came back was written, and the start ended before the entry that says so.
+    let generation = world.ledger.store().generation();
+    let leaf = |index: u64| EventLeaf { index, commitment: longer[usize::try_from(index).unwrap()], sealed: vec![] };
+    let events = vec![leaf(3), leaf(4)];
+    world.ledger.store_mut().commit(&Changes { generation, events, ..Changes::default() }).unwrap();
+    // At the next start only one answers that has the fourth entry and not the fifth.
+    let shorter = &longer[..4];
+    let place = |world: &World<MemoryStore>| {
+        world.office.mail().next_place(ConversationId([5; 32]), region.members[0].node).seq
+    };
+    for times in 1..=2 {
+        let erasures = [erasure(3, &[(0, 1)])];
+        let adopted = adopt(&mut world, shorter, &erasures, 3, key, NOW).unwrap().unwrap();
+        assert_eq!((adopted.taken_back, world.ledger.store().event_count()), (2, 6), "{times}");
+        assert_eq!(world.office.after_copy().map(|after| after.entries), Some(2));
+        assert!(place(&world) > PLACES_SKIPPED && world.office.is_entry_retracted(1));
+        assert_eq!(adopted.size, 5, "what the longer one was signed for is known, and is no twin's: {times}");
+    }
+    let said = world.ledger.store().events(5, 1).unwrap();
+    assert!(!said[0].sealed.is_empty(), "the entry that says so stands after all that came back, and opens");
+}
+
+#[test]
+fn what_came_back_once_is_news_until_a_head_covers_it_and_a_second_copy_is_told_with_its_own_number() {
+    let region = Region::new(1, 2);
+    let (mut world, key) = (node(&region, 3), &region.members[1].sign);
+    let mirror = mirror_of(&world);
+    let taken = |world: &mut _, log: &[Hash], signed| {
+        adopt(world, log, &[], signed, key, NOW).unwrap().map(|adopted| adopted.taken_back)
+    };
+    assert_eq!(taken(&mut world, &mirror, 3), Some(2));
+    assert_eq!(taken(&mut world, &mirror, 5), Some(2), "the entry that says so is the sixth: no head covers it");
+    assert_eq!(taken(&mut world, &mirror, 6), Some(0), "it was told, and signed for");
+    // A second old copy not long after: `doctor` tells both together, this start its own.
+    let longer = [commitments(&world), vec![[7; 32]; 3]].concat();
+    assert_eq!(taken(&mut world, &longer, 6), Some(3));
+    assert_eq!(taken(&mut world, &longer, 6), Some(3), "cut short after it");
+    assert_eq!(world.office.after_copy().map(|after| after.entries), Some(5));
+    assert_eq!(taken(&mut world, &longer, 10), Some(0));
+}
+
+#[test]
+fn a_log_that_goes_past_a_mirror_was_taken_back_only_where_an_entry_opens_there() {
+    let mirror = [[1; 32], [2; 32]];
+    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
+    assert_eq!(at(&[(1, true), (2, false), (3, false)]), Beside::Lacks { closed_from: 1 });
+    assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 });
+    assert_eq!(at(&[(1, true), (2, false), (3, false), (4, true)]), Beside::GoesOn);
+    assert_eq!(at(&[(1, true), (2, true), (3, true)]), Beside::GoesOn, "never shown to this mirror");
+}
+
+#[test]
 fn what_went_another_way_is_not_taken_for_an_old_copy() {
     let mirror = [[1; 32], [2; 32], [3; 32]];
     for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
@@ -98,15 +159,15 @@ fn what_is_not_known_of_erasures_is_kept_with_the_entry_that_says_what_came_back
     let mirror = mirror_of(&world);
     // The first is in the copy: what it erased was gone already.
     let erasures = [erasure(1, &[]), erasure(3, &[]), erasure(4, &[(0, 1)])];
-    adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap().unwrap();
+    adopt(&mut world, &mirror, &erasures, 3, &region.members[1].sign, NOW).unwrap().unwrap();
     let after = world.office.after_copy().unwrap();
     assert_eq!((after.at, after.entries, after.parts), (NOW, 2, 1));
     assert!(
         world.office.has_retractions() && world.office.is_entry_retracted(1) && !world.office.is_entry_retracted(2)
     );
     // Another start, and it is found again, whatever became of the first.
-    let adopted = adopt(&mut world, &mirror, &erasures, &region.members[1].sign, NOW).unwrap();
-    assert_eq!((adopted, world.office.after_copy()), (Some(2), Some(after)));
+    let adopted = adopt(&mut world, &mirror, &erasures, 3, &region.members[1].sign, NOW).unwrap();
+    assert_eq!((adopted.map(|adopted| adopted.taken_back), world.office.after_copy()), (Some(2), Some(after)));
 }
 
 #[test]
@@ -114,6 +175,32 @@ fn a_log_that_is_not_of_this_node_is_passed_over_and_nothing_is_written() {
     let region = Region::new(1, 2);
     let mut world = node(&region, 3);
     let other = vec![[1; 32]; 5];
-    assert_eq!(adopt(&mut world, &other, &[], &region.members[1].sign, NOW).unwrap(), None);
+    assert_eq!(adopt(&mut world, &other, &[], 3, &region.members[1].sign, NOW).unwrap(), None);
     assert_eq!((world.ledger.store().event_count(), world.office.after_copy()), (3, None));
+}
+
+#[tokio::test]
+async fn witnesses_are_asked_side_by_side_and_each_is_heard_whatever_becomes_of_the_others() {
+    let key = SigningKey::from_seed(&[7; 32]).public();
+    let key = NoteKey::new("w", KeyKind::Witness, &key).unwrap();
+    let witnesses = |most: u8| (0..most).map(|id| (NodeId([id; 16]), key.clone())).collect::<Vec<_>>();
+    // Nobody answers before all of them were asked: one after the other, nobody would.
+    let all = Arc::new(Barrier::new(4));
+    let ask = |node: NodeId, _| {
+        let all = Arc::clone(&all);
+        async move {
+            all.wait().await;
+            match node.0[0] {
+                0 => std::future::pending().await,
+                1 => None,
+                2 => Some(Word::NothingMore),
+                _ => Some(Word::More(9)),
+            }
+        }
+    };
+    let asked = gather(witnesses(4), ask).await;
+    assert_eq!((asked.all, asked.answered, asked.nothing_more), (4, 2, 1));
+    assert_eq!(asked.fatal, Some(Memory::Older { signed: 9 }));
+    let many = gather(witnesses(40), |_, _| async { Some(Word::NothingMore) }).await;
+    assert_eq!((many.all, many.answered), (40, WITNESSES_MAX), "and no more than there may be");
 }

@@ -90,7 +90,7 @@ fn her_own_word_of_a_backup_leaves_and_waits_for_the_cases_where_it_cannot_be_to
 fn after_a_restore_the_other_side_takes_what_comes_and_sees_a_gap_and_none_in_a_new_case() {
     let mut told = Told::new();
     let at = told.at;
-    told.receiver.act(&told.region, at, |office, _| (Step { rows: office.move_on(), ..Step::default() }, ()));
+    told.receiver.act(&told.region, at, |office, _| (Step { rows: office.move_on(at), ..Step::default() }, ()));
     let notice = told.notice();
     told.send(false, &bodies::acknowledgement(&[]), Some(notice));
     let view = told.case().facts_view(&crate::deadlines::Deadlines::default());
@@ -100,9 +100,33 @@ fn after_a_restore_the_other_side_takes_what_comes_and_sees_a_gap_and_none_in_a_
     );
     assert_eq!(view.gaps.len(), 1, "{:?}", view.gaps);
     // A case that the restored office opens begins at one, and nobody over there is alarmed.
-    let mut told = Told::opened_after(Office::move_on);
+    let mut told = Told::opened_after(|office| office.move_on(NOW));
     told.send(true, &bodies::notice_at(NOW), None);
     let theirs = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
     assert!(theirs.notice().is_some_and(|notice| notice.seq() == 1));
     assert!(theirs.facts_view(&crate::deadlines::Deadlines::default()).gaps.is_empty());
+}
+
+#[test]
+fn after_a_restore_a_case_that_others_open_later_has_no_gap_and_one_that_may_be_older_keeps_it() {
+    let answered = |put_back: u64| {
+        let mut told = Told::before();
+        let rows = told.receiver.office.move_on(put_back);
+        told.receiver.act(&told.region, NOW, |_, _| (Step { rows, ..Step::default() }, ()));
+        told.send(true, &bodies::notice_at(NOW), None);
+        told.read();
+        let notice = told.notice();
+        told.send(false, &bodies::acknowledgement(&[]), Some(notice));
+        let answer = told.case().letters().iter().find(|letter| !letter.is_out()).unwrap().seq();
+        let their_places = told.sender.office.mail().gaps(told.case().conversation(), told.receiver.office.me().node);
+        (their_places == (&[][..], false), answer, told)
+    };
+    // Receipts that it is stored and read go before.
+    let (is_whole, answer, told) = answered(NOW - DAY);
+    assert_eq!((is_whole, answer), (true, 3));
+    let case = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
+    assert!(told.receiver.office.mail().has_begun(case.conversation()), "and it goes with the case");
+    // Made an hour after `NOW`: that close to the restore it may be one that was answered before.
+    let (is_whole, answer, _) = answered(NOW - DAY + HOUR);
+    assert!(!is_whole && answer > PLACES_SKIPPED);
 }
