@@ -120,4 +120,9 @@ fn a_file_that_stops_the_reader_is_refused_in_our_own_words() {
     let ran = import(&file, &["--dry-run".as_ref()]).exits(2);
     let told = &ran.err;
     assert!(told.contains("the workbook cannot be read") && !told.contains("panicked"), "{told}");
+
+    // The demo takes a workbook too.
+    let words = ["demo".as_ref(), "--row".as_ref(), "1".as_ref(), "--input".as_ref(), file.as_os_str()];
+    let ran = clearhouse(words).exits(1);
+    assert!(ran.out.contains("CH-E0102") && ran.err.is_empty(), "{} {}", ran.out, ran.err);
 }

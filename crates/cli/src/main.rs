@@ -20,6 +20,7 @@ mod secrets;
 mod selftest;
 mod sessions;
 mod trouble;
+mod workbook;
 
 use std::process::ExitCode;
 

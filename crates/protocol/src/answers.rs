@@ -1,8 +1,9 @@
-//! Known answers: what each primitive must give for inputs that others published, so that a program that was built wrong, or a
-//! processor that reckons wrong, is told apart from one that can be trusted with a case.
+//! Known answers: what each primitive of this room must give for inputs that others published, so that a program that was
+//! built wrong, or a processor that reckons wrong, is told apart from one that can be trusted with a case.
 //!
-//! A handful for a running program; the whole published files are tried by this room's own tests. Goes through the calls
-//! that the product makes wherever there is one. Refuses to judge by less than all bytes.
+//! A handful for a running program; the whole published files are tried by this room's own tests. The cipher at rest and
+//! the price of a pass phrase are the room `store`'s, which has answers of its own. Goes through the calls that the
+//! product makes wherever there is one. Refuses to judge by less than all bytes.
 
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};

@@ -12,7 +12,7 @@
 mod device;
 mod error;
 pub(crate) mod format;
-mod kdf;
+pub(crate) mod kdf;
 mod keys;
 mod opened;
 mod slot;

@@ -8,10 +8,12 @@
 //! * [`durable`]: the back end of a node. The journal is the truth, sled is an index derived from it.
 //! * [`vault`]: seals rows on their way in and opens them on their way out; [`erasure`] makes an erasure final.
 //! * [`backup`]: a copy of all of it, and its keys sealed to the recovery key.
+//! * [`answers`]: known answers of its own primitives, for a running program.
 //! * [`keyfile`]: the small file outside the store that opens everything in it; [`heads`]: what was signed last.
 #![deny(missing_docs)]
 
 mod aead;
+pub mod answers;
 mod archive;
 #[cfg(test)]
 mod at_rest;

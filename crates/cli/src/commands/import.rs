@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use clearhouse_casework::htcds::fields::find;
 use clearhouse_casework::htcds::{
-    CaseRow, FILE_MAX, Finding, Import as Read, ImportFault, NoticeSuggestion, ReadOptions, Reading, Severity,
-    WhyLeftOut, read,
+    CaseRow, FILE_MAX, Finding, Import as Read, NoticeSuggestion, ReadOptions, Reading, Severity, WhyLeftOut,
 };
 use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_protocol::limits::HOUR;
@@ -28,6 +27,7 @@ use crate::files::{self, NewFile};
 use crate::forms::DRAFT_SCHEMA;
 use crate::output::plain;
 use crate::trouble::{Code, Exit, Trouble};
+use crate::workbook::read_quietly;
 
 /// Turn files of other systems into drafts
 #[derive(Args)]
@@ -78,16 +78,6 @@ struct Htcds {
     /// The folder for the drafts; made if missing
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-}
-
-/// Reads a workbook. The reader below may panic over a file that was made to harm; that is caught where it is called and
-/// told as a fault. Its own words stay off the screen: they may repeat a cell, and nobody could act on them.
-fn read_quietly(bytes: &[u8], options: &ReadOptions) -> Result<Read, ImportFault> {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let import = read(bytes, options);
-    std::panic::set_hook(before);
-    import
 }
 
 impl Import {

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use clearhouse_casework::forms::{ConsentForm, ContactForm, FieldForm, NoticeForm, PartForm, show_day};
-use clearhouse_casework::htcds::{CaseRow, ReadOptions, read};
+use clearhouse_casework::htcds::{CaseRow, ReadOptions};
 use clearhouse_protocol::limits::DAY;
 
 use super::Failure;
+use crate::workbook::read_quietly;
 
 /// Names that are planted in the demo's case and searched for where they must not be.
 const INVENTED: [(&str, &str, &str, &str); 4] = [
@@ -61,7 +62,7 @@ impl Person {
         let bytes = std::fs::read(file)
             .map_err(|e| Failure::new("CH-E0101", format!("The workbook cannot be read: {e}. Nothing was started.")))?;
         let today: jiff::civil::Date = show_day(now / DAY).parse().map_err(|_| Failure::bug("today"))?;
-        let import = read(&bytes, &ReadOptions::new(today))
+        let import = read_quietly(&bytes, &ReadOptions::new(today))
             .map_err(|e| Failure::new("CH-E0102", format!("The workbook cannot be used: {e}. Nothing was started.")))?;
         let case = row.checked_sub(1).and_then(|i| import.rows.get(i)).ok_or_else(|| {
             let text = format!("The workbook has {} data rows; there is no row {row}.", import.rows.len());

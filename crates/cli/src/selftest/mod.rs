@@ -20,7 +20,6 @@ use std::time::Instant;
 use clap::Args;
 use clearhouse_node::clock::chance;
 use clearhouse_node::ground;
-use clearhouse_protocol::answers;
 use rand_core::Rng as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -105,7 +104,7 @@ async fn tried(
 
 /// What needs no other node.
 fn alone(folder: &Path, is_named: bool, stop: &AtomicBool) -> Vec<Line> {
-    let mut lines: Vec<Line> = answers::all().iter().map(primitives::answer).collect();
+    let mut lines: Vec<Line> = primitives::known().iter().map(primitives::answer).collect();
     lines.push(primitives::chance(|bytes| chance().fill_bytes(bytes)));
     let ground = Ground { name: ground::name(folder), untrusted: ground::untrusted(folder), is_named };
     lines.push(machine::disk(&ground, || machine::synced(folder)));
