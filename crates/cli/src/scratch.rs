@@ -1,5 +1,5 @@
 //! A folder of this program's own, below one that was named, for commands that try things: gone with them on every way
-//! out, Ctrl-C included. Refuses to work in the folder of a node, or anywhere below one.
+//! out: Ctrl-C, SIGTERM and a closed terminal included. Refuses to work in the folder of a node, or anywhere below one.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
