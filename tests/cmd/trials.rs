@@ -45,6 +45,14 @@ fn neither_works_in_the_folder_of_a_node() {
     let desk = Desk::new();
     desk.network();
     let node = desk.node("node", "RO", "Origin", &free_address());
+    // What the self test starts itself for would commit into a store: of its own test, and of nobody else.
+    let held = || [node.clone(), node.join("store")].map(|place| place.is_dir().then(|| names(&place)));
+    let before = held();
+    for place in [node.join("store"), node.join("new"), desk.path("new")] {
+        let refused = clearhouse(["selftest".as_ref(), "--writer".as_ref(), place.as_os_str()]).exits(2);
+        assert!(refused.err.contains("nothing was written") && !refused.err.contains("removed"), "{}", refused.err);
+        assert!(held() == before && !desk.path("new").exists(), "{}", place.display());
+    }
     for place in [node.clone(), node.join("store")] {
         let before = names(&place);
         for command in ["bench", "selftest"] {

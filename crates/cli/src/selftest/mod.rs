@@ -24,7 +24,7 @@ use rand_core::Rng as _;
 
 use crate::cli::App;
 use crate::interrupt::Asked;
-use crate::scratch::Scratch;
+use crate::scratch::{self, Scratch};
 use crate::trouble::{Code, Exit, Trouble};
 use line::{Line, State, reply};
 use machine::{Ground, Moment};
@@ -55,8 +55,7 @@ pub(crate) struct Selftest {
 impl Selftest {
     pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         if let Some(folder) = &self.writer {
-            let wrote = writer::run(folder, &mut std::io::stdout());
-            return wrote.map(|()| Exit::Done).map_err(|why| failed(&why));
+            return written(folder);
         }
         let began = Instant::now();
         // Before there is anything to remove.
@@ -112,6 +111,13 @@ fn alone(folder: &Path, is_named: bool, stop: &AtomicBool) -> Vec<Line> {
     lines.push(machine::core_dumps(machine::turned_off()));
     lines.push(machine::memory_lock(machine::memory_lock_limit(), machine::has_swap()));
     lines
+}
+
+/// What a process of this program is started for, in a folder of the self test that started it and in no other.
+fn written(folder: &Path) -> Result<Exit, Trouble> {
+    let folder = scratch::of_whoever_started_this(folder, NAME)?;
+    let wrote = writer::run(&folder, &mut std::io::stdout());
+    wrote.map(|()| Exit::Done).map_err(|why| stopped(format!("{why}. Its folder stays with the test that started it.")))
 }
 
 fn failed(why: &str) -> Trouble {
