@@ -45,6 +45,14 @@ fn neither_works_in_the_folder_of_a_node() {
     let desk = Desk::new();
     desk.network();
     let node = desk.node("node", "RO", "Origin", &free_address());
+    // What the self test starts itself for would commit into a store: of its own test, and of nobody else.
+    let held = || [node.clone(), node.join("store")].map(|place| place.is_dir().then(|| names(&place)));
+    let before = held();
+    for place in [node.join("store"), node.join("new"), desk.path("new")] {
+        let refused = clearhouse(["selftest".as_ref(), "--writer".as_ref(), place.as_os_str()]).exits(2);
+        assert!(refused.err.contains("nothing was written") && !refused.err.contains("removed"), "{}", refused.err);
+        assert!(held() == before && !desk.path("new").exists(), "{}", place.display());
+    }
     for place in [node.clone(), node.join("store")] {
         let before = names(&place);
         for command in ["bench", "selftest"] {
@@ -104,23 +112,74 @@ fn selftest_fails_where_a_folder_in_memory_is_named_as_the_disk() {
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
-#[test]
-fn ctrl_c_leaves_neither_a_folder_nor_a_process() {
-    for words in [["bench", "log"], ["selftest", "--quiet"]] {
-        let desk = Desk::new();
-        let mut command = program();
-        command.args(words).arg("--folder").arg(desk.0.path());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let began = Instant::now();
-        // Its folder has something in it: it is in the middle of its work.
-        while !names(desk.0.path()).iter().any(|made| fs::read_dir(desk.path(made)).is_ok_and(|e| e.count() > 0)) {
-            assert!(began.elapsed() < super::HANGS && child.try_wait().unwrap().is_none(), "{words:?}");
-            pause(Duration::from_millis(10));
-        }
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-        assert_eq!(super::wait(&mut child, super::HANGS), Some(130), "{words:?}");
-        assert_eq!(names(desk.0.path()), Vec::<String>::new(), "{words:?}");
+/// How a program is asked to end: Ctrl-C, a service manager, a terminal that was closed. Without the last where these tests
+/// were started to outlive theirs, which they hand on.
+fn asked_to_end() -> Vec<Signal> {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let is_ignored = u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1;
+    if is_ignored {
+        println!("skipped: a closed terminal (these tests ignore it)");
     }
+    [Signal::INT, Signal::TERM, Signal::HUP].into_iter().filter(|one| !(is_ignored && *one == Signal::HUP)).collect()
+}
+
+/// Processes of any kind that were told of this folder, or of one below it.
+fn processes(folder: &Path) -> Vec<String> {
+    let of_one = |entry: std::io::Result<fs::DirEntry>| {
+        let words = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&words).replace('\0', " "))
+    };
+    let all = fs::read_dir("/proc").unwrap().filter_map(of_one);
+    all.filter(|words| words.contains(folder.to_str().unwrap())).collect()
+}
+
+/// Starts a command, asks it to end once it is as far as `is_there` says, and looks at what it left.
+fn leaves_nothing(words: &[&str], signal: Signal, is_there: impl Fn(&Path) -> bool) {
+    let desk = Desk::new();
+    let folder = desk.0.path();
+    let mut command = program();
+    command.args(words).arg("--folder").arg(folder);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while !is_there(folder) {
+        assert!(began.elapsed() < super::HANGS && child.try_wait().unwrap().is_none(), "{words:?}");
+        pause(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    assert_eq!(super::wait(&mut child, super::HANGS), Some(130), "{words:?} {signal:?}");
+    assert_eq!(names(folder), Vec::<String>::new(), "{words:?} {signal:?}");
+    // What was killed last may still be on its way out.
+    let began = Instant::now();
+    while !processes(folder).is_empty() {
+        assert!(began.elapsed() < super::HANGS, "{words:?} {signal:?} left {:?}", processes(folder));
+        pause(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn whatever_ends_it_leaves_neither_a_folder_nor_a_process() {
+    // Its folder has something in it: it is in the middle of its work.
+    let has_begun = |folder: &Path| {
+        names(folder).iter().any(|made| fs::read_dir(folder.join(made)).is_ok_and(|found| found.count() > 0))
+    };
+    for signal in asked_to_end() {
+        for words in [["bench", "log"], ["selftest", "--quiet"]] {
+            leaves_nothing(&words, signal, has_begun);
+        }
+    }
+}
+
+#[test]
+fn whatever_ends_it_leaves_no_node_of_its_own_running() {
+    let serves = |folder: &Path| processes(folder).iter().any(|words| words.contains(" serve "));
+    let has_all = |folder: &Path| processes(folder).iter().filter(|words| words.contains(" serve ")).count() > 2;
+    for (words, signal) in
+        [["bench", "start"], ["selftest", "--quiet"]].into_iter().zip(asked_to_end().into_iter().rev())
+    {
+        leaves_nothing(&words, signal, serves);
+    }
+    leaves_nothing(&["selftest", "--quiet"], Signal::INT, has_all);
 }
 
 #[test]

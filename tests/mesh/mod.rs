@@ -47,6 +47,12 @@ use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_node::control::ControlFailure;
 use region::Region;
 
+/// The region's code names its processes here, for a program that is asked to end. A test ends them by dropping them.
+mod interrupt {
+    pub(super) fn started(_: u32) {}
+    pub(super) fn over(_: u32) {}
+}
+
 /// What the region's code tells when something does not work.
 pub(crate) struct Failure {
     code: String,

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
             Err(Trouble::new(Code::File, text, "ulimit -a"))
         }
     };
+    interrupt::wait_if_ending();
     let exit = outcome.unwrap_or_else(|trouble| {
         app.out.trouble(&trouble);
         trouble.exit

@@ -1,5 +1,5 @@
 //! A folder of this program's own, below one that was named, for commands that try things: gone with them on every way
-//! out, Ctrl-C included. Refuses to work in the folder of a node, or anywhere below one.
+//! out: Ctrl-C, SIGTERM and a closed terminal included. Refuses to work in the folder of a node, or anywhere below one.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -32,7 +32,7 @@ impl Scratch {
             );
             return Err(Trouble::new(Code::Arguments, text, format!("clearhouse {command} --folder ANOTHER_FOLDER")));
         }
-        let path = beside.join(format!("clearhouse-{command}-{}", std::process::id()));
+        let path = beside.join(name(command, std::process::id()));
         fs::DirBuilder::new().mode(0o700).create(&path).map_err(|e| cannot("make", &path, &e))?;
         interrupt::begun(&path);
         Ok(Self { path, beside })
@@ -54,6 +54,40 @@ impl Drop for Scratch {
         let _ = fs::remove_dir_all(&self.path);
         interrupt::ended(&self.path);
     }
+}
+
+/// A folder directly in the scratch folder of the process that started this one, which runs the command of that name. Takes
+/// no other: what is written there is thrown away, and a folder named by hand may be the store of a node.
+///
+/// # Errors
+/// [`Code::Arguments`]: nothing was opened and nothing was written.
+pub(crate) fn of_whoever_started_this(folder: &Path, command: &str) -> Result<PathBuf, Trouble> {
+    below(folder, command, std::os::unix::process::parent_id())
+}
+
+fn below(folder: &Path, command: &str, owner: u32) -> Result<PathBuf, Trouble> {
+    let refused = || {
+        let text = format!(
+            "{} is no folder of a clearhouse {command} that started this program. Nothing was opened and nothing was \
+             written.",
+            folder.display()
+        );
+        Trouble::new(Code::Arguments, text, format!("clearhouse {command}"))
+    };
+    let parent = folder.parent().and_then(|parent| parent.canonicalize().ok()).ok_or_else(refused)?;
+    let path = parent.join(folder.file_name().ok_or_else(refused)?);
+    let is_the_owners = parent.file_name().is_some_and(|found| *found == *name(command, owner));
+    // A link could lead anywhere.
+    let is_link = path.symlink_metadata().is_ok_and(|about| about.is_symlink());
+    if !is_the_owners || is_link || path.ancestors().any(is_a_nodes) {
+        return Err(refused());
+    }
+    Ok(path)
+}
+
+/// What the folder of a command is called, so that it is known again.
+fn name(command: &str, process: u32) -> String {
+    format!("clearhouse-{command}-{process}")
 }
 
 /// Whether a node was made in this folder, whole or not.
@@ -88,5 +122,24 @@ mod tests {
             assert!(refused.code == "CH-U0901" && refused.text.contains("belongs to a node"), "{}", refused.text);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_process_of_its_own_works_in_the_folder_of_whoever_started_it_and_in_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::make(Some(folder.path()), "try").unwrap();
+        let (me, own) = (std::process::id(), scratch.path().join("killed"));
+        let taken = |folder: &Path, command, owner| below(folder, command, owner).is_ok();
+        assert!(taken(&own, "try", me));
+        fs::create_dir(&own).unwrap();
+        assert!(taken(&own, "try", me));
+        // Another command's, another process's, deeper, beside, the folder itself, one that is not there.
+        assert!(!taken(&own, "other", me) && !taken(&own, "try", me + 1) && !taken(&own.join("deeper"), "try", me));
+        assert!(!taken(&folder.path().join("store"), "try", me) && !taken(scratch.path(), "try", me));
+        assert!(!taken(&scratch.path().join(".."), "try", me) && !taken(&own.join("none/store"), "try", me));
+        std::os::unix::fs::symlink(folder.path(), scratch.path().join("link")).unwrap();
+        assert!(!taken(&scratch.path().join("link"), "try", me));
+        fs::write(folder.path().join(files::IDENTITY), b"").unwrap();
+        assert!(!taken(&own, "try", me));
     }
 }

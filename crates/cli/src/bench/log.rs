@@ -6,7 +6,7 @@
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use clearhouse_node::log::folder::{self, Export, Known};
@@ -21,6 +21,7 @@ use super::Part;
 use super::children::figure;
 use super::measure::{Outcome, Spread, thread_time};
 use super::table::{Goal, Row, Sheet};
+use crate::interrupt;
 
 /// Sizes that are written; the last is the one that is checked.
 const SIZES: [u64; 3] = [10_000, 100_000, MILLION];
@@ -134,7 +135,14 @@ pub(crate) fn verify(folder: &Path) -> Outcome<String> {
 
 /// This program again, in a process of its own. Returns what it prints.
 fn alone(args: &[&str]) -> Outcome<String> {
-    let ran = Command::new(std::env::current_exe()?).args(["bench", "--part"]).args(args).output()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench", "--part"]).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn()?;
+    let id = child.id();
+    interrupt::started(id);
+    let ran = child.wait_with_output();
+    interrupt::over(id);
+    let ran = ran?;
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     if ran.status.success() { Ok(said) } else { Err(String::from_utf8_lossy(&ran.stderr).into_owned().into()) }
 }

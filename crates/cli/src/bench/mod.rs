@@ -112,7 +112,7 @@ impl Bench {
 
     fn measure(self, app: &App) -> Result<Exit, Trouble> {
         if !self.part.is_empty() {
-            let said = part(&self.part).map_err(|error| failed(&error.to_string()))?;
+            let said = part(&self.part).map_err(|error| part_failed(&error.to_string()))?;
             app.out.data(format!("{said}\n").as_bytes())?;
             return Ok(Exit::Done);
         }
@@ -173,5 +173,11 @@ fn part(words: &[String]) -> Outcome<String> {
 
 fn failed(why: &str) -> Trouble {
     let text = format!("The benchmark stopped: {why}. No node was touched, and its folder is removed.");
+    Trouble::new(Code::Stopped, text, "clearhouse bench --help")
+}
+
+/// A part works in the folder of the benchmark that started it, and removes nothing itself.
+fn part_failed(why: &str) -> Trouble {
+    let text = format!("A part of the benchmark stopped: {why}. No node was touched, and nothing was removed.");
     Trouble::new(Code::Stopped, text, "clearhouse bench --help")
 }

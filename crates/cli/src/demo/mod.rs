@@ -23,6 +23,7 @@ use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_node::control::ControlFailure;
 use serde_json::json;
 
+use crate::interrupt::{self, Asked};
 use person::Person;
 use region::Region;
 
@@ -141,11 +142,18 @@ impl Teller {
 /// Runs the demo; the exit code: 0, 1 for a step that failed, 130 when interrupted.
 pub(crate) async fn run(args: Args, json: bool) -> u8 {
     let mut teller = Teller { json, is_silent: false, step: 0, began: Instant::now() };
+    let mut asked = match Asked::watch() {
+        Ok(asked) => asked,
+        Err(e) => {
+            teller.failed(&Failure::new("CH-E0204", format!("Ctrl-C cannot be watched: {e}. Nothing was started.")));
+            return 1;
+        }
+    };
     let work = tell_it(&args, &mut teller);
     let outcome = tokio::select! {
         outcome = work => outcome,
         // Dropping the work ends the processes and destroys the keys.
-        _ = tokio::signal::ctrl_c() => return 130,
+        () = asked.come() => return 130,
     };
     match outcome {
         Ok(()) => 0,

@@ -22,7 +22,7 @@ use prost::Message as _;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{Failure, interrupt};
 
 /// How long a node may take to answer.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -315,6 +315,7 @@ impl Member {
             .stderr(again)
             .spawn()
             .map_err(|e| failed(&e))?;
+        interrupt::started(child.id());
         self.process = Some(child);
         while began.elapsed() < START_MAX {
             if self.try_ask(None, Call::Status).await.is_ok() {
@@ -348,6 +349,7 @@ impl Member {
         if let Some(mut child) = self.process.take() {
             let _ = child.kill();
             let _ = child.wait();
+            interrupt::over(child.id());
         }
     }
 

@@ -21,13 +21,16 @@ use clap::Args;
 use clearhouse_node::clock::chance;
 use clearhouse_node::ground;
 use rand_core::Rng as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::App;
-use crate::scratch::Scratch;
+use crate::interrupt::Asked;
+use crate::scratch::{self, Scratch};
 use crate::trouble::{Code, Exit, Trouble};
 use line::{Line, State, reply};
 use machine::{Ground, Moment};
+
+/// The name of this command, in its folder as well.
+const NAME: &str = "selftest";
 
 /// Try on this machine what a node relies on
 ///
@@ -52,16 +55,16 @@ pub(crate) struct Selftest {
 impl Selftest {
     pub(crate) async fn run(self, app: &App) -> Result<Exit, Trouble> {
         if let Some(folder) = &self.writer {
-            let wrote = writer::run(folder, &mut std::io::stdout());
-            return wrote.map(|()| Exit::Done).map_err(|why| failed(&why));
+            return written(folder);
         }
         let began = Instant::now();
         // Before there is anything to remove.
-        let mut interrupt =
-            signal(SignalKind::interrupt()).map_err(|e| failed(&format!("Ctrl-C cannot be watched: {e}")))?;
-        let scratch = Scratch::make(self.folder.as_deref(), "selftest")?;
+        let mut asked = Asked::watch().map_err(|e| {
+            stopped(format!("Ctrl-C cannot be watched: {e}. Nothing was tried, and no folder was made."))
+        })?;
+        let scratch = Scratch::make(self.folder.as_deref(), NAME)?;
         let is_named = self.folder.is_some();
-        let Some(lines) = tried(&scratch, is_named, app, &mut interrupt).await? else { return Ok(Exit::Interrupted) };
+        let Some(lines) = tried(&scratch, is_named, app, &mut asked).await? else { return Ok(Exit::Interrupted) };
         drop(scratch);
         let any_failed = lines.iter().any(|line| line.state == State::Failed);
         app.out.reply(&reply(&lines, began.elapsed()))?;
@@ -69,13 +72,8 @@ impl Selftest {
     }
 }
 
-/// All parts; `None` when Ctrl-C came.
-async fn tried(
-    scratch: &Scratch,
-    is_named: bool,
-    app: &App,
-    interrupt: &mut Signal,
-) -> Result<Option<Vec<Line>>, Trouble> {
+/// All parts; `None` when it was asked to end.
+async fn tried(scratch: &Scratch, is_named: bool, app: &App, asked: &mut Asked) -> Result<Option<Vec<Line>>, Trouble> {
     let moment = Moment::read();
     let stop = Arc::new(AtomicBool::new(false));
     app.out.progress("Trying primitives, disk and store.");
@@ -83,7 +81,7 @@ async fn tried(
     let mut here = tokio::task::spawn_blocking(move || alone(&folder, is_named, &halt));
     let done = tokio::select! {
         lines = &mut here => Some(lines),
-        _ = interrupt.recv() => None,
+        () = asked.come() => None,
     };
     let Some(done) = done else {
         // It looks at this between two kills, and must not find its folder gone.
@@ -96,7 +94,7 @@ async fn tried(
     tokio::select! {
         more = journey::tried(scratch.path()) => lines.extend(more),
         // Dropping the work ends the processes and destroys the keys.
-        _ = interrupt.recv() => return Ok(None),
+        () = asked.come() => return Ok(None),
     }
     lines.push(machine::clock(moment, Moment::read()));
     Ok(Some(lines))
@@ -115,7 +113,17 @@ fn alone(folder: &Path, is_named: bool, stop: &AtomicBool) -> Vec<Line> {
     lines
 }
 
+/// What a process of this program is started for, in a folder of the self test that started it and in no other.
+fn written(folder: &Path) -> Result<Exit, Trouble> {
+    let folder = scratch::of_whoever_started_this(folder, NAME)?;
+    let wrote = writer::run(&folder, &mut std::io::stdout());
+    wrote.map(|()| Exit::Done).map_err(|why| stopped(format!("{why}. Its folder stays with the test that started it.")))
+}
+
 fn failed(why: &str) -> Trouble {
-    let text = format!("The self test stopped: {why}. No node was touched, and its folder is removed.");
-    Trouble::new(Code::Stopped, text, "clearhouse selftest --help")
+    stopped(format!("{why}. No node was touched, and its folder is removed."))
+}
+
+fn stopped(why: String) -> Trouble {
+    Trouble::new(Code::Stopped, format!("The self test stopped: {why}"), "clearhouse selftest --help")
 }
