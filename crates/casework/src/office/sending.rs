@@ -109,7 +109,8 @@ impl Office {
             not_before: self.may_leave_from(parcel.msg_type, now).max(pause_of(parcel.remade, now.time)),
             remade: parcel.remade,
         };
-        step.rows.extend(self.mail.queue(&out, now.time));
+        let rows = self.mail.queue(&step.rows, &out, now.time);
+        step.rows.extend(rows);
         step.effects.push(Effect::Deliver);
         Ok(Queued { msg_id: letter.msg_id, seq: place.seq, digest: sealed.digest })
     }

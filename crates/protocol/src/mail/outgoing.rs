@@ -143,9 +143,10 @@ impl Mailroom {
         self.open.len() < OUTBOX_MAX
     }
 
-    /// Rows that make a sealed message durable and start its way out.
+    /// Rows that make a sealed message durable and start its way out. `staged` are those of the same commit so far: what came
+    /// in it, and what leaves in it before, is not forgotten.
     #[must_use]
-    pub fn queue(&self, out: &Outbound<'_>, now: u64) -> Vec<Row> {
+    pub fn queue(&self, staged: &[Row], out: &Outbound<'_>, now: u64) -> Vec<Row> {
         let row = Outgoing {
             digest: out.sealed.digest.to_vec(),
             conversation: out.conversation.to_vec(),
@@ -167,7 +168,8 @@ impl Mailroom {
         };
         let mut entry = service_row(Table::Outbox, out.msg_id.as_bytes(), Some(&row));
         entry.must_be_new = true;
-        let thread = self.sent(out.conversation, out.peer.1, out.seq, body_digest(out.msg_id, out.body));
+        let conversation = (out.conversation, out.peer.1);
+        let thread = self.sent(staged, conversation, out.seq, body_digest(out.msg_id, out.body));
         vec![entry, envelope_row(out.sealed.digest, Some(out.sealed.bytes.clone())), thread]
     }
 

@@ -47,7 +47,7 @@ fn letter_made(region: &mut Region, room: &Mailroom, id: u8, (created, expires):
         not_before: 0,
         remade: 0,
     };
-    let rows = room.queue(&out, NOW);
+    let rows = room.queue(&[], &out, NOW);
     (sealed, rows)
 }
 

@@ -5,6 +5,7 @@ use crate::envelope::{Opened, body_digest};
 use crate::ids::{ConversationId, NodeId};
 use crate::limits::GAP_MAX;
 use crate::rows::{Row, Table};
+use prost::Message as _;
 
 /// A place in a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,11 +24,12 @@ impl Mailroom {
         self.next_place_beside(&[], conversation, peer)
     }
 
-    /// [`Mailroom::next_place`], where these rows are kept in the same commit: one of them may begin the conversation.
+    /// [`Mailroom::next_place`], where these rows are kept in the same commit: one of them may begin the conversation, or
+    /// be a message before this one.
     #[must_use]
     pub fn next_place_beside(&self, rows: &[Row], conversation: ConversationId, peer: NodeId) -> Place {
-        let thread = self.threads.get(&(conversation, peer)).filter(|thread| thread.sent > 0);
-        let sent = thread.map_or(0, |thread| thread.sent);
+        let thread = self.thread_beside(rows, conversation, peer).filter(|thread| thread.sent > 0);
+        let sent = thread.as_ref().map_or(0, |thread| thread.sent);
         let used = if Self::begins(rows, conversation) { 0 } else { self.places_used(conversation) };
         Place {
             seq: sent.max(used).saturating_add(1),
@@ -59,8 +61,22 @@ impl Mailroom {
         [conversation.as_bytes(), peer.as_bytes()].concat()
     }
 
-    pub(super) fn sent(&self, conversation: ConversationId, peer: NodeId, seq: u64, body: [u8; 32]) -> Row {
-        let mut thread = self.threads.get(&(conversation, peer)).cloned().unwrap_or_default();
+    /// How a conversation stands once these rows, of the same commit, are kept.
+    fn thread_beside(&self, rows: &[Row], conversation: ConversationId, peer: NodeId) -> Option<Thread> {
+        let key = Self::thread_key(conversation, peer);
+        let staged = rows.iter().rfind(|row| row.table == Table::Conversation && row.key == key);
+        let staged = staged.and_then(|row| Thread::decode(row.value.as_deref()?).ok());
+        staged.or_else(|| self.threads.get(&(conversation, peer)).cloned())
+    }
+
+    pub(super) fn sent(
+        &self,
+        rows: &[Row],
+        (conversation, peer): (ConversationId, NodeId),
+        seq: u64,
+        body: [u8; 32],
+    ) -> Row {
+        let mut thread = self.thread_beside(rows, conversation, peer).unwrap_or_default();
         thread.sent = seq;
         thread.sent_digest = body.to_vec();
         row(conversation, peer, &thread)

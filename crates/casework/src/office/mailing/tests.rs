@@ -14,6 +14,7 @@ use super::*;
 
 /// When the thief's key ended.
 const ENDED: u64 = NOW - DAY;
+const CONVERSATION: ConversationId = ConversationId([6; 32]);
 
 fn office(region: &Region) -> Office {
     let m = &region.members[1];
@@ -26,18 +27,23 @@ fn office(region: &Region) -> Office {
 
 /// A letter signed with a stolen key and dated before it ended.
 fn letter(region: &mut Region) -> Vec<u8> {
+    letter_at(region, (1, None), ENDED - 10 * DAY)
+}
+
+/// A letter at a place of its conversation, with the digest of the body before it.
+fn letter_at(region: &mut Region, (seq, prev_digest): (u64, Option<[u8; 32]>), created: u64) -> Vec<u8> {
     let (a, b) = (&region.members[0], &region.members[1]);
     let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
     let letter = Letter {
         net: region.net,
         msg_type: MessageType::ReturnNotice as u32,
         body_version: 1,
-        msg_id: MsgId([5; 16]),
+        msg_id: MsgId([4 + u8::try_from(seq).unwrap(); 16]),
         sender: (a.org, a.node),
-        conversation: ConversationId([6; 32]),
-        seq: 1,
-        prev_digest: None,
-        created: ENDED - 10 * DAY,
+        conversation: CONVERSATION,
+        seq,
+        prev_digest,
+        created,
         expires: NOW + 2 * DAY,
         actor: None,
         body: b"a notice nobody should act on",
@@ -185,4 +191,30 @@ fn a_message_outside_the_corridors_leaves_nobody_and_is_refused_where_one_comes_
     let stop = office.seal_and_queue(&parcel, &mut Step::default(), &mut now).err().unwrap();
     let crate::office::desk::Stop::Route(fault) = stop else { panic!() };
     assert!(fault.to_string().contains("`elsewhere`"), "the rule is named");
+}
+
+#[test]
+fn what_is_answered_in_the_commit_in_which_it_came_stays_received_and_leaves_no_gap() {
+    let mut region = Region::new(1, 2);
+    let mut office = office(&region);
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut prev = None;
+    for seq in 1..=3 {
+        let bytes = letter_at(&mut region, (seq, prev), NOW);
+        let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
+        let outside = Outside::parse(&bytes).unwrap();
+        let digest = outside.digest;
+        let (step, _) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+        office.take(&step);
+        let opened = opening(&region, &office, &bytes);
+        let Ok(Opening::Whole(whole)) = &opened else { panic!("a sound letter") };
+        prev = Some(clearhouse_protocol::envelope::body_digest(whole.msg_id, &whole.inner().body));
+        let step = office.opened(digest, opened, &mut now).unwrap();
+        assert!(step.rows.iter().any(|row| row.table == Table::Envelope && row.value.is_some()), "it is answered");
+        office.take(&step);
+        let peer = region.members[0].node;
+        assert_eq!(office.mail().received_up_to(CONVERSATION, peer), seq);
+        assert_eq!(office.mail().gaps(CONVERSATION, peer), (&[][..], false));
+        assert_eq!(office.mail().next_place(CONVERSATION, peer).seq, seq + 1, "three receipts went out");
+    }
 }
