@@ -316,7 +316,7 @@ fn put_in_place(
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     fs::rename(&unfinished.0, &records).map_err(failed)?;
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    crate::ground::sync(folder).map_err(failed)?;
     keys::create(&keys, sealed).inspect_err(|_| {
         // Keys that stayed and cannot be read again would be destroyed by no later backup.
         let _ = keys::destroy(&keys);

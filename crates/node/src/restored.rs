@@ -128,7 +128,7 @@ impl Mark {
             std::fs::write(&new, text)?;
             std::fs::File::open(&new)?.sync_all()?;
             std::fs::rename(&new, &path)?;
-            std::fs::File::open(data.join("keys"))?.sync_all()
+            crate::ground::sync(&data.join("keys"))
         };
         write().map_err(failed)
     }

@@ -211,7 +211,7 @@ pub fn check_expired(
 mod tests {
     use super::*;
     use crate::audit::{AuditEvent, Happening, record};
-    use crate::fixture::{NOW, Region};
+    use crate::fixture::{Member, NOW, Region};
 
     #[test]
     fn one_signature_covers_a_batch_and_each_receipt_only_its_own_message() {
@@ -229,6 +229,19 @@ mod tests {
         }
     }
 
+    /// What `holder` says of a message that it received.
+    fn received<'e>(digest: Digest, holder: &Member, event: &'e EventRow) -> Statement<'e> {
+        Statement {
+            digest,
+            msg_id: MsgId([1; 16]),
+            stage: wire::Stage::Received,
+            refusal: wire::RefusalCode::Unspecified,
+            holder: (holder.org, holder.node),
+            actor_label: "",
+            event,
+        }
+    }
+
     #[test]
     fn a_receipt_holds_for_its_holder_and_its_opening_only() {
         let mut region = Region::new(1, 2);
@@ -237,15 +250,7 @@ mod tests {
         let event = record(&happening, region.net, "o", 0, NOW, &mut region.rng);
         let m = &region.members[0];
         let key = VerifyKey::admit(&m.sign.public()).unwrap();
-        let statement = Statement {
-            digest,
-            msg_id: MsgId([1; 16]),
-            stage: wire::Stage::Received,
-            refusal: wire::RefusalCode::Unspecified,
-            holder: (m.org, m.node),
-            actor_label: "",
-            event: &event,
-        };
+        let statement = received(digest, m, &event);
         let receipt = issue(region.net, &statement, NOW, &m.sign);
         assert!(check(&receipt, region.net, (m.org, m.node), &key).is_ok());
         let other = (region.members[1].org, region.members[1].node);
@@ -264,15 +269,7 @@ mod tests {
         let elsewhere = record(&happening, Net([9; 32]), "o", 0, NOW, &mut region.rng);
         let (m, other) = (&region.members[0], &region.members[1]);
         let key = VerifyKey::admit(&m.sign.public()).unwrap();
-        let statement = Statement {
-            digest,
-            msg_id: MsgId([1; 16]),
-            stage: wire::Stage::Received,
-            refusal: wire::RefusalCode::Unspecified,
-            holder: (m.org, m.node),
-            actor_label: "",
-            event: &event,
-        };
+        let statement = received(digest, m, &event);
         let fault = |change: &dyn Fn(&mut wire::Receipt)| {
             let mut said: wire::Receipt =
                 crate::canon::decode(&issue(region.net, &statement, NOW, &m.sign).payload, 4096).unwrap();

@@ -242,7 +242,7 @@ impl Sheets {
             }
             written.0.push(path);
         }
-        let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+        let synced = clearhouse_node::ground::sync(folder);
         synced.map_err(|error| files::cannot("write", folder, &error)).inspect_err(|_| written.remove())?;
         Ok(written)
     }

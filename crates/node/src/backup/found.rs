@@ -62,7 +62,7 @@ impl Last {
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
-            fs::File::open(data)?.sync_all()
+            crate::ground::sync(data)
         };
         write().map_err(|source| BackupFault::File { path, source })
     }
