@@ -2,6 +2,9 @@
 //! the others' when they are in touch. Here clocks leap while a node runs, by seconds or by years, and show nonsense at a
 //! start.
 
+use std::collections::BTreeSet;
+
+use clearhouse_casework::office::{Now, Office, Step};
 use clearhouse_protocol::audit;
 use clearhouse_protocol::clocks::Reading;
 use clearhouse_protocol::clocks::watch::Watch;
@@ -9,8 +12,10 @@ use clearhouse_protocol::fixture::NOW;
 use clearhouse_protocol::ids::OrgId;
 use clearhouse_protocol::limits::{DAY, HOUR, MINUTE, SKEW_SECS};
 use clearhouse_protocol::mail::Delivery;
+use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
 use clearhouse_store::ledger::Ledger;
+use rand_core::CryptoRng;
 
 use super::Violation;
 use super::dice::Dice;
@@ -152,5 +157,23 @@ impl World {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// A tick. It looks at few cases; now and then all are looked at instead, and it must have passed over nothing.
+pub(super) fn ticked(office: &mut Office, sure: u64, now: &mut Now<'_, impl CryptoRng>) -> Result<Step, Violation> {
+    let step = office.tick(sure, now);
+    if !now.rng.next_u32().is_multiple_of(4) {
+        return Ok(step);
+    }
+    office.look_at_all();
+    let whole = office.tick(sure, now);
+    let of_cases = |step: &Step| -> BTreeSet<_> {
+        let rows = step.rows.iter().filter(|row| matches!(row.table, Table::Fact | Table::Timer));
+        rows.map(|row| (row.key.clone(), row.value.clone())).collect()
+    };
+    match of_cases(&step) == of_cases(&whole) {
+        true => Ok(whole),
+        false => Err(Violation::new("a tick passed over a case whose clock had run out".to_owned())),
     }
 }

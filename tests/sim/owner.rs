@@ -17,6 +17,7 @@ use prost::Message as _;
 use std::sync::Arc;
 
 use super::Violation;
+use super::clocks::ticked;
 use super::flaw::Flaw;
 use super::model;
 use super::net::{Call, Packet, Said, Site};
@@ -192,7 +193,7 @@ impl World {
                 wish = Some(what);
                 step
             }
-            Ask::Tick => up.office.tick(sure, &mut now),
+            Ask::Tick => ticked(&mut up.office, sure, &mut now)?,
             Ask::Admit(bundle) => up.office.admit(&bundle, &mut now).0,
             Ask::Note(event) => up.office.note(event, None, &mut now),
         };

@@ -337,5 +337,11 @@ impl Case {
     }
 }
 
+/// Adds to a list of a case, which holds no room for more: most are short, and there are thousands of cases.
+fn keep<T>(list: &mut Vec<T>, new: T) {
+    list.reserve_exact(1);
+    list.push(new);
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -100,21 +100,16 @@ impl<S: Store> World<S> {
     /// # Errors
     /// [`ReadError`] when a table cannot be read at all, or nothing in any of them opens.
     pub fn load(mut office: Office, ledger: Ledger<S>) -> Result<(Self, Loaded), ReadError> {
-        let mut loaded = ledger.load(&SERVICE_TABLES)?;
-        if loaded.rows.is_empty() && !loaded.damaged.is_empty() {
+        let (found, opened) = read_service(&mut office, &ledger)?;
+        if opened == 0 && !found.damaged.is_empty() {
             // Going on would look like an office without staff and cases.
             return Err(ReadError::OtherKeys);
         }
-        office.recorded(ledger.store().event_count());
-        reading_order(&mut loaded.rows);
-        let verdicts = office.try_rows(&loaded.rows, &on_all_cores);
-        office.apply_beside(&loaded.rows, &verdicts);
         let mut world = Self { office, ledger };
         if !world.ledger.vault().is_locked() {
             world.load_cases()?;
         }
-        loaded.rows.clear();
-        Ok((world, loaded))
+        Ok((world, found))
     }
 
     /// The newest time that this node wrote down, and the newest that another node signed, unix seconds; 0 for none.
@@ -154,10 +149,28 @@ impl<S: Store> World<S> {
         loaded.rows.sort_by(|a, b| a.key.cmp(&b.key));
         self.office.lock();
         self.office.unlock();
-        self.office.apply(&loaded.rows);
+        // One by one: what is read and what it was read from are not both held.
+        loaded.rows.into_iter().for_each(|row| self.office.apply([&row]));
         self.office.settle_cases();
         Ok(())
     }
+}
+
+/// Reads the service tables into an office, one after the other: none is held once it is folded in. Returns what was found,
+/// without the rows, and how many there were.
+fn read_service<S: Store>(office: &mut Office, ledger: &Ledger<S>) -> Result<(Loaded, usize), ReadError> {
+    let (mut found, mut opened) = (Loaded::default(), 0);
+    office.recorded(ledger.store().event_count());
+    for table in SERVICE_TABLES {
+        let mut loaded = ledger.load(&[table])?;
+        reading_order(&mut loaded.rows);
+        let verdicts = office.try_rows(&loaded.rows, &on_all_cores);
+        office.apply_beside(&loaded.rows, &verdicts);
+        opened += loaded.rows.len();
+        found.locked += loaded.locked;
+        found.damaged.extend(loaded.damaged);
+    }
+    Ok((found, opened))
 }
 
 /// What the rest of the node waits for.
@@ -446,14 +459,9 @@ impl<S: Store> Desk<S> {
         let directory = self.world.office.directory();
         let found = Directory::found(directory.genesis(), Some(directory.net())).ok();
         let Some(found) = found else { return Err("the directory in memory cannot be founded again".into()) };
-        let office = Office::new(self.world.office.me().clone(), found);
+        let mut fresh = Office::new(self.world.office.me().clone(), found);
         let failed = |error: ReadError| format!("the store could not be read again: {error}");
-        let mut fresh = office;
-        let mut loaded = self.world.ledger.load(&SERVICE_TABLES).map_err(failed)?;
-        fresh.recorded(self.world.ledger.store().event_count());
-        reading_order(&mut loaded.rows);
-        let verdicts = fresh.try_rows(&loaded.rows, &on_all_cores);
-        fresh.apply_beside(&loaded.rows, &verdicts);
+        read_service(&mut fresh, &self.world.ledger).map_err(failed)?;
         self.world.office = fresh;
         if !self.world.ledger.vault().is_locked() {
             self.world.load_cases().map_err(failed)?;

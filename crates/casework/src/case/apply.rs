@@ -6,7 +6,7 @@ use clearhouse_wire::v1::{RefusalCode, Stage};
 
 use super::fact::{self, Fact};
 use super::letter::{Letter, Light};
-use super::{Case, Fired, GAPS_MAX, NotTaken, child};
+use super::{Case, Fired, GAPS_MAX, NotTaken, child, keep};
 use crate::body::{self, CheckedBody};
 use crate::consent::DataClass;
 use crate::deadlines::Rule;
@@ -74,7 +74,7 @@ impl Case {
             | Fact::Logged(_)
             | Fact::PartsErased(_) => return,
         };
-        self.came_in.extend(Digest::try_from(digest.as_slice()));
+        let _ = Digest::try_from(digest.as_slice()).map(|digest| keep(&mut self.came_in, digest));
     }
 
     fn parts_erased(&mut self, f: &fact::PartsErased) -> Option<()> {
@@ -145,7 +145,7 @@ impl Case {
         if !letter.out {
             self.close_gap(letter.seq);
         }
-        self.letters.push(letter);
+        keep(&mut self.letters, letter);
         readable
     }
 

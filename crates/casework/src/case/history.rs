@@ -8,7 +8,7 @@ use clearhouse_protocol::ids::{ConsentId, OrgId};
 use clearhouse_wire::v1::{Consent, RefusalCode, Withdrawal};
 
 use super::fact::{By, Fact};
-use super::{Case, Fate, Letter};
+use super::{Case, Fate, Letter, keep};
 use crate::body::{self, CheckedBody};
 use crate::consent::history::{Line, Said, Witness};
 use crate::consent::{CONSENTS_MAX, ConsentFault, DataClass, Purpose, WITHDRAWALS_MAX};
@@ -17,16 +17,20 @@ use crate::roles::Role;
 /// Who was the first to write down each consent and each withdrawal.
 #[derive(Default)]
 pub(super) struct Witnesses {
-    given: BTreeMap<ConsentId, Witness>,
+    given: Vec<(ConsentId, Witness)>,
     withdrawn: BTreeMap<(Vec<u8>, u64), Witness>,
 }
 
 impl Witnesses {
     fn given(&mut self, consent: &Consent, witness: Witness) {
         let Ok(id) = ConsentId::try_from(consent.id.as_slice()) else { return };
-        if self.given.len() < CONSENTS_MAX {
-            self.given.entry(id).or_insert(witness);
+        if self.given.len() < CONSENTS_MAX && self.of(id).is_none() {
+            keep(&mut self.given, (id, witness));
         }
+    }
+
+    fn of(&self, consent: ConsentId) -> Option<Witness> {
+        self.given.iter().find(|(id, _)| *id == consent).map(|(_, witness)| *witness)
     }
 
     fn withdrawn(&mut self, withdrawal: &Withdrawal, witness: Witness) {
@@ -69,7 +73,7 @@ impl Case {
     pub fn consent_history(&self) -> Vec<Line> {
         let given = self.ledger.consents().map(|consent| {
             let id = ConsentId::try_from(consent.id.as_slice()).ok();
-            Line::given(consent, id.and_then(|id| self.witnesses.given.get(&id)).copied())
+            Line::given(consent, id.and_then(|id| self.witnesses.of(id)))
         });
         let withdrawn = self.ledger.withdrawals().iter().map(|withdrawal| {
             let key = (withdrawal.consent_id.clone(), withdrawal.effective);

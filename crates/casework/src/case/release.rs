@@ -62,6 +62,12 @@ impl Case {
         self.letters.iter().filter(stopped).map(|l| l.id).collect()
     }
 
+    /// Whether a message of this case has not left yet.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.letters.iter().any(|l| l.out && l.fate() == Fate::Waiting)
+    }
+
     /// Messages resting on a consent that have left already: she is told so, and the receiver must stop using them.
     #[must_use]
     pub fn already_left(&self, consent: ConsentId) -> Vec<MsgId> {

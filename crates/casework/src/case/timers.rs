@@ -85,6 +85,13 @@ impl Case {
         self.timers(deadlines, now).iter().filter(|t| t.state == TimerState::Running).map(|t| t.due.at).min()
     }
 
+    /// When time alone next changes what its clocks say: one ends, or a consent under one. Unix seconds.
+    #[must_use]
+    pub fn next_change(&self, deadlines: &Deadlines, now: u64) -> Option<u64> {
+        let consents = self.ledger.consents().map(|consent| consent.expires_at).filter(|at| *at > now);
+        self.next_due(deadlines, now).into_iter().chain(consents).min()
+    }
+
     /// The facts to commit for clocks that have run out and are not written down yet. Each fires once, for ever.
     #[must_use]
     pub fn fires(&self, deadlines: &Deadlines, now: u64) -> Vec<Fact> {

@@ -1,8 +1,6 @@
 //! The consents of one case and their withdrawals. Refuses to edit a consent, and stops in doubt: a withdrawal reaches
 //! further than the record it names, never less far.
 
-use std::collections::BTreeMap;
-
 use clearhouse_protocol::ids::ConsentId;
 use clearhouse_wire::v1::{Consent, Withdrawal};
 
@@ -25,16 +23,18 @@ pub enum Status {
 /// The consents of one case and what was withdrawn.
 #[derive(Default)]
 pub struct Ledger {
-    consents: BTreeMap<ConsentId, Consent>,
+    /// By id. Of exactly their size, as all that a case keeps: most have one or two, and there are thousands of cases.
+    consents: Vec<Consent>,
     withdrawals: Vec<Withdrawal>,
 }
 
 impl Ledger {
     /// Adds a consent. The first record under an id stays: a consent is never edited.
     pub fn record(&mut self, consent: &Consent) {
-        let Ok(id) = ConsentId::try_from(consent.id.as_slice()) else { return };
-        if !self.is_full() {
-            self.consents.entry(id).or_insert_with(|| consent.clone());
+        let is_id = ConsentId::try_from(consent.id.as_slice()).is_ok();
+        if let (true, false, Err(place)) = (is_id, self.is_full(), self.place(&consent.id)) {
+            self.consents.reserve_exact(1);
+            self.consents.insert(place, consent.clone());
         }
     }
 
@@ -51,6 +51,11 @@ impl Ledger {
         self.consents.len() >= CONSENTS_MAX
     }
 
+    /// Where the consent of this id is, or would be.
+    fn place(&self, id: &[u8]) -> Result<usize, usize> {
+        self.consents.binary_search_by(|consent| consent.id.as_slice().cmp(id))
+    }
+
     fn overflowed(&self) -> bool {
         self.withdrawals.len() > WITHDRAWALS_MAX
     }
@@ -58,12 +63,12 @@ impl Ledger {
     /// A consent by its id.
     #[must_use]
     pub fn find(&self, id: &[u8]) -> Option<&Consent> {
-        self.consents.get(&ConsentId::try_from(id).ok()?)
+        self.place(id).ok().map(|place| &self.consents[place])
     }
 
     /// Every consent, by id.
     pub fn consents(&self) -> impl Iterator<Item = &Consent> {
-        self.consents.values()
+        self.consents.iter()
     }
 
     /// Every withdrawal, in the order heard.
@@ -120,7 +125,7 @@ impl Ledger {
             Status::Withdrawn
         } else if consent.expires_at <= now {
             Status::Expired
-        } else if self.consents.values().any(newer) {
+        } else if self.consents.iter().any(newer) {
             Status::Superseded
         } else {
             Status::Active
@@ -130,6 +135,6 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.consents.values_mut().for_each(wipe);
+        self.consents.iter_mut().for_each(wipe);
     }
 }

@@ -3,7 +3,7 @@
 //! What a mailbox holds or a timetable ended is not written twice: it lies in the outbox rows, which stay readable
 //! while cases are locked, and is folded in here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clearhouse_protocol::ids::{CaseId, ConversationId, MsgId, OrgId};
 use clearhouse_protocol::mail::{Delivery, Outgoing};
@@ -19,11 +19,35 @@ pub struct Cases {
     cases: BTreeMap<CaseId, Entry>,
     conversations: BTreeMap<(ConversationId, OrgId), CaseId>,
     damaged: u32,
+    /// When each case is to be looked at by the next tick, the soonest first; 0 for one that changed.
+    looks: BTreeSet<(u64, CaseId)>,
+    /// The time of the newest tick.
+    looked_at: u64,
 }
 
 struct Entry {
     case: Case,
     next_fact: u64,
+    look: u64,
+}
+
+/// Which cases a tick looked at, and when each is to be looked at again, if nothing of it changes before.
+#[derive(Clone, Default)]
+pub struct Looked {
+    /// The time of the tick, unix seconds.
+    at: u64,
+    pub(super) again: Vec<(CaseId, u64)>,
+}
+
+impl Looked {
+    pub(super) fn new(at: u64) -> Self {
+        Self { at, again: Vec::new() }
+    }
+
+    /// Whether it is of a tick; other steps look at nothing.
+    pub(super) fn is_some(&self) -> bool {
+        self.at > 0
+    }
 }
 
 impl Cases {
@@ -35,11 +59,13 @@ impl Cases {
             (Some(entry), Some(Ok(fact))) => {
                 entry.case.apply(&fact);
                 entry.next_fact = n + 1;
+                self.look(id, 0);
             }
             (None, Some(Ok(fact))) => match Case::fold([&fact]) {
                 Ok(case) => {
                     self.conversations.insert((case.conversation(), case.peer_org()), id);
-                    self.cases.insert(id, Entry { case, next_fact: n + 1 });
+                    self.cases.insert(id, Entry { case, next_fact: n + 1, look: 0 });
+                    self.looks.insert((0, id));
                 }
                 Err(_) => self.damaged += 1,
             },
@@ -52,12 +78,41 @@ impl Cases {
     pub(super) fn forget(&mut self, id: CaseId) {
         if let Some(entry) = self.cases.remove(&id) {
             self.conversations.remove(&(entry.case.conversation(), entry.case.peer_org()));
+            self.looks.remove(&(entry.look, id));
         }
+    }
+
+    fn look(&mut self, id: CaseId, at: u64) {
+        if let Some(entry) = self.cases.get_mut(&id) {
+            self.looks.remove(&(entry.look, id));
+            entry.look = at;
+            self.looks.insert((at, id));
+        }
+    }
+
+    /// Takes what a tick looked at. Before the rows of that tick: what they change is looked at again.
+    pub(super) fn looked(&mut self, looked: &Looked) {
+        self.looked_at = looked.at;
+        looked.again.iter().for_each(|(id, at)| self.look(*id, *at));
+    }
+
+    /// Has every case looked at by the next tick.
+    pub(super) fn look_at_all(&mut self) {
+        self.looks = self.cases.keys().map(|id| (0, *id)).collect();
+        self.cases.values_mut().for_each(|entry| entry.look = 0);
+    }
+
+    /// The cases for a tick at `now` to look at: all where the clock went back, for what was noted down goes by it.
+    pub(super) fn to_look_at(&self, now: u64) -> impl Iterator<Item = &Case> {
+        let until = if now < self.looked_at { u64::MAX } else { now };
+        let due = self.looks.iter().take_while(move |(at, _)| *at <= until);
+        due.filter_map(|(_, id)| self.case(*id))
     }
 
     /// Folds in how far an outgoing message of a case got.
     pub(super) fn note_delivery(&mut self, msg_id: MsgId, out: &Outgoing) {
         let Ok(case) = CaseId::try_from(out.case.as_slice()) else { return };
+        self.look(case, 0);
         let Some(entry) = self.cases.get_mut(&case) else { return };
         if out.stored_at > 0 {
             entry.case.apply(&Fact::Stored(Stored {

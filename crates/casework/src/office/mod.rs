@@ -106,6 +106,8 @@ pub struct Step {
     pub effects: Vec<Effect>,
     /// What was verified of the records among the rows, so that taking them does not verify it again.
     pub verdicts: Verdicts,
+    /// Which cases a tick looked at.
+    pub looked: cases::Looked,
 }
 
 /// An organisation's node, in memory.
@@ -229,6 +231,11 @@ impl Office {
 
     /// Applies a whole step: its rows, and its events counted.
     pub fn take(&mut self, step: &Step) {
+        if let Some(cases) = &mut self.cases
+            && step.looked.is_some()
+        {
+            cases.looked(&step.looked);
+        }
         self.apply_beside(&step.rows, &step.verdicts);
         self.next_event += step.events.len() as u64;
     }

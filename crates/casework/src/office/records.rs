@@ -200,6 +200,7 @@ impl Office {
             directory.insert(checked);
             if policy {
                 self.deadlines = deadlines_of(&self.directory);
+                self.look_at_all();
             }
         }
     }

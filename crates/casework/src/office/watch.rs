@@ -7,16 +7,19 @@ use std::collections::BTreeMap;
 
 use clearhouse_protocol::audit::{AuditEvent, Happening};
 use clearhouse_protocol::ids::{CaseId, MsgId};
-use clearhouse_protocol::limits::DAY;
+use clearhouse_protocol::limits::{DAY, HOUR};
 use clearhouse_protocol::mail::Delivery;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use rand_core::CryptoRng;
 
-use super::cases::FactWriter;
+use super::cases::{FactWriter, Looked};
 use super::{Now, Office, Step};
 use crate::case::Case;
 use crate::case::fact::{Fact, Recalled, TimerFired};
 use crate::deadlines::Rule;
+
+/// How long a case in which nothing happens goes without a look, seconds: what is not foreseen is seen then.
+const LOOK_EVERY_SECS: u64 = HOUR;
 
 /// The next due time of each case, kept without content.
 #[derive(Clone, Default)]
@@ -56,11 +59,19 @@ impl Office {
         self.end_relayed(&mut step, sure, now);
         self.open_aside(&mut step, now.time);
         if let Some(cases) = &self.cases {
-            for case in cases.iter().filter(|case| !self.is_hidden(case.id())) {
+            step.looked = Looked::new(now.time);
+            for case in cases.to_look_at(now.time).filter(|case| !self.is_hidden(case.id())) {
                 self.watch_case(case, &mut step, now);
             }
         }
         step
+    }
+
+    /// Has the next tick look at every case, whatever it expects of them.
+    pub fn look_at_all(&mut self) {
+        if let Some(cases) = &mut self.cases {
+            cases.look_at_all();
+        }
     }
 
     /// Due times of cases, locked or not.
@@ -118,5 +129,12 @@ impl Office {
                 must_be_new: false,
             });
         }
+        // What still waits to leave is taken back the moment it may not any more.
+        let soon = if case.has_waiting() { now.time } else { now.time.saturating_add(LOOK_EVERY_SECS) };
+        let next = case.next_change(&self.deadlines, now.time);
+        step.looked.again.push((case.id(), next.map_or(soon, |next| next.min(soon))));
     }
 }
+
+#[cfg(test)]
+mod tests;

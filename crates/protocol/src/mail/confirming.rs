@@ -11,19 +11,21 @@ impl Mailroom {
     /// Whether a receipt is stored there, and nobody said yet whether it opened.
     #[must_use]
     pub fn is_unconfirmed(&self, msg_id: MsgId) -> bool {
-        self.unconfirmed.contains(&msg_id)
+        self.outgoing.get(&msg_id).is_some_and(is_unconfirmed)
     }
 
-    fn unconfirmed(&self) -> impl Iterator<Item = (MsgId, &Outgoing)> {
-        self.unconfirmed.iter().filter_map(|id| Some((*id, self.outgoing.get(id)?)))
+    /// Messages whose mailbox is to be asked again what became of them, the longest due first: letters stored there, and
+    /// receipts that may not have opened.
+    #[must_use]
+    pub fn to_ask(&self, now: u64) -> Vec<MsgId> {
+        let due = self.asks.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id);
+        // A letter that ran out is not asked after any more; the next beat ends it.
+        let lives = |id: &MsgId| self.outgoing.get(id).is_some_and(|o| is_unconfirmed(o) || o.expires > now);
+        due.filter(lives).collect()
     }
 
-    pub(super) fn receipts_to_ask(&self, now: u64) -> impl Iterator<Item = MsgId> {
-        self.unconfirmed().filter(move |(_, o)| o.next_try <= now).map(|(id, _)| id)
-    }
-
-    pub(super) fn next_receipt_to_ask(&self) -> Option<u64> {
-        self.unconfirmed().map(|(_, o)| o.next_try).min()
+    pub(super) fn next_to_ask(&self) -> Option<u64> {
+        self.asks.first().map(|(at, _)| *at)
     }
 
     /// The row that records how a question about a stored receipt ended; `None` when nothing was asked.
@@ -48,6 +50,46 @@ impl Mailroom {
     }
 }
 
-pub(super) fn is_unconfirmed(outgoing: &Outgoing) -> bool {
+/// Whether somebody has it, and it is asked after at its `next_try`.
+pub(super) fn is_asked_after(outgoing: &Outgoing) -> bool {
+    Delivery::of(outgoing) == Delivery::Stored || is_unconfirmed(outgoing)
+}
+
+fn is_unconfirmed(outgoing: &Outgoing) -> bool {
     Delivery::of(outgoing) == Delivery::Settled && !outgoing.statement.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng as _, SeedableRng as _};
+
+    use super::*;
+    use crate::fixture::NOW;
+
+    #[test]
+    fn who_is_asked_after_follows_from_the_rows_however_they_came() {
+        let mut rng = ChaCha20Rng::seed_from_u64(5);
+        let mut room = Mailroom::default();
+        let states = [Delivery::Queued, Delivery::Stored, Delivery::Settled, Delivery::NotOpened, Delivery::Expired];
+        for _ in 0..2_000 {
+            let mut below = |n: u64| rng.next_u64() % n;
+            let (id, state) = (MsgId([below(40) as u8; 16]), states[below(5) as usize]);
+            let statement = vec![1; below(2) as usize];
+            let (next_try, expires) = (NOW + below(50), NOW + below(50));
+            let row = Outgoing { state: state as u32, next_try, expires, statement, ..Outgoing::default() };
+            room.apply(&service_row(Table::Outbox, id.as_bytes(), (below(9) > 0).then_some(&row)));
+            let now = NOW + below(60);
+            let is_due = |o: &Outgoing| match Delivery::of(o) {
+                Delivery::Stored => o.expires > now,
+                Delivery::Settled => !o.statement.is_empty(),
+                Delivery::Queued | Delivery::NotOpened | Delivery::Expired | Delivery::Recalled => false,
+            };
+            let due = room.all_outgoing().filter(|(_, o)| is_due(o) && o.next_try <= now);
+            let mut expected: Vec<(u64, MsgId)> = due.map(|(id, o)| (o.next_try, id)).collect();
+            expected.sort_unstable();
+            let expected: Vec<MsgId> = expected.into_iter().map(|(_, id)| id).collect();
+            assert_eq!(room.to_ask(now), expected, "the longest due first");
+        }
+    }
 }

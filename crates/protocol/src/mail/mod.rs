@@ -38,8 +38,8 @@ pub struct Mailroom {
     begun: BTreeMap<ConversationId, Places>,
     /// Outgoing messages that have not ended: what every beat looks at, however long the history grows.
     open: BTreeSet<MsgId>,
-    /// Receipts that are stored there, and of which nobody said yet whether they opened.
-    unconfirmed: BTreeSet<MsgId>,
+    /// Whose mailbox is to be asked what became of them, the soonest first: see [`Mailroom::to_ask`].
+    asks: BTreeSet<(u64, MsgId)>,
     /// Outgoing messages by their current sealing.
     by_digest: BTreeMap<Digest, MsgId>,
     /// Sealed letters waiting, by order of arrival, and their bytes.
@@ -110,24 +110,21 @@ impl Mailroom {
 
     fn apply_outgoing(&mut self, key: Option<MsgId>, value: Option<&[u8]>) {
         let sealed = |o: Option<&Outgoing>| o.and_then(|o| digest(&o.digest));
-        if let Some(old) = key.and_then(|key| sealed(self.outgoing.get(&key))) {
-            self.by_digest.remove(&old);
-        }
-        fold(&mut self.outgoing, key, value);
         let Some(key) = key else { return };
-        if let Some(new) = sealed(self.outgoing.get(&key)) {
-            self.by_digest.insert(new, key);
+        let old = self.outgoing.get(&key);
+        let (old_seal, old_ask) = (sealed(old), old.map(|o| o.next_try));
+        old_seal.map(|digest| self.by_digest.remove(&digest));
+        old_ask.map(|at| self.asks.remove(&(at, key)));
+        fold(&mut self.outgoing, Some(key), value);
+        let new = self.outgoing.get(&key);
+        sealed(new).map(|digest| self.by_digest.insert(digest, key));
+        if let Some(asked) = new.filter(|o| confirming::is_asked_after(o)) {
+            self.asks.insert((asked.next_try, key));
         }
-        let open = self.outgoing.get(&key).is_some_and(outgoing::is_open);
-        if open {
+        if new.is_some_and(outgoing::is_open) {
             self.open.insert(key);
         } else {
             self.open.remove(&key);
-        }
-        if self.outgoing.get(&key).is_some_and(confirming::is_unconfirmed) {
-            self.unconfirmed.insert(key);
-        } else {
-            self.unconfirmed.remove(&key);
         }
     }
 }

@@ -240,14 +240,6 @@ impl Mailroom {
         self.open.iter().filter_map(|id| Some((*id, self.outgoing.get(id)?)))
     }
 
-    /// Stored messages whose mailbox is to be asked again what became of them, and receipts that may not have opened there.
-    #[must_use]
-    pub fn to_ask(&self, now: u64) -> Vec<MsgId> {
-        let due = |o: &Outgoing| Delivery::of(o) == Delivery::Stored && o.next_try <= now && o.expires > now;
-        let letters = self.open().filter(|(_, o)| due(o)).map(|(id, _)| id);
-        letters.chain(self.receipts_to_ask(now)).collect()
-    }
-
     /// Rows that make everything under way due now, because a person asked for it; but not what was never tried and waits for
     /// its time.
     #[must_use]
@@ -262,7 +254,7 @@ impl Mailroom {
     #[must_use]
     pub fn next_due(&self) -> Option<u64> {
         let letters = self.open().map(|(_, o)| o.next_try.min(o.expires));
-        letters.chain(self.next_receipt_to_ask()).min()
+        letters.chain(self.next_to_ask()).min()
     }
 
     /// Rows that record how an attempt ended. An attempt on a message that already ended changes nothing.
