@@ -169,7 +169,7 @@ impl Levels {
     }
 
     fn start(&self, above: u32) -> usize {
-        (0..above.min(usize::BITS - 1)).map(|level| self.width >> level).sum()
+        (0..above.min(usize::BITS)).map(|level| self.width >> level).sum()
     }
 }
 

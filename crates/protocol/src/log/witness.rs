@@ -276,7 +276,10 @@ mod tests {
             assert_eq!(Request::parse(wrong.as_bytes()).err(), Some(WitnessFault::Malformed), "{wrong}");
         }
         let hash = format!("\n{}", show_hash(&[1; 32]));
-        let long = text.replace("old 3", &format!("old 3{}", hash.repeat(65)));
+        let own = good.path.len();
+        let most = text.replace("old 3", &format!("old 3{}", hash.repeat(PROOF_HASHES_MAX - own)));
+        assert_eq!(Request::parse(most.as_bytes()).ok().unwrap().path.len(), PROOF_HASHES_MAX);
+        let long = text.replace("old 3", &format!("old 3{}", hash.repeat(PROOF_HASHES_MAX - own + 1)));
         assert_eq!(Request::parse(long.as_bytes()).err(), Some(WitnessFault::TooManyHashes));
     }
 }
