@@ -329,6 +329,7 @@ mod tests {
         assert!(list(None).standing(&signed).unwrap().reached);
         assert!(list(Some(2)).standing(&signed).unwrap().reached);
         assert!(!list(Some(1)).standing(&signed).unwrap().reached);
+        assert!(!list(Some(1)).standing(&head(&[(2, 5)])).unwrap().reached, "nobody stands in for it");
         // The places of those behind it move up by one.
         assert!(list(Some(0)).standing(&head(&[(1, 5), (2, 6)])).unwrap().reached);
         for one in [[(0, 5), (1, 6)], [(0, 5), (2, 6)]] {
@@ -337,6 +338,7 @@ mod tests {
         let nothing = Policy::parse("quorum none\n").ok().unwrap();
         let none = List::of_policy(&nothing, None, stranger).standing(&signed).unwrap();
         assert!(none.reached && none.time.is_none());
+        assert!(list(None).rule().is_some() && List::of_policy(&nothing, None, stranger).rule().is_none());
     }
 
     #[test]

@@ -343,6 +343,14 @@ mod tests {
     }
 
     #[test]
+    fn a_beginning_is_shown_where_one_tree_is_smaller_and_nowhere_else() {
+        let tree = leaves(12);
+        for (old, new, len) in [(8, 12, 2), (7, 12, 5), (8, 8, 0), (12, 8, 0), (0, 8, 0)] {
+            assert_eq!(prefix(&tree, old, new).unwrap().len(), len, "{old} of {new}");
+        }
+    }
+
+    #[test]
     fn an_edge_takes_whole_subtrees_where_they_can_begin_and_is_the_one_of_their_leaves() {
         let tree = leaves(64);
         for level in 0..4 {

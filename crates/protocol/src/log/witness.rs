@@ -257,6 +257,10 @@ mod tests {
         assert_eq!(whole, Some(WitnessFault::NotConsistent));
         let own_path = Request { path: request(&one, 33, 40).path, ..request(&other, 33, 40) };
         assert_eq!(decide(&own_path, &known(), &remembered).err(), Some(WitnessFault::NotConsistent));
+        // Hashes that lead nowhere accuse nobody.
+        let made_up = Request { path: vec![[9; 32]; own_path.path.len()], ..request(&one, 33, 40) };
+        assert_eq!(decide(&made_up, &known(), &remembered).err(), Some(WitnessFault::NotConsistent));
+        assert!(!WitnessFault::NotConsistent.is_proof() && !WitnessFault::Conflict(1).is_proof());
     }
 
     #[test]

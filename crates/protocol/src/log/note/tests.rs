@@ -106,6 +106,9 @@ fn who_signs_again_is_there_once_and_takes_no_other_line_away() {
     assert_eq!(at("witness.example", KeyKind::Witness, 2), Some(Some(10)), "the newest");
     assert_eq!(at("other.example", KeyKind::Witness, 2), Some(Some(9)));
     assert_eq!([1, 3].map(|seed| at("example.org/log", KeyKind::Log, seed)), [Some(None); 2]);
+    let mut gathered = Note::unsigned(TEXT.to_owned());
+    gathered.sign("example.org/log", &key(1)).unwrap();
+    assert_eq!(gathered.gather(&note), 3, "of one name with another key, too");
     // One line alone, of that name and that key.
     let only = note.only(&known("example.org/log", KeyKind::Log, 3));
     assert_eq!(only.signed_by(&known("example.org/log", KeyKind::Log, 3)), Ok(Some(Signed(None))));

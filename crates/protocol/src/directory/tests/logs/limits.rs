@@ -167,3 +167,57 @@ fn the_policy_vouches_for_the_first_certificate_with_the_key_that_it_names_and_f
     // The first is named with the key of somebody else: its own certificate is then nobody's word but its own.
     assert_eq!(counts(&|n| if n == 0 { 3 } else { n }), [false, true, true, false]);
 }
+
+#[test]
+fn a_page_that_held_says_whose_it_is_and_from_where_to_where() {
+    let region = Region::with_logs(1, 3);
+    let m = &region.members[0];
+    let all = numbered(7);
+    let mut directory = region.directory.clone();
+    for (from, until) in [(0, 4), (4, 7)] {
+        let page = region.log_page(0, &all, (from, until), (&OTHERS, NOW));
+        let page = directory.check_page(m.node, &page, LATER).unwrap();
+        assert_eq!((page.node(), page.first(), page.entered().len()), (m.node, from as u64, until - from));
+        assert_eq!((page.newest().size(), page.is_whole()), (7, until == 7));
+        for (entered, entry) in page.entered().iter().zip(&all[from..]) {
+            assert_eq!(entered.leaf(), merkle::leaf(entry));
+            assert!(Entered::kept(&entered.bytes()) == *entered);
+        }
+        assert!(Newest::kept(&page.newest().bytes()).as_ref() == Some(page.newest()));
+        directory.follow(&page);
+    }
+    let name = format!("clearhouse.{}/{}/{}/directory", crate::ids::hex(&region.net.0[..4]), m.org, m.node);
+    assert_eq!(directory.directory_log(m.node).unwrap().name(), name);
+    assert_eq!(directory.head_to_sign(m.node, m.org).origin, name);
+    assert_eq!(format!("{:?}", LogFault::Page), LogFault::Page.to_string());
+}
+
+#[test]
+fn a_keeper_that_has_entered_more_tells_of_what_its_head_covers_and_holds_others_heads_against_it() {
+    let region = Region::with_logs(1, 3);
+    let node = region.members[0].node;
+    let all = numbered(6);
+    let page = |entries: &[Vec<u8>]| region.log_page(0, entries, (0, entries.len()), (&OTHERS, NOW));
+    let entered: Vec<Entered> = all.iter().map(|entry| Entered::of(entry)).collect();
+    let mut keeper = region.directory.clone();
+    keeper.take_entries(node, 0, &entered);
+    keeper.take_entries(node, 7, &entered);
+    assert_eq!(keeper.followed(node), 6, "nothing behind a gap");
+    let bare = |entries: &[Vec<u8>]| DirectoryLogReply { entries: vec![], path: vec![], ..page(entries) };
+    let mut other = all[..4].to_vec();
+    other[1].push(0);
+    assert!(matches!(keeper.check_page(node, &bare(&other), LATER), Err(LogFault::Forked(_))));
+    let head = keeper.check_page(node, &bare(&all[..4]), LATER).unwrap();
+    keeper.follow(&head);
+    assert_eq!(keeper.newest_head(node).map(Newest::size), Some(4));
+    let told = keeper.page_of(node, 1, 0, all[1..].to_vec());
+    assert_eq!((told.entries.len(), keeper.page_of_leaves(node, 1, 0).leaves.len()), (3, 3 * 32));
+    // Whoever has the first of them reads on from there, in either way.
+    let mut reader = region.directory.clone();
+    let first = region.log_page(0, &all[..4], (0, 1), (&OTHERS, NOW));
+    let first = reader.check_page(node, &first, LATER).unwrap();
+    reader.follow(&first);
+    assert!(reader.check_page(node, &told, LATER).is_ok_and(|page| page.is_whole()));
+    reader.take_entries(region.members[1].node, 0, &entered);
+    assert!(reader.check_page(node, &keeper.page_of_leaves(node, 1, 0), LATER).is_ok_and(|page| page.is_whole()));
+}
