@@ -194,6 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn a_stretch_has_as_many_entries_as_are_read_and_each_is_whole_or_closed() {
+        let log = Log::new(ACCOUNT_ENTRIES_MAX as u64 + 1);
+        let head = log.head(log.rows.len());
+        let body = compose(&log.origin, 0, &log.shown(0..log.rows.len()), &head);
+        assert_eq!(log.check(&body).ok().unwrap().entries().len(), ACCOUNT_ENTRIES_MAX, "the rest is for the next");
+        let said = |n: usize, change: &dyn Fn(&mut wire::AccountEntry)| {
+            let entry = |row: &EventRow| wire::AccountEntry {
+                commitment: row.commitment.to_vec(),
+                salt: row.salt.to_vec(),
+                opening: row.opening.clone(),
+            };
+            let mut entries: Vec<_> = log.rows[..n].iter().map(entry).collect();
+            change(&mut entries[0]);
+            let origin = log.origin.clone();
+            log.check(&wire::Account { origin, first: 0, entries, head: head.clone().into() }.encode_to_vec()).err()
+        };
+        assert_eq!(said(ACCOUNT_ENTRIES_MAX, &|_| {}), None);
+        assert_eq!(said(ACCOUNT_ENTRIES_MAX + 1, &|_| {}), Some(AccountFault::Malformed));
+        assert_eq!(said(1, &|entry| entry.salt.clear()), Some(AccountFault::Malformed));
+        assert_eq!(said(1, &|entry| entry.opening.clear()), Some(AccountFault::Entry(0)));
+        assert_eq!(said(1, &|entry| (entry.salt, entry.opening) = Default::default()), None, "closed");
+    }
+
+    #[test]
     fn attack_30_an_opening_of_another_entry_place_or_log_is_refused() {
         let log = Log::new(4);
         let head = log.head(4);

@@ -115,6 +115,40 @@ mod tests {
     }
 
     #[test]
+    fn as_long_and_of_as_many_fields_as_may_be_is_read_and_one_more_is_not() {
+        let len = header().len();
+        assert!(decode::<Header>(&header(), len).is_ok());
+        assert_eq!(decode::<Header>(&header(), len - 1).err(), Some(NotCanonical::TooLong { max: len - 1 }));
+        assert!(decode::<RecordBundle>(&[0x0a, 0].repeat(ELEMENTS_MAX), 1 << 20).is_ok());
+        let more = [0x0a, 0].repeat(ELEMENTS_MAX + 1);
+        assert_eq!(decode::<RecordBundle>(&more, 1 << 20).err(), Some(NotCanonical::TooMany));
+    }
+
+    // What a decoder passes over must not end the count: of every kind of number one stands before the fields.
+    #[test]
+    fn what_stands_behind_a_number_of_any_kind_is_counted() {
+        let longest = [&[0xff; 9][..], &[1]].concat();
+        let numbers: [(u8, &[u8]); 4] = [(0x78, &[1]), (0x78, &longest), (0x79, &[1; 8]), (0x7d, &[1; 4])];
+        for (tag, number) in numbers {
+            let bomb = [&[tag], number, &[0x0a, 0].repeat(ELEMENTS_MAX + 1)].concat();
+            assert!(claimed::<RecordBundle>(&bomb).is_none(), "{tag:x}");
+            let few = [&[tag], number, &[0x0a, 0].repeat(ELEMENTS_MAX)].concat();
+            assert!(claimed::<RecordBundle>(&few).is_some(), "{tag:x}");
+        }
+    }
+
+    // Else one small text could be as deep as it is long, and a thread's stack is not.
+    #[test]
+    fn fields_are_looked_for_as_deep_as_a_message_may_go_and_no_deeper() {
+        let nested = |depth: usize| {
+            (0..depth).fold(Vec::new(), |inner: Vec<u8>, _| [&[0x0a, inner.len() as u8][..], &inner].concat())
+        };
+        for (depth, counted) in [(1, 1), (DEPTH_MAX, DEPTH_MAX), (DEPTH_MAX + 20, DEPTH_MAX)] {
+            assert_eq!(fields(&nested(depth), DEPTH_MAX), Some(counted));
+        }
+    }
+
+    #[test]
     fn a_claim_may_be_in_any_encoding_but_not_of_too_many_fields() {
         let unknown = [header().as_slice(), &[0x7a, 1, 0]].concat();
         assert!(claimed::<Header>(&unknown).is_some_and(|read| read.version == 1));

@@ -413,3 +413,6 @@ pub fn end_itself(net: Net, org: OrgId, root: &SigningKey, now: u64) -> Signed {
     };
     sign(media::REVOCATION, revocation.encode_to_vec(), root)
 }
+
+#[cfg(test)]
+mod tests;

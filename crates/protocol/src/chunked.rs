@@ -176,6 +176,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_shorter_than_any_stream_is_refused_at_every_length() {
+        let shortest = sealed(0);
+        assert_eq!(shortest.len(), PREFIX_LEN + TAG_LEN);
+        for len in 0..shortest.len() {
+            assert_eq!(open(&KEY, b"context", &shortest[..len]).err(), Some(ChunkFault::Length), "{len}");
+        }
+    }
+
     // Attack 7.
     #[test]
     fn swapped_appended_and_missing_chunks_are_refused() {

@@ -221,8 +221,8 @@ pub fn body_digest(msg_id: MsgId, body: &[u8]) -> [u8; 32] {
 /// The smallest class that holds `len` plaintext bytes; Padmé above the largest. `None` above the maximum.
 #[must_use]
 pub fn size_class(len: u64) -> Option<u64> {
-    let class = SIZE_CLASSES.iter().copied().find(|c| *c >= len).unwrap_or_else(|| padme(len));
-    (class <= PLAINTEXT_MAX).then_some(class)
+    // Asked first: a stranger's header names any length, and above some Padmé has none. The largest is a class itself.
+    (len <= PLAINTEXT_MAX).then(|| SIZE_CLASSES.iter().copied().find(|c| *c >= len).unwrap_or_else(|| padme(len)))
 }
 
 /// Padmé: keeps as many leading bits of a length as its exponent has bits (Nikitin et al., PoPETs 2019).
@@ -296,9 +296,6 @@ impl Outside {
     /// # Errors
     /// [`Unopenable::Encoding`], [`Unopenable::Length`] or [`Unopenable::Suite`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Unopenable> {
-        if bytes.len() > ENVELOPE_MAX {
-            return Err(Unopenable::Length);
-        }
         let envelope: wire::Envelope = canon::decode(bytes, ENVELOPE_MAX)?;
         let header: wire::Header = canon::decode(&envelope.header, HEADER_MAX)?;
         if header.version != HEADER_VERSION || header.suite != SUITE {

@@ -54,6 +54,10 @@ mod tests {
         let many = compose(&Erased { digests: named(ERASED_NAMED_MAX + 5), rule: String::new() });
         assert_eq!(check(&many).unwrap().digests.len(), ERASED_NAMED_MAX);
         let raw = |digests: Vec<Vec<u8>>, rule: &str| wire::Erased { digests, rule: rule.to_owned() }.encode_to_vec();
+        for (rule, why) in [("x".repeat(RETENTION_RULE_MAX), "the longest rule"), ("A-z.0".to_owned(), "every letter")]
+        {
+            assert!(check(&raw(vec![vec![1; 32]], &rule)).is_some(), "{why}");
+        }
         for (bad, why) in [
             (raw(vec![], "x"), "names nothing"),
             (raw(vec![vec![1; 31]], "x"), "a short digest"),

@@ -186,6 +186,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_unfolds_from_no_leaves_or_into_no_more() {
+        let hashes = [[1; 32]; 3];
+        for (old, new) in [(0, 5), (5, 5), (6, 5), (0, 0)] {
+            for rest in 0..hashes.len() {
+                assert_eq!(unfold(old, new, &[1; 32], &hashes[..rest]), None, "{old} of {new}");
+            }
+        }
+    }
+
+    #[test]
     fn every_path_of_every_small_tree_leads_to_its_root_and_to_no_other() {
         assert_eq!(root(&[]), sha256(&[]));
         for n in 1..40 {

@@ -212,6 +212,10 @@ mod tests {
             proved.iter().map(Proved::concerns).collect::<Vec<_>>(),
             [Concerns::Got, Concerns::Got, Concerns::Sent]
         );
+        for (proved, (row, _)) in proved.iter().zip(&entries) {
+            assert!(*proved.opening() == crate::audit::unpad(&row.opening).unwrap());
+            assert_eq!(proved.digest(), Digest([7; 32]));
+        }
         let evidence = Proof::parse(proved[1].evidence().as_bytes()).unwrap();
         let (salt, opening) = evidence.extra.split_first_chunk::<32>().unwrap();
         let commitment = crate::audit::commit(salt, opening);
@@ -238,6 +242,13 @@ mod tests {
         let (a, b) = (moved[0].0.index, moved[1].0.index);
         (moved[0].0.index, moved[1].0.index) = (b, a);
         assert_eq!(fault(&head, &moved, &log, me), Some(ProofsFault::Entry(0)));
+        // As many as are read, and one more.
+        let many =
+            wire::Proofs::decode(compose(&head, &vec![entries[0].clone(); PROVED_ENTRIES_MAX]).as_slice()).unwrap();
+        assert!(check(&many.encode_to_vec(), net, &log, me).is_ok());
+        let mut more = many.clone();
+        more.entries.push(many.entries[0].clone());
+        assert_eq!(check(&more.encode_to_vec(), net, &log, me).err(), Some(ProofsFault::Malformed));
         let mut long = entries.clone();
         long[0].1.extend(vec![[0; 32]; 64]);
         assert!(matches!(fault(&head, &long, &log, me), Some(ProofsFault::Path(0, ProofFault::TooManyHashes))));

@@ -226,7 +226,16 @@ mod tests {
             assert_eq!(check_storage(receipt, region.net, m.node, other, &key), Err(ReceiptFault::Path));
             let node = region.members[1].node;
             assert_eq!(check_storage(receipt, region.net, node, *digest, &key), Err(ReceiptFault::Other));
+            assert_eq!(check_storage(receipt, Net([9; 32]), m.node, *digest, &key), Err(ReceiptFault::Other));
+            let mut cut = receipt.clone();
+            cut.path[0].truncate(31);
+            assert_eq!(check_storage(&cut, region.net, m.node, *digest, &key), Err(ReceiptFault::Path));
+            let headless = wire::StorageReceipt { head: None, ..receipt.clone() };
+            assert_eq!(check_storage(&headless, region.net, m.node, *digest, &key), Err(ReceiptFault::Other));
         }
+        let later = storage_batch(region.net, m.node, &digests, NOW + OPENING_STEP_SECS - 1, &m.sign);
+        assert!(later == receipts, "it tells the time by steps alone");
+        assert!(storage_batch(region.net, m.node, &[], NOW, &m.sign).is_empty());
     }
 
     /// What `holder` says of a message that it received.
@@ -296,7 +305,13 @@ mod tests {
         let b = not_opened(region.net, m.node, digest, NOW + 5, &m.sign);
         assert!(a == b);
         assert_eq!(check_not_opened(&a, region.net, m.node, digest, &key), Ok(()));
-        assert!(check_not_opened(&a, region.net, m.node, Digest([5; 32]), &key).is_err());
+        for (net, node, digest) in [
+            (Net([9; 32]), m.node, digest),
+            (region.net, NodeId([9; 16]), digest),
+            (region.net, m.node, Digest([5; 32])),
+        ] {
+            assert_eq!(check_not_opened(&a, net, node, digest, &key), Err(ReceiptFault::Other));
+        }
     }
 
     #[test]
@@ -310,6 +325,7 @@ mod tests {
         assert_eq!(check_expired(&word, region.net, m.node, digest, &key), Ok(()));
         assert!(check_expired(&word, region.net, m.node, Digest([5; 32]), &key).is_err());
         assert!(check_expired(&word, region.net, region.members[1].node, digest, &key).is_err());
+        assert!(check_expired(&word, Net([9; 32]), m.node, digest, &key).is_err());
         let other = not_opened(region.net, m.node, digest, NOW, &m.sign);
         assert!(check_expired(&other, region.net, m.node, digest, &key).is_err(), "one word is not the other");
     }

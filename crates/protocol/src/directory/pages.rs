@@ -82,7 +82,8 @@ impl Place {
     }
 
     fn turn(&mut self) {
-        *self = Self { page: self.page + u32::from(self.items > 0), ..Self::default() };
+        // None is left empty: the first has the genesis, and no record is as long as a page.
+        *self = Self { page: self.page + 1, ..Self::default() };
     }
 }
 
@@ -201,6 +202,25 @@ mod tests {
         swapped.swap(0, 1);
         assert_eq!(import(&region, &swapped).1, [0, 1]);
         assert_eq!(read(0, &swapped[0]).err(), Some(PageFault::Misplaced));
+    }
+
+    #[test]
+    fn a_page_holds_as_many_records_and_bytes_as_it_has_room_for() {
+        let mut place = Place::default();
+        assert!((0..BUNDLE_MAX).all(|_| place.next(1) == 0));
+        assert_eq!(place.next(1), 1, "one record more");
+        // A record is framed by a tag and, from 16384 bytes on, three bytes of length.
+        for (second, page) in [(ROOM - 40_000 - 4, 0), (ROOM - 40_000 - 3, 1)] {
+            let mut place = Place::default();
+            assert_eq!(place.next(40_000 - 4), 0);
+            assert_eq!(place.next(second), page, "{second}");
+        }
+        let most = vec![wire::Signed::default(); BUNDLE_MAX];
+        let most = wire::RecordBundle { records: most, prekeys: vec![], published: vec![] }.encode_to_vec();
+        assert!(read(0, &framed(0, 1, &most)).is_ok());
+        let many = vec![wire::Prekey::default(); BUNDLE_MAX + 1];
+        let many = wire::RecordBundle { prekeys: many, ..wire::RecordBundle::default() }.encode_to_vec();
+        assert_eq!(read(0, &framed(0, 1, &many)).err(), Some(PageFault::Misplaced));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Attacks on the directory that this version answers: keys, thresholds, versions, networks.
 mod certificates;
 mod contested;
+mod limits;
+mod lookups;
 
 use super::entry::Telling;
 use super::*;

@@ -163,6 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn a_policys_witness_is_the_node_that_has_its_key_or_somebody_outside() {
+        use crate::log::note::KeyKind;
+        let mut region = Region::with_coordinators(5, 4, 2);
+        let inside = region.directory.witness_key(region.members[3].node).unwrap();
+        let stranger = crate::keys::SigningKey::from_seed(&[9; 32]).public();
+        let outside = NoteKey::new("outside.example.org", KeyKind::Witness, &stranger).unwrap();
+        let text = format!("witness a {outside}\nwitness b {inside}\ngroup g all a b\nquorum g\n");
+        let change = |p: &mut clearhouse_wire::v1::RootPolicy| p.witness_policy.clone_from(&text);
+        let mut policy = crate::ceremony::next_policy(&region.genesis, NOW, change).unwrap();
+        region.coordinators.iter().for_each(|key| crate::signed::add_signature(&mut policy, key));
+        let checked = region.directory.check(&policy, NOW).unwrap().unwrap();
+        region.directory.insert(checked);
+        let known = |of: usize| {
+            let quorum = region.directory.quorum(region.members[of].node, NOW);
+            let listed = quorum.witnesses().into_iter().map(|l| (l.node, l.country.clone()));
+            listed.collect::<Vec<_>>()
+        };
+        let somebody = (None, String::new());
+        assert_eq!(known(0), [somebody.clone(), (Some(region.members[3].node), "AL".to_owned())]);
+        assert_eq!(known(3), [somebody], "nobody witnesses for itself");
+        assert_eq!(nodes(&region, 0, NOW), ids(&region, 3..4));
+    }
+
+    #[test]
     fn a_lone_coordinator_is_witnessed_by_members_and_a_pair_by_each_other() {
         let region = Region::with_coordinators(4, 3, 1);
         assert_eq!(nodes(&region, 0, NOW), ids(&region, 1..3));

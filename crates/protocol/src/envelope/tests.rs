@@ -1,4 +1,6 @@
 //! Attacks on envelopes, named after the cases of the protocol's list.
+mod limits;
+
 use super::opening::{split, take_attachments};
 use super::*;
 use crate::fixture::{Member, NOW, Region};

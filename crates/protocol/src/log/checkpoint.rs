@@ -36,7 +36,7 @@ impl Checkpoint {
             let origin = origin.filter(|o| !o.is_empty())?.to_owned();
             Some(Self { origin, size: read_number(size?)?, root: read_hash(root?)? })
         };
-        read().filter(|c| lines.next().is_none() && c.text() == text).ok_or(NoteFault::NotACheckpoint)
+        read().filter(|c| c.text() == text).ok_or(NoteFault::NotACheckpoint)
     }
 
     /// Signs it with the log's key. The caller has made sure that this head follows all heads it ever signed.

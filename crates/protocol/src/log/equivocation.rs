@@ -349,6 +349,15 @@ mod tests {
             let refused = matches!(fault, Some(EquivocationFault::Malformed | EquivocationFault::Head(_)));
             assert!(refused, "{fault:?} {wrong}");
         }
+        // Two heads of one size need no hashes, and the first line all the same.
+        let (one, two) = (leaves(7, 3, 1), leaves(7, 3, 2));
+        let bare = Equivocation::of(&signed(&one), &signed(&two), &[], &known()).ok().unwrap().to_string();
+        assert_eq!(Equivocation::parse(bare.as_bytes()).err(), None);
+        let otherwise = bare.replace("v1", "v2");
+        assert_eq!(Equivocation::parse(otherwise.as_bytes()).err(), Some(EquivocationFault::Malformed));
+        let path = text.lines().skip(1).take_while(|line| !line.is_empty()).count();
+        let most = text.replacen(&hash, &vec![hash.as_str(); HASHES_MAX + 1 - path].join("\n"), 1);
+        assert_eq!(Equivocation::parse(most.as_bytes()).ok().unwrap().path.len(), HASHES_MAX);
         let long = text.replace(&hash, &vec![hash.as_str(); HASHES_MAX + 1].join("\n"));
         assert_eq!(fault(&long), Some(EquivocationFault::TooManyHashes));
         assert!(Equivocation::parse(&[0xff; 10]).is_err());

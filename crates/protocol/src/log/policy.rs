@@ -216,6 +216,29 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_as_large_as_may_be_is_read_and_one_with_more_is_not() {
+        let table = |n: usize, kind: fn(u8) -> String| (0..n as u8).map(kind).collect::<String>();
+        let logs = |n: u8| format!("log {}\n", key(n, KeyKind::Log));
+        let witnesses = |n: u8| format!("witness w{n} {}\n", witness(100 + n));
+        let groups = |n: u8| format!("group g{n} any w{n}\n");
+        for (n, fault) in [(ENTRIES_MAX, None), (ENTRIES_MAX + 1, Some(PolicyFault::TooMany))] {
+            for text in [
+                table(n, logs),
+                table(n, witnesses),
+                // A group of each witness; of one too many the number is told, before anything else.
+                table(ENTRIES_MAX, witnesses) + &table(ENTRIES_MAX - 1, groups) + &"group h any w31\n".repeat(n - 31),
+            ] {
+                assert_eq!(Policy::parse(&(text + "quorum none\n")).err(), fault, "{n}");
+            }
+        }
+        let text = two_levels();
+        let padded = format!("#{}\n{text}", "x".repeat(POLICY_MAX - text.len() - 2));
+        assert_eq!(padded.len(), POLICY_MAX);
+        assert!(Policy::parse(&padded).is_ok());
+        assert_eq!(Policy::parse(&format!("#{padded}")).err(), Some(PolicyFault::Malformed));
+    }
+
+    #[test]
     fn what_is_not_understood_refuses_the_whole_text() {
         use PolicyFault::{Key, Line, Malformed, Member, Quorum, Repeated, Threshold, TooMany};
         let (one, two) = (format!("witness a {}\n", witness(1)), format!("witness b {}\n", witness(2)));

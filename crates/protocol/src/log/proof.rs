@@ -158,7 +158,14 @@ mod tests {
             assert_eq!(Proof::parse(text.as_bytes()).err(), Some(ProofFault::Malformed), "{text}");
         }
         let hash = format!("{}\n", show_hash(&[1; 32]));
-        let long = good.replace("index 3\n", &format!("index 3\n{}", hash.repeat(PROOF_HASHES_MAX)));
+        let most = PROOF_HASHES_MAX - made.path.len();
+        let longest = good.replace("index 3\n", &format!("index 3\n{}", hash.repeat(most)));
+        assert_eq!(Proof::parse(longest.as_bytes()).ok().unwrap().path.len(), PROOF_HASHES_MAX);
+        for (len, read) in [(EXTRA_MAX, true), (EXTRA_MAX + 1, false)] {
+            let text = Proof { extra: vec![7; len], ..made.clone() }.to_string();
+            assert_eq!(Proof::parse(text.as_bytes()).is_ok(), read, "{len} bytes beside");
+        }
+        let long = good.replace("index 3\n", &format!("index 3\n{}", hash.repeat(most + 1)));
         assert_eq!(Proof::parse(long.as_bytes()).err(), Some(ProofFault::TooManyHashes));
         assert!(Proof::parse(&good.as_bytes()[..good.len() - 5]).is_err());
     }

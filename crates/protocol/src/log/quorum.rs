@@ -291,6 +291,12 @@ mod tests {
         assert!(!(standing(&[0, 10, 11, 12, 13]) && standing(&[1, 20, 21, 22, 23])));
         assert!(standing(&[0, 1, 10, 11, 12]) && standing(&[0, 2, 20, 21, 22]), "either list is enough");
         assert!(!standing(&[0, 1, 10, 11, 20]), "a mixture of both is not");
+        let all: Vec<_> = [0, 1, 2].into_iter().chain(10..14).chain(20..24).zip(1..).collect();
+        let by_both = both.standing(&head(&all)).unwrap();
+        assert!(
+            by_both == both.current.standing(&head(&all)).unwrap(),
+            "where both are satisfied the current one speaks"
+        );
         assert_eq!(both.witnesses().len(), 11);
         let crowd = Quorum {
             current: List::drawn(many(0..11), many(20..24)),
@@ -323,9 +329,16 @@ mod tests {
         assert!(list(None).standing(&signed).unwrap().reached);
         assert!(list(Some(2)).standing(&signed).unwrap().reached);
         assert!(!list(Some(1)).standing(&signed).unwrap().reached);
+        assert!(!list(Some(1)).standing(&head(&[(2, 5)])).unwrap().reached, "nobody stands in for it");
+        // The places of those behind it move up by one.
+        assert!(list(Some(0)).standing(&head(&[(1, 5), (2, 6)])).unwrap().reached);
+        for one in [[(0, 5), (1, 6)], [(0, 5), (2, 6)]] {
+            assert!(!list(Some(0)).standing(&head(&one)).unwrap().reached);
+        }
         let nothing = Policy::parse("quorum none\n").ok().unwrap();
         let none = List::of_policy(&nothing, None, stranger).standing(&signed).unwrap();
         assert!(none.reached && none.time.is_none());
+        assert!(list(None).rule().is_some() && List::of_policy(&nothing, None, stranger).rule().is_none());
     }
 
     #[test]

@@ -234,6 +234,9 @@ pub(super) mod tests {
         let narrower = |old| added(old, 257).map(|t| t.narrower(old).map(|n| n.path())).collect::<Vec<_>>();
         assert_eq!(narrower(255), [Some("tile/0/000.p/255".to_owned()), None, None]);
         assert_eq!(narrower(256), [None]);
+        let above = TileId { level: Some(1), index: 1, width: 18 };
+        assert_eq!(above.narrower(70_000).map(|tile| tile.width), Some(17), "of 256 leaves each");
+        assert_eq!([65_536, 70_144, 0].map(|old| above.narrower(old)), [None; 3], "it had not begun, or was as wide");
         let later: Vec<String> = added(255, 257).map(|t| t.path()).collect();
         assert_eq!(later, ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"]);
         assert_eq!(added(70_000, 70_000).count(), 0);
@@ -246,6 +249,10 @@ pub(super) mod tests {
         let leaves = [[3u8; LEAF_LEN], [4; LEAF_LEN]];
         let bytes: Vec<u8> = leaves.iter().flat_map(|leaf| bundled(leaf).unwrap()).collect();
         assert_eq!(read_bundle(&bytes).unwrap(), leaves);
+        assert_eq!(hashes_of(&leaves), leaves.map(|one| leaf(&one)));
+        let longest = vec![5; usize::from(u16::MAX)];
+        assert_eq!(bundled(&longest).map(|all| all.len()), Some(longest.len() + 2));
+        assert!(bundled(&[longest.as_slice(), &[5]].concat()).is_none());
         assert_eq!(read_bundle(&[]).unwrap(), Vec::<[u8; LEAF_LEN]>::new());
         for len in 1..bytes.len() {
             assert!(len == 35 || read_bundle(&bytes[..len]).is_none(), "{len}");

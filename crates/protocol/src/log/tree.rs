@@ -169,7 +169,7 @@ impl Levels {
     }
 
     fn start(&self, above: u32) -> usize {
-        (0..above.min(usize::BITS - 1)).map(|level| self.width >> level).sum()
+        (0..above.min(usize::BITS)).map(|level| self.width >> level).sum()
     }
 }
 
@@ -339,6 +339,14 @@ mod tests {
                 }
                 assert!(!merkle::extends((new + 1, &top), (new, &before), &path));
             }
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_shown_where_one_tree_is_smaller_and_nowhere_else() {
+        let tree = leaves(12);
+        for (old, new, len) in [(8, 12, 2), (7, 12, 5), (8, 8, 0), (12, 8, 0), (0, 8, 0)] {
+            assert_eq!(prefix(&tree, old, new).unwrap().len(), len, "{old} of {new}");
         }
     }
 

@@ -257,6 +257,10 @@ mod tests {
         assert_eq!(whole, Some(WitnessFault::NotConsistent));
         let own_path = Request { path: request(&one, 33, 40).path, ..request(&other, 33, 40) };
         assert_eq!(decide(&own_path, &known(), &remembered).err(), Some(WitnessFault::NotConsistent));
+        // Hashes that lead nowhere accuse nobody.
+        let made_up = Request { path: vec![[9; 32]; own_path.path.len()], ..request(&one, 33, 40) };
+        assert_eq!(decide(&made_up, &known(), &remembered).err(), Some(WitnessFault::NotConsistent));
+        assert!(!WitnessFault::NotConsistent.is_proof() && !WitnessFault::Conflict(1).is_proof());
     }
 
     #[test]
@@ -276,7 +280,10 @@ mod tests {
             assert_eq!(Request::parse(wrong.as_bytes()).err(), Some(WitnessFault::Malformed), "{wrong}");
         }
         let hash = format!("\n{}", show_hash(&[1; 32]));
-        let long = text.replace("old 3", &format!("old 3{}", hash.repeat(65)));
+        let own = good.path.len();
+        let most = text.replace("old 3", &format!("old 3{}", hash.repeat(PROOF_HASHES_MAX - own)));
+        assert_eq!(Request::parse(most.as_bytes()).ok().unwrap().path.len(), PROOF_HASHES_MAX);
+        let long = text.replace("old 3", &format!("old 3{}", hash.repeat(PROOF_HASHES_MAX - own + 1)));
         assert_eq!(Request::parse(long.as_bytes()).err(), Some(WitnessFault::TooManyHashes));
     }
 }

@@ -1,3 +1,5 @@
+mod limits;
+
 use super::*;
 use crate::envelope::{Letter as Draft, Opened, Opening, Outside, Reader, Sealed, open, seal};
 use crate::fixture::{NOW, Region};

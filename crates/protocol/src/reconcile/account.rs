@@ -288,6 +288,15 @@ fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     joined
 }
 
+#[cfg(test)]
+#[test]
+fn ranges_that_overlap_or_touch_are_one_and_hold_what_lies_in_them() {
+    let ranges = joined(vec![(20, 20), (2, 3), (0, 10), (11, 12), (14, 15), (u64::MAX, u64::MAX), (5, 6)]);
+    assert_eq!(ranges, [(0, 12), (14, 15), (20, 20), (u64::MAX, u64::MAX)]);
+    let held: Vec<u64> = (0..22).filter(|index| covers(&ranges, *index)).collect();
+    assert_eq!(held, (0..=12).chain([14, 15, 20]).collect::<Vec<_>>());
+}
+
 /// Whether one of the ranges, sorted and joined, holds `index`.
 pub(super) fn covers(ranges: &[(u64, u64)], index: u64) -> bool {
     let after = ranges.partition_point(|(from, _)| *from <= index);

@@ -85,7 +85,7 @@ pub(super) enum Said {
 const SAID: usize = 8;
 
 /// Accounts of one digest by one node that are looked at: a log that repeats itself keeps nobody busy.
-const SIDES_MAX: usize = 4;
+pub(super) const SIDES_MAX: usize = 4;
 
 /// Everything said of one digest, as long as every role is played by one node.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 
 mod erased;
 mod lapsed;
+mod limits;
 mod logs;
 mod region;
 mod small;

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use rand_core::CryptoRng;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::RecoverySecret;
 use crate::labels;
@@ -210,12 +210,6 @@ fn xor(shares: &[&[u8; SHARE_LEN]; 3]) -> Zeroizing<[u8; SHARE_LEN]> {
         out.iter_mut().zip(*share).for_each(|(out, byte)| *out ^= byte);
     }
     out
-}
-
-impl Drop for Sheet {
-    fn drop(&mut self) {
-        self.shares.iter_mut().for_each(|share| share.zeroize());
-    }
 }
 
 const ADVICE: &str = "

@@ -132,6 +132,35 @@ mod tests {
         assert!(read(dummies(FETCH_SLOTS)).is_ok_and(|got| got.is_empty()));
     }
 
+    #[test]
+    fn a_frame_behind_the_first_is_bare_and_holds_no_more_than_is_left() {
+        let first = || frames(Digest([7; 32]), vec![1; FRAME_MAX + 5]).next().unwrap();
+        let second = |change: &dyn Fn(&mut FetchFrame)| {
+            let mut reader = Reader::default();
+            assert!(matches!(reader.take(first()), Ok(Slot::Unfinished)));
+            let mut frame = FetchFrame { data: vec![1; 5], ..FetchFrame::default() };
+            change(&mut frame);
+            reader.take(frame).map(|slot| matches!(slot, Slot::Filled(_, bytes) if bytes == [1; FRAME_MAX + 5]))
+        };
+        assert_eq!(second(&|_| {}), Ok(true));
+        assert_eq!(second(&|frame| drop(frame.data.split_off(4))), Ok(false), "one byte is left");
+        assert_eq!(second(&|frame| frame.data.push(1)), Err(BadAnswer));
+        assert_eq!(second(&|frame| frame.data.clear()), Err(BadAnswer));
+        assert_eq!(second(&|frame| frame.digest = vec![7; 32]), Err(BadAnswer));
+        assert_eq!(second(&|frame| frame.total_len = 1), Err(BadAnswer));
+        let begun = |change: &dyn Fn(&mut FetchFrame)| {
+            let mut frame = first();
+            change(&mut frame);
+            Reader::default().take(frame).is_ok()
+        };
+        assert!(begun(&|frame| frame.total_len = ENVELOPE_MAX as u64));
+        assert!(!begun(&|frame| frame.total_len = ENVELOPE_MAX as u64 + 1));
+        assert!(!begun(&|frame| frame.data.truncate(FRAME_MAX - 1)), "a frame is full while more is to come");
+        assert!(!begun(&|frame| frame.digest.truncate(31)));
+        assert!(!begun(&|frame| (frame.total_len, frame.data) = (0, vec![0; SLOT_LEN])), "an envelope of nothing");
+        assert!(!begun(&|frame| (frame.total_len, frame.data) = (1, vec![0; SLOT_LEN - 1])), "a short slot");
+    }
+
     // Attack 37, as far as fetching goes: an idle slot and one with a small envelope are of one length on the line.
     #[test]
     fn attack_37_a_dummy_and_a_small_envelope_have_the_same_length_on_the_line() {

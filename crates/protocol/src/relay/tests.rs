@@ -1,5 +1,7 @@
 //! Whose mailbox is whose, and what lies in them.
 
+mod limits;
+
 use super::*;
 use crate::envelope::Outside;
 use crate::fixture::{NOW, Region};

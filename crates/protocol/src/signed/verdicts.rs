@@ -149,4 +149,18 @@ mod tests {
         assert_eq!(verdicts.holds(&key, &framed, &[1; 64]), None);
         assert_eq!(verdicts.signatures(), 1);
     }
+
+    #[test]
+    fn a_prekey_that_was_tried_is_taken_as_found_and_an_unsound_one_never_is() {
+        let region = crate::fixture::Region::new(1, 1);
+        let sound = region.members[0].prekeys[0].1.public().unwrap();
+        let mut unsound = sound.as_bytes().to_vec();
+        let len = unsound.len();
+        unsound[len - 32..].fill(0);
+        let mut verdicts = Verdicts::default();
+        verdicts.try_prekeys([sound.as_bytes(), &unsound]);
+        assert_eq!(verdicts.prekeys, [sha256(sound.as_bytes())].into());
+        assert!(verdicts.admit_prekey(sound.as_bytes(), &sha256(sound.as_bytes())).is_ok());
+        assert_eq!(verdicts.admit_prekey(&unsound, &sha256(&unsound)).err(), Some(KeyFault::WeakPrekey));
+    }
 }

@@ -211,3 +211,73 @@ fn numbers_at_the_end_of_their_range_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn a_length_of_time_is_said_in_the_largest_unit_of_which_there_are_two() {
+    for (secs, said) in [
+        (59, "0 minutes"),
+        (2 * HOUR - 1, "119 minutes"),
+        (2 * HOUR, "2 hours"),
+        (2 * DAY - 1, "47 hours"),
+        (2 * DAY, "2 days"),
+    ] {
+        assert_eq!(Span(secs).to_string(), said);
+    }
+    let ahead = Doubt::Contradicted { ahead: 7200, others: 3 }.to_string();
+    let behind = Doubt::Contradicted { ahead: -7200, others: 3 }.to_string();
+    assert!(ahead.contains("2 hours ahead of") && behind.contains("2 hours behind"), "{ahead}, {behind}");
+    let set = [7200, -7200].map(|by| Doubt::Leapt(by).to_string());
+    assert!(set[0].contains("ahead 2 hours") && set[1].contains("back 2 hours"), "{set:?}");
+}
+
+#[test]
+fn what_was_believed_is_taken_anew_after_an_hour_and_not_before() {
+    for (pause, believed) in [(BELIEVED_ANEW - 1, false), (BELIEVED_ANEW, true)] {
+        let mut node = Machine::start(0, DAY);
+        node.off = secs(6 * MINUTE);
+        node.pass(pause);
+        assert_eq!(node.watch.doubt(), None);
+        // As far again: too far from the start, and not from an hour later.
+        node.off = secs(12 * MINUTE);
+        assert_eq!(node.doubt().is_none(), believed, "{pause}");
+    }
+}
+
+#[test]
+fn a_clock_may_be_as_far_off_as_is_forgiven_and_no_second_further() {
+    // Behind what it signed itself, by as much as clocks are apart; behind what others signed, by what they may sign ahead.
+    let started = |wall: u64, signed: u64, attested: u64| {
+        let mut watch = Watch::begin(Reading { wall, up: 1 }, signed, attested);
+        watch.read(Reading { wall, up: 1 });
+        watch.doubt()
+    };
+    assert_eq!(started(NOW - SKEW_SECS, NOW, 0), None);
+    assert_eq!(started(NOW - SKEW_SECS - 1, NOW, 0), Some(Doubt::Behind(SKEW_SECS + 1)));
+    let others = DESCRIPTOR_AHEAD_SECS + SKEW_SECS;
+    assert_eq!(started(NOW - others, NOW - YEAR, NOW), None);
+    assert_eq!(started(NOW - others - 1, NOW - YEAR, NOW), Some(Doubt::Behind(others + 1)));
+    assert_eq!(started(NOW + AWAY_MAX_SECS, NOW - YEAR, NOW), None);
+    assert_eq!(started(NOW + AWAY_MAX_SECS + 1, NOW - YEAR, NOW), Some(Doubt::Ahead(AWAY_MAX_SECS + 1)));
+    // While it runs, either way.
+    for sign in [1, -1] {
+        let mut node = Machine::start(0, DAY);
+        node.off = sign * secs(SKEW_SECS);
+        assert_eq!(node.doubt(), None);
+        node.off = sign * secs(SKEW_SECS + 1);
+        assert_eq!(node.doubt(), Some(Doubt::Leapt(node.off)));
+        // One other confirms it that is as far from it as is forgiven.
+        node.hear(1, node.off - sign * secs(SKEW_SECS + 1));
+        assert!(node.doubt().is_some());
+        node.hear(1, node.off - sign * secs(SKEW_SECS));
+        assert_eq!(node.doubt(), None);
+    }
+}
+
+#[test]
+fn a_leap_beyond_all_numbers_is_told_in_its_own_direction() {
+    for (from, to, leap) in [(NOW, u64::MAX, i64::MAX), (u64::MAX, 0, i64::MIN)] {
+        let mut watch = Watch::begin(Reading { wall: from, up: 1 }, 0, 0);
+        watch.read(Reading { wall: to, up: 1 });
+        assert_eq!(watch.doubt(), Some(Doubt::Leapt(leap)));
+    }
+}

@@ -146,6 +146,30 @@ fn attack_42_a_bucket_of_a_million_items_is_cut_off_at_the_cap() {
 }
 
 #[test]
+fn a_bucket_tells_of_as_many_nodes_as_may_be_and_of_the_first_by_their_ids() {
+    let mut region = Region::new(1, 1);
+    let node = region.members[0].node;
+    let nodes = of_bucket(0, BUCKET_ITEMS_MAX + 1);
+    let (cert, descriptor) = (region.directory.certs[&node].clone(), region.directory.descriptors[&node].clone());
+    for node in &nodes {
+        region.directory.certs.insert(*node, cert.clone());
+        region.directory.descriptors.insert(*node, descriptor.clone());
+    }
+    let buckets = Buckets::of(&region.directory);
+    let told: Vec<NodeId> = buckets.lists[0].iter().map(|item| item.node).take(BUCKET_ITEMS_MAX + 1).collect();
+    assert_eq!(told, nodes[..BUCKET_ITEMS_MAX]);
+    // It takes as many pages as the reader reads, and is read whole.
+    let (mut listing, mut after) = (Listing::new(0), None);
+    loop {
+        after = listing.read(&buckets.page(0, after)).unwrap();
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listing.whole(buckets.digests()).unwrap().len(), BUCKET_ITEMS_MAX);
+}
+
+#[test]
 fn attack_42_a_list_that_lies_is_told_by_what_is_wrong_with_it() {
     let nodes = of_bucket(5, 3);
     let items: Vec<Item> = nodes.iter().map(|node| item(*node, 1)).collect();

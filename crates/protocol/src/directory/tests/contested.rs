@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn take(directory: &mut Directory, signed: &Signed) {
+pub(super) fn take(directory: &mut Directory, signed: &Signed) {
     let checked = directory.check(signed, NOW).unwrap().unwrap();
     directory.insert(checked);
 }
 
 /// A record of the version held, with another name.
-fn other_truth(region: &Region, m: &Member, label: &str) -> Signed {
+pub(super) fn other_truth(region: &Region, m: &Member, label: &str) -> Signed {
     let held = region.directory.orgs.get(&m.org).unwrap().newest().value().clone();
     let change = |r: &mut OrgRecord| *r = OrgRecord { label: label.into(), ..held.clone() };
     next_org(region, m, change, &coordinators(region))
@@ -73,7 +73,7 @@ fn attack_20_with_nothing_before_them_two_first_records_count_for_nothing() {
 }
 
 /// A policy that follows one, signed by these keys.
-fn next_policy(before: &Signed, change: impl FnOnce(&mut RootPolicy), keys: &[&SigningKey]) -> Signed {
+pub(super) fn next_policy(before: &Signed, change: impl FnOnce(&mut RootPolicy), keys: &[&SigningKey]) -> Signed {
     let mut policy = RootPolicy::decode(before.payload.as_slice()).unwrap();
     policy.version += 1;
     policy.prev_hash = sha256(&before.payload).to_vec();

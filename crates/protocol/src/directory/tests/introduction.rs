@@ -1,6 +1,7 @@
 use super::*;
 use crate::directory::Directory;
 use crate::fixture::{NOW, Region};
+use prost::Message as _;
 
 fn take(directory: &mut Directory, record: &wire::Signed) -> bool {
     directory.check(record, NOW).ok().flatten().map(|checked| directory.insert(checked)).is_some()
@@ -78,4 +79,66 @@ fn it_is_said_only_where_it_is_not_held() {
     assert!(!lacks(&fresh, other.org) && !lacks(&fresh, first.org));
     // What vouches for it is of account to a coordinator alone.
     assert_ne!(own_digest(&fresh, one.node, first.org), own_digest(&fresh, one.node, other.org));
+}
+
+#[test]
+fn what_a_coordinator_has_not_heard_of_a_renewal_is_said_to_it_and_to_nobody_else() {
+    let region = Region::with_coordinators(12, 6, 3);
+    let (first, one, other) = (&region.members[0], &region.members[4], &region.members[5]);
+    let digests = |directory: &Directory| [first, other].map(|to| own_digest(directory, one.node, to.org).unwrap());
+    let keys: Vec<_> = region.coordinators.iter().collect();
+    let org = crate::directory::tests::next_org(&region, one, |_| {}, &keys);
+    let held = region.directory.newest_cert(one.node).unwrap();
+    let cert = crate::ceremony::next_cert(held, NOW, &one.root).unwrap();
+    for renewed in [org, cert] {
+        let mut directory = region.directory.clone();
+        assert!(take(&mut directory, &renewed));
+        let changed: Vec<bool> =
+            digests(&region.directory).iter().zip(digests(&directory)).map(|(before, now)| *before != now).collect();
+        assert_eq!(changed, [true, false]);
+    }
+}
+
+#[test]
+fn prekeys_of_this_week_and_the_next_are_asked_for_and_later_ones_are_not() {
+    let region = Region::new(9, 2);
+    let (one, other) = (&region.members[0], &region.members[1]);
+    let said = own_digest(&region.directory, one.node, other.org).unwrap();
+    for (n, (week, _)) in one.prekeys.iter().enumerate() {
+        let mut directory = region.directory.clone();
+        directory.prekeys.remove(&(one.node, *week));
+        assert_eq!(is_unheard(&directory, other.org, one.node, &said, NOW), n < 2, "{n} weeks ahead");
+    }
+}
+
+#[test]
+fn a_record_of_itself_is_as_long_as_may_be_and_of_this_node_and_organisation() {
+    let region = Region::new(9, 2);
+    let (one, other) = (&region.members[0], &region.members[1]);
+    let own = introduction(&region.directory, one.node, other.org).own;
+    let of = |kind: &str, payload: Vec<u8>| {
+        let record = wire::Signed { payload_type: kind.into(), payload, signatures: vec![] };
+        let request = wire::DigestsRequest { own: own.clone(), vouching: vec![record], ..Default::default() };
+        introduced(request, one.node, Some(one.org)).is_some()
+    };
+    let described = |spare: usize| wire::Descriptor {
+        node_id: one.node.to_vec(),
+        alternate: "x".repeat(spare),
+        ..wire::Descriptor::default()
+    };
+    let beside = described(RECORD_MAX - 100).encode_to_vec().len() - (RECORD_MAX - 100);
+    for (len, taken) in [(RECORD_MAX, true), (RECORD_MAX + 1, false)] {
+        let payload = described(len - beside).encode_to_vec();
+        assert_eq!(payload.len(), len);
+        assert_eq!(of(media::DESCRIPTOR, payload), taken, "{len}");
+    }
+    let cert = |node: NodeId, org: OrgId| {
+        wire::NodeCert { node_id: node.to_vec(), org_id: org.to_vec(), ..Default::default() }.encode_to_vec()
+    };
+    assert!(of(media::NODECERT, cert(one.node, one.org)));
+    assert!(!of(media::NODECERT, cert(other.node, one.org)), "another node of it");
+    assert!(!of(media::NODECERT, cert(one.node, other.org)), "in the name of another");
+    let most = vec![wire::Prekey::default(); INTRODUCED_PREKEYS_MAX];
+    let request = wire::DigestsRequest { own: own.clone(), prekeys: most, ..Default::default() };
+    assert!(introduced(request, one.node, Some(one.org)).is_some());
 }

@@ -1,3 +1,6 @@
+#[path = "logs/limits.rs"]
+mod limits;
+
 use clearhouse_wire::v1::Signed;
 use prost::Message as _;
 

@@ -314,3 +314,20 @@ fn coordinators_that_the_next_policy_names_no_more_end_no_wait() {
     look(directory, NOW + WAIT);
     assert_eq!(root(directory, m), new.public());
 }
+
+#[test]
+fn what_was_objected_to_or_ended_is_settled_and_nothing_else() {
+    let (mut region, new) = training();
+    let signed = lost(&region, &region.members[0], &new);
+    take(&mut region.directory, &signed);
+    let waits = region.directory.lost_key(region.members[0].org, NOW).unwrap();
+    for (stage, settled) in [
+        (Stage::Unseen, false),
+        (Stage::Until(NOW), false),
+        (Stage::Contested, false),
+        (Stage::Objected, true),
+        (Stage::Ended, true),
+    ] {
+        assert_eq!(LostKey { stage, ..waits }.is_settled(), settled, "{stage:?}");
+    }
+}

@@ -95,6 +95,45 @@ fn seventeen_signatures_are_refused_and_sixteen_are_not() {
 }
 
 #[test]
+fn who_signs_again_is_there_once_and_takes_no_other_line_away() {
+    let mut note = signed();
+    // Another key under the name of the log, and the witness's own key under another name.
+    note.sign("example.org/log", &key(3)).unwrap();
+    note.cosign("other.example", &key(2), 9).unwrap();
+    note.cosign("witness.example", &key(2), 10).unwrap();
+    let at = |name, kind, seed| note.signed_by(&known(name, kind, seed)).unwrap().map(|signed| signed.at());
+    assert_eq!(note.to_string().matches(BULLET).count(), 4);
+    assert_eq!(at("witness.example", KeyKind::Witness, 2), Some(Some(10)), "the newest");
+    assert_eq!(at("other.example", KeyKind::Witness, 2), Some(Some(9)));
+    assert_eq!([1, 3].map(|seed| at("example.org/log", KeyKind::Log, seed)), [Some(None); 2]);
+    let mut gathered = Note::unsigned(TEXT.to_owned());
+    gathered.sign("example.org/log", &key(1)).unwrap();
+    assert_eq!(gathered.gather(&note), 3, "of one name with another key, too");
+    // One line alone, of that name and that key.
+    let only = note.only(&known("example.org/log", KeyKind::Log, 3));
+    assert_eq!(only.signed_by(&known("example.org/log", KeyKind::Log, 3)), Ok(Some(Signed(None))));
+    assert_eq!(only.to_string().matches(BULLET).count(), 1);
+    assert_eq!(note.only(&known("nobody", KeyKind::Log, 3)).to_string().matches(BULLET).count(), 0);
+}
+
+#[test]
+fn a_note_as_long_as_may_be_is_read_and_takes_no_more_lines_than_are_read() {
+    let good = signed().to_string();
+    let padded = "x".repeat(NOTE_MAX - good.len()) + &good;
+    assert!(Note::parse(padded.as_bytes()).is_ok());
+    assert_eq!(Note::parse(format!("x{padded}").as_bytes()).err(), Some(NoteFault::Malformed));
+    let (mut first, mut second) = (Note::unsigned(TEXT.to_owned()), Note::unsigned(TEXT.to_owned()));
+    (0..10).for_each(|n| first.cosign(&format!("w{n}"), &key(n), 9).unwrap());
+    (6..16).for_each(|n| second.cosign(&format!("w{n}"), &key(n), 9).unwrap());
+    second.cosign("w99", &key(99), 9).unwrap();
+    assert_eq!(first.gather(&second), SIGNATURES_MAX - 10);
+    assert!(Note::parse(first.to_string().as_bytes()).is_ok());
+    // As many as there may be, and one of them again.
+    assert!(first.cosign("w3", &key(3), 10).is_ok());
+    assert!(NoteKey::new(&"x".repeat(NAME_MAX), KeyKind::Log, &key(1).public()).is_ok());
+}
+
+#[test]
 fn a_key_reads_back_and_a_wrong_one_is_refused() {
     let key = known("example.org/log", KeyKind::Log, 1);
     assert!(NoteKey::parse(&key.to_string()) == Ok(key.clone()));

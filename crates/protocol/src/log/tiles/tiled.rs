@@ -364,7 +364,10 @@ mod tests {
         assert_eq!(read(1020), (0, 1), "another group of the tile");
         assert_eq!(read(5000), (1, 1), "another tile");
         assert_eq!(read(1000), (0, 1), "the first again");
-        let again = Tiled::with(&counting, n, tiled.into_remembered());
+        let remembered = tiled.into_remembered();
+        // The upper halves of the tiles of 0, 1000 and 5000, and the full tile above them.
+        assert_eq!(remembered.bytes(), 3 * 31 * 32 + 511 * 32);
+        let again = Tiled::with(&counting, n, remembered);
         let before = counting.whole.get();
         tree::inclusion(&again, 5000, n).unwrap();
         assert_eq!(counting.whole.get() - before, 2, "the edge of the tree is read by each reader");

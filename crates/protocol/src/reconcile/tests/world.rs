@@ -326,7 +326,7 @@ impl World {
         report
     }
 
-    fn join(&mut self, now: u64, reversed: bool) -> (Join, Vec<Finding>) {
+    pub(super) fn join(&mut self, now: u64, reversed: bool) -> (Join, Vec<Finding>) {
         let policy = Policy::default();
         let mut join = Join::new(policy, (0..self.logs.len()).map(party));
         let mut findings = Vec::new();

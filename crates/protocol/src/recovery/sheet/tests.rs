@@ -31,6 +31,17 @@ fn any_two_sheets_give_the_seed_in_either_order() {
 }
 
 #[test]
+fn a_sheet_says_which_it_is_and_of_which_key() {
+    let (secret, sheets) = made(4);
+    let key = secret.key().unwrap();
+    assert_eq!(key.words(), crate::words::words(key.public()));
+    for (sheet, number) in sheets.iter().zip(1..) {
+        assert_eq!((sheet.number(), sheet.key()), (number, key.words().as_str()));
+        assert_eq!((again(sheet).number(), again(sheet).key()), (number, key.words().as_str()));
+    }
+}
+
+#[test]
 fn one_sheet_fits_every_seed_there_is() {
     // Whatever byte is tried at a place of the seed, there is a missing share that leads to it: from what a sheet holds
     // no value is likelier than another.

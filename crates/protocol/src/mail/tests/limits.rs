@@ -1,0 +1,218 @@
+//! What a mailbox takes, how long it remembers, and what a row says of a message at each of its steps.
+
+use super::*;
+use crate::ids::{Digest, OrgId, PrekeyId};
+use crate::limits::{
+    BACKOFF_FIRST_SECS, GAP_MAX, MAILBOX_BYTES_MAX, RECEIPT_ASK_SECS, RECEIPT_ASKS_MAX, REPLAY_MEMORY_SECS,
+};
+
+const ID: MsgId = MsgId([1; 16]);
+
+fn letter_row(n: u8, letter: &Letter) -> Row {
+    service_row(Table::Mailbox, &[n; 32], Some(letter))
+}
+
+/// A letter at a place of its sender's choice.
+fn at_place(region: &mut Region, id: u8, seq: u64, prev_digest: Option<[u8; 32]>) -> Sealed {
+    let (a, b) = (&region.members[0], &region.members[1]);
+    let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
+    let draft = Draft {
+        net: region.net,
+        msg_type: 2,
+        body_version: 1,
+        msg_id: MsgId([id; 16]),
+        sender: (a.org, a.node),
+        conversation: ConversationId([1; 32]),
+        seq,
+        prev_digest,
+        created: NOW,
+        expires: NOW + DAY,
+        actor: None,
+        body: &[id],
+        attachments: &[],
+    };
+    seal(&draft, &to, 0, &a.sign, &mut region.rng).unwrap()
+}
+
+/// The row of the first message after a step.
+fn after(room: &mut Mailroom, rows: &[Row]) -> Outgoing {
+    apply(room, rows);
+    room.outgoing(ID).unwrap().clone()
+}
+
+#[test]
+fn a_mailbox_takes_as_many_letters_and_bytes_as_it_has_room_for() {
+    let mut region = Region::new(1, 2);
+    let (sealed, _) = letter(&mut region, &Mailroom::default(), 1);
+    let outside = Outside::parse(&sealed.bytes).unwrap();
+    let mine = [region.members[1].mailbox];
+    let mut room = Mailroom::default();
+    let waits = Letter { state: LetterState::Stored as u32, arrival: 1, len: 1000, ..Letter::default() };
+    room.apply(&letter_row(1, &waits));
+    let full = Some(DepositFault::Full);
+    let fault = |room: &Mailroom, len, staged| room.arrive(&outside, len, staged, &mine, NOW).err();
+    let left = MAILBOX_BYTES_MAX - 1000;
+    assert_eq!(fault(&room, 60, (0, left - 60)), None);
+    assert_eq!(fault(&room, 61, (0, left - 60)), full);
+    assert_eq!(fault(&room, 60, (0, left - 59)), full);
+    assert_eq!(fault(&room, 1, (MAILBOX_ITEMS_MAX - 2, 0)), None);
+    assert_eq!(fault(&room, 1, (MAILBOX_ITEMS_MAX - 1, 0)), full);
+    // What was opened takes no room any more.
+    room.apply(&letter_row(1, &Letter { state: LetterState::Taken as u32, ..waits }));
+    assert_eq!(fault(&room, 60, (MAILBOX_ITEMS_MAX - 1, MAILBOX_BYTES_MAX - 60)), None);
+    let ends = |now| room.arrive(&outside, 1, (0, 0), &mine, now).err();
+    assert_eq!((ends(outside.expires - 1), ends(outside.expires)), (None, Some(DepositFault::Expired)));
+}
+
+#[test]
+fn what_ended_is_forgotten_when_it_can_come_no_more_and_what_waits_never() {
+    let (mut room, mut forgotten) = (Mailroom::default(), Vec::new());
+    for (n, state) in
+        (1..).zip([LetterState::Stored, LetterState::Taken, LetterState::Unopenable, LetterState::Quarantined])
+    {
+        room.apply(&letter_row(n, &Letter { state: state as u32, expires: NOW, ..Letter::default() }));
+    }
+    let key = [NodeId([7; 16]).as_bytes(), ID.as_bytes()].concat();
+    let taken = Taken { keep_until: NOW + REPLAY_MEMORY_SECS, ..Taken::default() };
+    room.apply(&service_row(Table::Taken, &key, Some(&taken)));
+    for now in [NOW + REPLAY_MEMORY_SECS, NOW + REPLAY_MEMORY_SECS + 1] {
+        let rows = room.forget(now);
+        assert!(rows.iter().all(|row| row.value.is_none()));
+        forgotten.push(rows.into_iter().map(|row| (row.table, row.key[0])).collect::<Vec<_>>());
+    }
+    let (letter, sealed) = (Table::Mailbox, Table::Envelope);
+    let all = vec![(letter, 2), (letter, 3), (letter, 4), (sealed, 4), (Table::Taken, 7)];
+    assert_eq!(forgotten, [vec![], all], "with the bytes of what nobody opened");
+}
+
+#[test]
+fn an_envelope_is_shared_with_the_node_it_went_to_or_came_from_and_with_no_other() {
+    let mut region = Region::new(1, 3);
+    let nodes = [0, 1, 2].map(|n: usize| region.members[n].node);
+    let mut sender = Mailroom::default();
+    let (sealed, rows) = letter(&mut region, &sender, 1);
+    apply(&mut sender, &rows);
+    assert_eq!(nodes.map(|node| sender.is_shared(sealed.digest, node)), [false, true, false]);
+    let mut room = Mailroom::default();
+    receive(&region, &mut room, &sealed);
+    assert_eq!(nodes.map(|node| room.is_shared(sealed.digest, node)), [true, false, false]);
+    assert!(!room.is_shared(Digest([9; 32]), nodes[0]));
+    let ids = |conversation, org| sender.in_conversation(conversation, org).map(|(id, _)| id).collect::<Vec<_>>();
+    let (conversation, org) = (ConversationId([1; 32]), region.members[1].org);
+    assert_eq!(ids(conversation, org), [ID]);
+    assert!(ids(conversation, OrgId([9; 16])).is_empty() && ids(ConversationId([2; 32]), org).is_empty());
+}
+
+#[test]
+fn a_row_says_of_a_message_where_it_stands_and_since_when() {
+    let mut region = Region::new(1, 2);
+    let b = region.members[1].node;
+    let mut room = Mailroom::default();
+    let (sealed, rows) = letter(&mut region, &room, 1);
+    let queued = after(&mut room, &rows);
+    assert_eq!((queued.state, queued.queued_at, queued.next_try), (Delivery::Queued as u32, NOW, NOW));
+    assert_eq!((queued.digest.as_slice(), queued.seq, queued.expires), (&sealed.digest.0[..], 1, NOW + DAY));
+    assert!(room.hurry(NOW).is_empty(), "what was never tried is due when it is due");
+
+    let failed = room.attempted(ID, Attempt::Failed { fault: 7 }, NOW, &mut region.rng);
+    let failed = after(&mut room, &failed);
+    assert_eq!((failed.fault, failed.attempts, failed.settled_at, failed.stored_at), (7, 1, 0, 0));
+    let hurried = room.hurry(NOW + 1);
+    assert_eq!((hurried.len(), after(&mut room, &hurried).next_try), (1, NOW + 1));
+    // Answered from here without ever being seen stored; or ended by its time.
+    let mut answered = room.clone();
+    let rows = answered.settle(ID, b, NOW + 5).unwrap();
+    let settled = after(&mut answered, &rows);
+    assert_eq!((settled.settled_at, settled.stored_at, settled.fault), (NOW + 5, NOW + 5, 0));
+    let mut ended = room.clone();
+    let rows = ended.end(ID, Delivery::Expired, NOW + 6);
+    let expired = after(&mut ended, &rows);
+    assert_eq!((Delivery::of(&expired), expired.settled_at, expired.stored_at), (Delivery::Expired, NOW + 6, 0));
+
+    let stored = room.attempted(ID, Attempt::Stored { locked: false }, NOW + 2, &mut region.rng);
+    let stored = after(&mut room, &stored);
+    assert_eq!((stored.stored_at, stored.attempts, stored.fault, stored.may_have_left), (NOW + 2, 0, 0, true));
+    let soon = NOW + 2 + BACKOFF_FIRST_SECS / 2..=NOW + 2 + BACKOFF_FIRST_SECS;
+    assert!(soon.contains(&stored.next_try), "asked after it the first time");
+    let hurried = room.hurry(NOW + 2);
+    assert_eq!(after(&mut room, &hurried).next_try, NOW + 2, "a person asks what became of it");
+    assert_eq!(room.to_ask(NOW + 1), []);
+    assert_eq!([NOW + 2, NOW + DAY - 1].map(|now| room.to_ask(now)), [[ID], [ID]]);
+    assert_eq!(room.to_ask(NOW + DAY), [], "its time is over");
+    let rows = room.settle(ID, b, NOW + 9).unwrap();
+    let settled = after(&mut room, &rows);
+    assert_eq!((settled.settled_at, settled.stored_at), (NOW + 9, NOW + 2));
+}
+
+#[test]
+fn the_pauses_between_two_questions_after_a_receipt_grow_fourfold_and_there_are_seven_questions() {
+    let mut region = Region::new(1, 2);
+    let to = (region.members[1].org, region.members[1].node);
+    let mut room = Mailroom::default();
+    let sealed = at_place(&mut region, 1, 1, None);
+    let out = Outbound {
+        sealed: &sealed,
+        msg_id: ID,
+        peer: to,
+        conversation: ConversationId([1; 32]),
+        seq: 1,
+        msg_type: MessageType::Receipt as u32,
+        body: b"words",
+        expires: NOW + DAY,
+        case: None,
+        prekey: PrekeyId([1; 16]),
+        prev: None,
+        actor: None,
+        not_before: NOW + 3,
+        remade: 0,
+    };
+    let rows = room.queue(&[], &out, NOW);
+    assert_eq!(after(&mut room, &rows).next_try, NOW + 3);
+    let rows = room.attempted(ID, Attempt::Stored { locked: false }, NOW + 3, &mut region.rng);
+    let stored = after(&mut room, &rows);
+    assert_eq!(
+        (Delivery::of(&stored), stored.settled_at, stored.statement),
+        (Delivery::Settled, NOW + 3, b"words".to_vec())
+    );
+    let mut now = stored.next_try;
+    assert_eq!(now, NOW + 3 + RECEIPT_ASK_SECS);
+    let mut pauses = Vec::new();
+    while room.is_unconfirmed(ID) {
+        assert_eq!((room.to_ask(now - 1), room.to_ask(now), room.next_due()), (vec![], vec![ID], Some(now)));
+        let mut told = room.clone();
+        let rows = told.attempted(ID, Attempt::Taken, now, &mut region.rng);
+        assert!(after(&mut told, &rows).statement.is_empty(), "it says so, and nobody asks again");
+        let rows = room.attempted(ID, Attempt::Failed { fault: 1 }, now, &mut region.rng);
+        let next = after(&mut room, &rows).next_try;
+        pauses.push((next - now) / RECEIPT_ASK_SECS);
+        now = next;
+    }
+    assert_eq!(pauses, [4, 16, 64, 256, 1024, 4096, 16384]);
+    assert_eq!(pauses.len(), RECEIPT_ASKS_MAX as usize);
+    assert!(room.attempted(ID, Attempt::Taken, now, &mut region.rng).is_empty(), "nothing was asked");
+}
+
+#[test]
+fn a_gap_is_listed_up_to_its_limit_and_one_place_twice_is_seen_whatever_it_names() {
+    let mut region = Region::new(1, 2);
+    let (conversation, peer) = (ConversationId([1; 32]), region.members[0].node);
+    let first = at_place(&mut region, 1, 1, None);
+    let digest = crate::envelope::body_digest(ID, &[1]);
+    for (seq, prev, listed, broken) in [
+        (2, Some(digest), 0, false),
+        (2, Some([9; 32]), 0, true),
+        (2, None, 0, true),
+        (1 + GAP_MAX, Some([9; 32]), GAP_MAX - 1, false),
+        (2 + GAP_MAX, Some([9; 32]), 0, true),
+        (1, Some(digest), 0, true),
+    ] {
+        let mut room = Mailroom::default();
+        receive(&region, &mut room, &first);
+        let second = at_place(&mut region, 2, seq, prev);
+        receive(&region, &mut room, &second);
+        let (missing, found) = room.gaps(conversation, peer);
+        assert_eq!((missing.len() as u64, found), (listed, broken), "{seq}");
+        assert_eq!(room.received_up_to(conversation, peer), seq);
+        assert!(room.has_written_with(peer) && !room.has_written_with(NodeId([9; 16])));
+    }
+}
