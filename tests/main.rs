@@ -5,6 +5,7 @@ mod cmd;
 mod fuzz;
 mod generated;
 mod interop;
+mod invented;
 mod layers;
 mod mesh;
 mod model;

@@ -126,3 +126,30 @@ fn a_file_that_stops_the_reader_is_refused_in_our_own_words() {
     let ran = clearhouse(words).exits(1);
     assert!(ran.out.contains("CH-E0102") && ran.err.is_empty(), "{} {}", ran.out, ran.err);
 }
+
+#[test]
+fn a_file_that_is_longer_than_any_workbook_is_not_read_to_its_end() {
+    let desk = Desk::new();
+    let (file, with) = (desk.path("long.xlsx"), desk.path("long.toml"));
+    // Nothing but holes: it has no end that a test could wait for.
+    for path in [&file, &with] {
+        fs::File::create(path).and_then(|long| long.set_len(1 << 40)).unwrap();
+    }
+    let ran = import(&file, &["--dry-run".as_ref()]).exits(2);
+    assert!(ran.err.contains("is longer than") && ran.out.is_empty(), "{}", ran.err);
+    let demo = |more: &[&OsStr]| {
+        let words = ["demo".as_ref(), "--row".as_ref(), "1".as_ref()].into_iter().chain(more.iter().copied());
+        clearhouse(words).exits(1).out
+    };
+    let told = demo(&["--input".as_ref(), file.as_os_str()]);
+    assert!(
+        told.contains("CH-E0101") && told.contains("is longer than") && told.contains("Nothing was started"),
+        "{told}"
+    );
+    let Some(book) = workbook("cases-plain.xlsx") else { return };
+    let told = demo(&["--input".as_ref(), book.as_os_str(), "--with".as_ref(), with.as_os_str()]);
+    assert!(
+        told.contains("CH-E0104") && told.contains("is longer than") && told.contains("Nothing was started"),
+        "{told}"
+    );
+}

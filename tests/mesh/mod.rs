@@ -5,6 +5,9 @@
 #[path = "../../crates/cli/src/demo/region.rs"]
 mod region;
 
+#[path = "../../crates/cli/src/fresh_folder.rs"]
+mod fresh_folder;
+
 mod account;
 mod alarm;
 mod backup;

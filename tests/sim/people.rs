@@ -13,7 +13,8 @@ use clearhouse_protocol::ids::{CaseId, ConsentId, MsgId, OrgId, StaffId};
 use clearhouse_protocol::keys::SigningKey;
 
 use super::dice::Dice;
-use super::forms::{self, CASEWORKER, CHILD_OFFICER, MANAGER, PARTS, Person};
+use super::forms::{self, PARTS, Person};
+use crate::invented::{self, CASEWORKER, CHILD_OFFICER, MANAGER};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -214,11 +215,11 @@ fn attempt(wish: Wish, office: &Office, time: u64, key: &SigningKey, dice: &mut 
         Wish::Acknowledge(id) => {
             let case = case_of(id)?;
             let notice = case.notice().map(Letter::id);
-            (forms::acknowledgement(person(case).child, time), notice, Vec::new(), id)
+            (invented::acknowledgement(person(case).child, time), notice, Vec::new(), id)
         }
         Wish::Answer(id, kind) => {
             let case = case_of(id)?;
-            (forms::answer(kind, person(case).child, time), case.notice().map(Letter::id), Vec::new(), id)
+            (invented::answer(kind, person(case).child, time), case.notice().map(Letter::id), Vec::new(), id)
         }
         Wish::SendProfile(id) => {
             let mut classes = vec![DataClass::Identity];
@@ -227,11 +228,11 @@ fn attempt(wish: Wish, office: &Office, time: u64, key: &SigningKey, dice: &mut 
             let (what, attached) = forms::profile(&classes, dice);
             (what, None, attached, id)
         }
-        Wish::Depart(id, left) => (forms::departure(left, time), None, Vec::new(), id),
+        Wish::Depart(id, left) => (invented::departure(left, time), None, Vec::new(), id),
         Wish::Arrive(id, result) => {
             let left = |l: &&Letter| l.kind() == Some(Kind::Departure);
             let journey = case_of(id)?.letters().iter().filter(left).max_by_key(|l| l.seq()).map(Letter::id);
-            (forms::arrival(result, time), journey, Vec::new(), id)
+            (invented::arrival(result, time), journey, Vec::new(), id)
         }
     };
     let who = actor(wish, person(case_of(id)?), dice);
@@ -247,11 +248,11 @@ fn withdraw(case: &Case, office: &Office, time: u64, key: &SigningKey, dice: &mu
     // The whole is withdrawn less often than a part: most cases should live to see a departure.
     let of = if dice.percent(70) { all.iter().rposition(|c| c.purpose != "ShareNotice") } else { None };
     let consent = *all.get(of.unwrap_or(0)).ok_or(Stop::NoSuch)?;
-    let classes: Vec<DataClass> =
-        PARTS.iter().filter(|(c, p)| *p == consent.purpose && *c != DataClass::Contact).map(|(c, _)| *c).collect();
+    let of_it = |(class, purpose): &&(DataClass, &str)| *purpose == consent.purpose && *class != DataClass::Contact;
+    let classes: Vec<String> = PARTS.iter().filter(of_it).map(|(class, _)| class.code().to_owned()).collect();
     let classes = if dice.percent(50) { classes } else { Vec::new() };
     let id = ConsentId::try_from(consent.id.as_slice()).map_err(|_| Stop::NoSuch)?;
-    let said = forms::withdrawal(id, &consent.purpose, &classes, time);
+    let said = invented::withdrawal(id.to_vec(), &consent.purpose, classes, time);
     let who = actor(Wish::Withdraw(case.id()), person(case), dice);
     let (step, done) = office.withdraw(case.id(), &who, said, &mut Now { time, rng: dice.rng(), key })?;
     Ok((step, Told::HerWord(case.id(), done)))

@@ -15,7 +15,7 @@ use crate::files;
 use crate::trouble::{Code, Trouble};
 
 /// Longest form: it has to fit into one call.
-const FORM_MAX: usize = 512 << 10;
+pub(crate) const FORM_MAX: usize = 512 << 10;
 /// Schema of the drafts that an import writes.
 pub(crate) const DRAFT_SCHEMA: &str = "ch.draft/1";
 

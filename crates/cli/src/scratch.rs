@@ -2,12 +2,12 @@
 //! out: Ctrl-C, SIGTERM and a closed terminal included. Refuses to work in the folder of a node, or anywhere below one.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clearhouse_node::setup::files;
 
 use crate::files::cannot;
+use crate::fresh_folder;
 use crate::interrupt;
 use crate::trouble::{Code, Trouble};
 
@@ -32,8 +32,8 @@ impl Scratch {
             );
             return Err(Trouble::new(Code::Arguments, text, format!("clearhouse {command} --folder ANOTHER_FOLDER")));
         }
-        let path = beside.join(name(command, std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&path).map_err(|e| cannot("make", &path, &e))?;
+        let made = fresh_folder::make(&beside, &name(command, std::process::id()));
+        let path = made.map_err(|e| cannot("make a folder in", &beside, &e))?;
         interrupt::begun(&path);
         Ok(Self { path, beside })
     }
@@ -76,7 +76,8 @@ fn below(folder: &Path, command: &str, owner: u32) -> Result<PathBuf, Trouble> {
     };
     let parent = folder.parent().and_then(|parent| parent.canonicalize().ok()).ok_or_else(refused)?;
     let path = parent.join(folder.file_name().ok_or_else(refused)?);
-    let is_the_owners = parent.file_name().is_some_and(|found| *found == *name(command, owner));
+    let found = parent.file_name().and_then(|found| found.to_str());
+    let is_the_owners = found.is_some_and(|found| fresh_folder::is_named(found, &name(command, owner)));
     // A link could lead anywhere.
     let is_link = path.symlink_metadata().is_ok_and(|about| about.is_symlink());
     if !is_the_owners || is_link || path.ancestors().any(is_a_nodes) {
@@ -85,7 +86,7 @@ fn below(folder: &Path, command: &str, owner: u32) -> Result<PathBuf, Trouble> {
     Ok(path)
 }
 
-/// What the folder of a command is called, so that it is known again.
+/// What the name of a command's folder begins with, so that it is known again.
 fn name(command: &str, process: u32) -> String {
     format!("clearhouse-{command}-{process}")
 }

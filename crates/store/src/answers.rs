@@ -77,24 +77,11 @@ fn stretched() -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clearhouse_protocol::ids::hex;
 
+    // That no other answer holds is tried where `KnownAnswer` is.
     #[test]
     fn every_published_answer_is_given() {
-        let all = all();
-        assert_eq!(all.len(), 4);
-        for answer in all {
-            let found = (answer.found)().map(|found| hex(&found));
-            assert!(answer.holds(), "{} ({}): {found:?}", answer.name, answer.source);
-        }
-    }
-
-    #[test]
-    fn any_other_answer_does_not_hold() {
-        for mut answer in all() {
-            let last = if answer.expected.pop() == Some('f') { 'e' } else { 'f' };
-            answer.expected.push(last);
-            assert!(!answer.holds(), "{}", answer.name);
-        }
+        let wrong: Vec<_> = all().iter().filter(|answer| !answer.holds()).map(|answer| answer.name).collect();
+        assert_eq!((all().len(), wrong), (4, vec![]));
     }
 }

@@ -15,10 +15,7 @@ const FOLDER_MODE: u32 = 0o700;
 /// Makes a folder that only its owner may enter, or tightens one that exists. Durable, its parent's entry included.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Ok(()) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            sync_folder(parent)
-        }
+        Ok(()) => sync_parent(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let meta = fs::metadata(path)?;
             if !meta.is_dir() {
@@ -36,6 +33,11 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
 /// Makes names created, renamed or removed in a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// [`sync_folder`] of the folder that `path` is in.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    sync_folder(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 /// Opens a file to write from the start, made private if it is new.

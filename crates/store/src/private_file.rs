@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Advice, OFlags, fadvise};
 use zeroize::Zeroizing;
 
+use crate::files;
+
 /// Why a private file could not be used. Paths are named, contents never.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateFileError {
@@ -349,11 +351,7 @@ fn remove(path: &Path) -> Result<(), PrivateFileError> {
 }
 
 fn sync_folder(path: &Path) -> Result<(), PrivateFileError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    File::open(folder).and_then(|f| f.sync_all()).map_err(io("sync the folder of", path))
+    files::sync_parent(path).map_err(io("sync the folder of", path))
 }
 
 /// Reads back what was written, from the disk where the system lets us drop its copy.

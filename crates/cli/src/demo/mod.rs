@@ -23,6 +23,7 @@ use clearhouse_node::clock::{Clock as _, SystemClock};
 use clearhouse_node::control::ControlFailure;
 use serde_json::json;
 
+use crate::fresh_folder;
 use crate::interrupt::{self, Asked};
 use person::Person;
 use region::Region;

@@ -4,10 +4,13 @@
 use std::path::Path;
 
 use clearhouse_casework::forms::{ConsentForm, ContactForm, FieldForm, NoticeForm, PartForm, show_day};
-use clearhouse_casework::htcds::{CaseRow, ReadOptions};
+use clearhouse_casework::htcds::{CaseRow, FILE_MAX, ReadOptions};
 use clearhouse_protocol::limits::DAY;
 
 use super::Failure;
+use crate::files;
+use crate::forms::FORM_MAX;
+use crate::trouble::{Code, Trouble};
 use crate::workbook::read_quietly;
 
 /// Names that are planted in the demo's case and searched for where they must not be.
@@ -59,8 +62,8 @@ impl Person {
 
     /// The `row`-th data row of a workbook.
     pub(crate) fn from_workbook(file: &Path, row: usize, with: Option<&Path>, now: u64) -> Result<Self, Failure> {
-        let bytes = std::fs::read(file)
-            .map_err(|e| Failure::new("CH-E0101", format!("The workbook cannot be read: {e}. Nothing was started.")))?;
+        let not_started = |code, trouble: Trouble| Failure::new(code, format!("{} Nothing was started.", trouble.text));
+        let bytes = files::read(file, FILE_MAX, Code::Workbook).map_err(|e| not_started("CH-E0101", e))?;
         let today: jiff::civil::Date = show_day(now / DAY).parse().map_err(|_| Failure::bug("today"))?;
         let import = read_quietly(&bytes, &ReadOptions::new(today))
             .map_err(|e| Failure::new("CH-E0102", format!("The workbook cannot be used: {e}. Nothing was started.")))?;
@@ -70,9 +73,12 @@ impl Person {
         })?;
         let with: toml::Table = match with {
             None => toml::Table::new(),
-            Some(path) => std::fs::read_to_string(path).ok().and_then(|t| t.parse().ok()).ok_or_else(|| {
-                Failure::new("CH-E0104", "The file of --with cannot be read as TOML. Nothing was started.")
-            })?,
+            Some(path) => {
+                let bytes = files::read(path, FORM_MAX, Code::Form).map_err(|e| not_started("CH-E0104", e))?;
+                std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+                    Failure::new("CH-E0104", "The file of --with cannot be read as TOML. Nothing was started.")
+                })?
+            }
         };
         Self::fold(case, today, &with, row, now)
     }

@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
@@ -22,7 +21,7 @@ use prost::Message as _;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Failure, interrupt};
+use super::{Failure, fresh_folder, interrupt};
 
 /// How long a node may take to answer.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -111,17 +110,24 @@ impl Region {
 
     /// [`Region::found`] with another program to run as nodes, and other lines for their configuration.
     pub(crate) fn found_with(program: &Path, config: &str, keep: bool, now: u64) -> Result<Self, Failure> {
-        Self::found_in(&std::env::temp_dir(), program, config, keep, now)
+        Self::found_as("clearhouse-demo", &std::env::temp_dir(), program, config, keep, now)
     }
 
-    /// [`Region::found_with`] in a folder that exists.
+    /// [`Region::found_with`] in a folder of the caller's own, whose path leaves room for those of sockets.
     pub(crate) fn found_in(parent: &Path, program: &Path, config: &str, keep: bool, now: u64) -> Result<Self, Failure> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = parent.join(format!("clearhouse-demo-{}-{n}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| {
-            Failure::new("CH-E0201", format!("The temporary folder {} cannot be made: {e}.", folder.display()))
-        })?;
+        Self::found_as("demo", parent, program, config, keep, now)
+    }
+
+    fn found_as(
+        name: &str,
+        parent: &Path,
+        program: &Path,
+        config: &str,
+        keep: bool,
+        now: u64,
+    ) -> Result<Self, Failure> {
+        let folder = fresh_folder::make(parent, name)
+            .map_err(|e| Failure::new("CH-E0201", format!("A folder cannot be made in {}: {e}.", parent.display())))?;
         let guard = Sweep { folder: folder.clone(), armed: true };
         let mut rng = chance();
         let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate(&mut rng).0).collect();
