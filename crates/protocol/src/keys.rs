@@ -250,3 +250,54 @@ impl Prekey {
         PrekeyId(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_signatures_of_another_length_are_refused() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let public = VerifyKey::admit(&key.public()).unwrap();
+        let signature = key.sign("kind", b"body");
+        assert_eq!(public.verify("kind", b"body", &signature), Ok(()));
+        assert_eq!(public.verify("kind", b"body", &signature[..63]), Err(KeyFault::Length));
+        assert_eq!(public.verify("kind", b"body", &[&signature[..], &[0]].concat()), Err(KeyFault::Length));
+        assert_eq!(public.verify("kinds", b"body", &signature), Err(KeyFault::BadSignature));
+        assert_eq!(VerifyKey::admit(&key.public()[..31]).err(), Some(KeyFault::Length));
+        let prekey = PrekeySecret::from_seed(&[1; 32]).public().unwrap();
+        let long = [prekey.as_bytes(), &[0]].concat();
+        for (bytes, fault) in [
+            (&long[..PREKEY_LEN], None),
+            (&long[..PREKEY_LEN - 1], Some(KeyFault::Length)),
+            (&long[..], Some(KeyFault::Length)),
+            (&[][..], Some(KeyFault::Length)),
+        ] {
+            assert_eq!(Prekey::admit(bytes).err(), fault, "{}", bytes.len());
+            assert_eq!(Prekey::held(bytes).err(), fault, "{}", bytes.len());
+        }
+        assert_eq!(prekey.id().0, sha256(prekey.as_bytes())[..16]);
+        assert_eq!(key.id().0, sha256(&key.public())[..16]);
+    }
+
+    // 2^255 - 19 and above are second spellings of the first numbers.
+    #[test]
+    fn a_point_is_spelt_below_the_prime_alone() {
+        let number = |low: u8, middle: u8, high: u8| {
+            let mut bytes = [middle; 32];
+            (bytes[0], bytes[31]) = (low, high);
+            bytes
+        };
+        for (encoded, reduced) in [
+            (number(0xec, 0xff, 0x7f), true),
+            (number(0xed, 0xff, 0x7f), false),
+            (number(0xff, 0xff, 0x7f), false),
+            (number(0xff, 0xff, 0xff), false),
+            (number(0xec, 0xff, 0xff), true),
+            (number(0xff, 0xfe, 0x7f), true),
+            (number(0xff, 0xff, 0x7e), true),
+        ] {
+            assert_eq!(is_reduced(&encoded), reduced, "{encoded:?}");
+        }
+    }
+}

@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(goes(&region, 1, 3, PROFILE).as_deref(), Some("out-of-italy"));
         assert_eq!(goes(&region, 1, 4, ANSWER), None, "nobody speaks of answers");
         let m = &region.members;
-        assert!(region.directory.corridor(m[1].org, m[3].org, NOTICE, NOW + DAY).is_err(), "an agreement that ended");
+        let at = |now| region.directory.corridor(m[1].org, m[3].org, NOTICE, now).is_ok();
+        assert_eq!((at(NOW + DAY - 1), at(NOW + DAY)), (true, false), "a rule that ended");
     }
 
     #[test]
@@ -213,7 +214,23 @@ mod tests {
 
     #[test]
     fn rules_are_few_and_each_is_one() {
+        let longest = "n".repeat(SLUG_MAX);
+        let good = [
+            vec![rule(&longest, &[NOTICE])],
+            vec![rule("kinds", &[NOTICE; 16])],
+            vec![rule("first", &[1]), rule("last", &[NODE_MAIL - 1])],
+            (0..CORRIDOR_RULES_MAX).map(|n| rule(&format!("r{n}"), &[NOTICE])).collect(),
+        ];
+        for rules in good {
+            assert_eq!(region(rules).err(), None);
+        }
+        let named = region(vec![CorridorRule { to_countries: vec!["AL".to_owned()], ..rule(&longest, &[NOTICE]) }]);
+        assert_eq!(goes(&named.ok().unwrap(), 1, 4, NOTICE), Some(longest), "told whole");
         let bad = [
+            vec![rule("kinds", &[NOTICE; 17])],
+            vec![rule("none", &[0])],
+            vec![CorridorRule { from_roles: vec!["a street 5".to_owned()], ..rule("role", &[NOTICE]) }],
+            vec![CorridorRule { from_countries: vec!["Italy".to_owned()], ..rule("country", &[NOTICE]) }],
             vec![rule("", &[NOTICE])],
             vec![rule("Two Words", &[NOTICE])],
             vec![rule(&"n".repeat(SLUG_MAX + 1), &[NOTICE])],

@@ -177,12 +177,29 @@ mod tests {
         for (name, tells) in told {
             assert_eq!(check_name(name), Err(tells), "{name}");
         }
+        for (name, tells) in [
+            ("House 4.42", Ok(())),
+            ("House 4,42.", Ok(())),
+            ("House 4.421", Err(Telling::Coordinates)),
+            ("House 4,421.", Err(Telling::Coordinates)),
+            ("House .4421", Ok(())),
+            ("Casa 1234", Ok(())),
+            ("Casa 12345", Err(Telling::Number)),
+            ("Casa ١٢٣٤٥", Err(Telling::Number)),
+            ("Strada fara numar", Ok(())),
+        ] {
+            assert_eq!(check_name(name), tells, "{name}");
+        }
+        for street in STREETS {
+            assert_eq!(check_name(&format!("{street} 5")), Err(Telling::Address), "{street}");
+        }
         assert_eq!((check_name(&"ș".repeat(60)), check_name(&"ș".repeat(61))), (Ok(()), Err(Telling::Length)));
     }
 
     #[test]
     fn a_code_is_no_text() {
         assert!(["Destination", "LegalAid", "ChildProtection", "Iso9001"].into_iter().all(is_code));
+        assert!(is_code("A") && is_code(&format!("A{}", "a".repeat(CODE_MAX - 1))) && !is_code("Iso90010"));
         let texts = ["", "legalAid", "Legal Aid", "Str12345", "Casa-Nova", "Țară"];
         assert!(!texts.into_iter().any(is_code) && !is_code(&format!("A{}", "a".repeat(40))));
     }

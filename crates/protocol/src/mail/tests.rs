@@ -1,4 +1,5 @@
 mod limits;
+mod states;
 
 use super::*;
 use crate::envelope::{Letter as Draft, Opened, Opening, Outside, Reader, Sealed, open, seal};
