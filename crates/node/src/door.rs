@@ -1,9 +1,10 @@
 //! Behind the public door: what a node answers to another node. Verifies what can be verified without a key, hands
 //! the rest to the owner, and speaks only after the owner's commit.
 
+mod logs;
+
 use std::sync::Arc;
 
-use clearhouse_casework::office::hearing::{Kept, Page, page_key};
 use clearhouse_casework::office::mailing::Deposit;
 use clearhouse_protocol::directory::introduction::is_unheard;
 use clearhouse_protocol::directory::logs::Newest;
@@ -11,8 +12,7 @@ use clearhouse_protocol::envelope::Outside;
 use clearhouse_protocol::ids::{Digest, MailboxId, NodeId, OrgId};
 use clearhouse_protocol::keys::SigningKey;
 use clearhouse_protocol::limits::UNARY_MAX;
-use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
-use clearhouse_protocol::log::witness::{Request, WitnessFault};
+use clearhouse_protocol::log::witness::{MIRROR_BEHIND, Request};
 use clearhouse_protocol::mail::DepositFault;
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
@@ -25,10 +25,7 @@ use crate::relay::{self, Keeping};
 use crate::rpc::server::Door;
 use crate::rpc::status::Refused;
 use crate::sync::{Teller, Told};
-
-/// Bytes of one answer about a log, as it is sent, but for a first page that is larger by itself: also what callers of
-/// before read.
-const OWN_LOG_BYTES_MAX: usize = 60 << 10;
+use logs::Word;
 
 /// The node's own door.
 pub struct FrontDoor<S> {
@@ -156,47 +153,29 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
         asked: wire::AddCheckpointRequest,
     ) -> Result<wire::AddCheckpointReply, Refused> {
         self.still_accredited(from)?;
-        let no = |fault: WitnessFault, held: Option<SignedCheckpoint>| {
-            let size = if let WitnessFault::Conflict(size) = fault { size } else { 0 };
-            // Its own signature shows a log that was put back from an old image that it has signed more, and one of two
-            // processes with the same keys that there is another.
-            let shown = held.filter(|_| size > 0 || fault.is_proof());
-            let note = shown.map(|held| held.note().to_string().into_bytes()).unwrap_or_default();
-            wire::AddCheckpointReply { status: fault.status().into(), note, size }
-        };
         let request = match Request::parse(&asked.request) {
             Ok(request) => request,
-            Err(fault) => return Ok(no(fault, None)),
+            Err(fault) => return Ok(logs::not_cosigned(fault, None, 0)),
         };
         // A cosignature says when: what this node does not know it does not sign. Who asks comes again.
         if self.clock.doubt().is_some() {
             return Err(Refused::Unavailable);
         }
-        let decided = self.owner.decide(move |world, now| {
-            let (mut step, decided) = world.office.cosign(from, &request, now);
-            let asked_for = world.office.log_asked_for(from, &request);
-            let held = asked_for.and_then(|key| world.office.head_held(&key));
-            // Entries of a directory log are for everybody to follow: only a node's own log is mirrored.
-            let key = world.office.directory().log_key(from);
-            let head = key.and_then(|key| SignedCheckpoint::of(request.note.clone(), &key).ok());
-            if let (Ok(_), Some(head), (leaves, [])) = (&decided, head, asked.leaves.as_chunks()) {
-                let head = head.checkpoint();
-                step.rows.extend(world.office.mirror(from, asked.first, leaves, (head.size, head.root)));
-            }
-            (step, decided.map_err(|fault| (fault, held)))
-        });
-        let decided = decided.await;
-        match decided {
-            Ok(Ok(cosigning)) => {
+        let decided = self.owner.decide(move |world, now| logs::cosign(&world.office, from, &request, &asked, now));
+        match decided.await {
+            Ok((mirrored, Word::Cosign(cosigning))) => {
                 let (name, key) = &self.witness;
                 let note = cosigning.cosign(name, key, self.clock.now()).map_err(|_| Refused::Broken)?;
-                Ok(wire::AddCheckpointReply { status: 200, note: note.to_string().into_bytes(), size: 0 })
+                Ok(wire::AddCheckpointReply { status: 200, note: note.to_string().into_bytes(), size: 0, mirrored })
             }
-            Ok(Err((fault, held))) => {
+            Ok((mirrored, Word::Behind)) => {
+                Ok(wire::AddCheckpointReply { status: MIRROR_BEHIND, mirrored, ..Default::default() })
+            }
+            Ok((mirrored, Word::Not(fault, held))) => {
                 if fault.is_proof() {
                     tracing::error!(node = %from, "this node's log shows two histories: tell a coordinator");
                 }
-                Ok(no(fault, held))
+                Ok(logs::not_cosigned(fault, held, mirrored))
             }
             Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
             Err(NotTaken::Bug) => Err(Refused::Broken),
@@ -205,30 +184,7 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
 
     async fn own_log(&self, from: NodeId, first: u64) -> Result<wire::OwnLogReply, Refused> {
         self.still_accredited(from)?;
-        let shown = self.owner.look(move |world| {
-            let heard = world.office.mirrored(from)?;
-            let held = world.office.head_held(&world.office.directory().log_key(from)?);
-            // The newer of what was cosigned here and what came with an account under others' signatures.
-            let (size, note) =
-                held.map_or((0, Vec::new()), |held| (held.checkpoint().size, held.note().to_string().into_bytes()));
-            let head = if heard.head_size > size { heard.head.clone() } else { note };
-            let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
-            let mut next = first;
-            while next < heard.size {
-                let page = world.ledger.read(Table::Account, &page_key(&heard.origin, next)).ok().flatten()?;
-                let page = Page::decode(page.as_slice()).ok().filter(|page| !page.entries.is_empty())?;
-                if !add_page(&mut reply, next, &page) {
-                    break;
-                }
-                next += page.entries.len() as u64;
-            }
-            reply.next = next;
-            if next == heard.size && has_room(&reply, heard.tail.len()) {
-                reply.commitments.extend(&heard.tail);
-                reply.next = 0;
-            }
-            Some(reply)
-        });
+        let shown = self.owner.look(move |world| logs::mirrored(world, from, first));
         Ok(shown.await.map_err(|_| Refused::Unavailable)?.unwrap_or_default())
     }
 
@@ -274,70 +230,5 @@ impl<S: Store + 'static> Door for FrontDoor<S> {
             Err(NotTaken::Store(_) | NotTaken::Stopping) => Err(Refused::Unavailable),
             Err(NotTaken::Bug) => Err(Refused::Broken),
         }
-    }
-}
-
-/// Whether an answer takes so many bytes more. An empty one takes anything: a page of 96 entries is at most
-/// [`UNARY_MAX`], for it came in one message.
-fn has_room(reply: &wire::OwnLogReply, more: usize) -> bool {
-    reply.commitments.is_empty() || reply.encoded_len() + more <= OWN_LOG_BYTES_MAX
-}
-
-/// Adds a page that begins with entry `first`, if the answer takes it.
-fn add_page(reply: &mut wire::OwnLogReply, first: u64, page: &Page) -> bool {
-    let entries = (first..).zip(&page.entries);
-    let more = wire::OwnLogReply {
-        commitments: page.entries.iter().flat_map(|kept| kept.commitment.iter().copied()).collect(),
-        erasures: entries.filter_map(|(index, kept)| own_erasure(index, kept)).collect(),
-        ..wire::OwnLogReply::default()
-    };
-    let fits = has_room(reply, more.encoded_len());
-    if fits {
-        reply.commitments.extend(more.commitments);
-        reply.erasures.extend(more.erasures);
-    }
-    fits
-}
-
-/// An entry that says that a case was erased, for the node whose log it is in.
-fn own_erasure(index: u64, kept: &Kept) -> Option<wire::OwnErasure> {
-    let is_one = kept.opening()?.event() == wire::AuditEvent::CaseErased;
-    is_one.then(|| wire::OwnErasure { index, salt: kept.salt.clone(), opening: kept.opening.clone() })
-}
-
-#[cfg(test)]
-mod tests {
-    use clearhouse_protocol::limits::OPENING_LEN;
-
-    use super::*;
-
-    #[test]
-    fn pages_full_of_erasures_come_in_answers_that_a_caller_reads() {
-        let opening = wire::Opening {
-            event: wire::AuditEvent::CaseErased.into(),
-            erased: (0..20).map(|n| wire::IndexRange { from: 3 * n + 1000, to: 3 * n + 1001 }).collect(),
-            ..wire::Opening::default()
-        };
-        // As it is padded in an account.
-        let bytes = opening.encode_to_vec();
-        let mut padded = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
-        padded.extend(bytes);
-        padded.resize(OPENING_LEN, 0);
-        let kept = Kept { commitment: vec![7; 32], salt: vec![8; 32], opening: padded, ..Kept::default() };
-        let page = Page { entries: vec![kept; 96], ..Page::default() };
-        let (mut next, mut erasures, mut answers) = (0, 0, 0);
-        while next < 10 * 96 {
-            let (mut reply, first) = (wire::OwnLogReply::default(), next);
-            while next < 10 * 96 && add_page(&mut reply, next, &page) {
-                next += 96;
-            }
-            assert!(next > first, "a page always fits an empty answer");
-            assert!(reply.encoded_len() <= OWN_LOG_BYTES_MAX || next == first + 96, "{}", reply.encoded_len());
-            assert_eq!(reply.erasures.first().unwrap().index, first);
-            erasures += reply.erasures.len();
-            answers += 1;
-        }
-        assert_eq!(erasures, 960);
-        assert!(answers > 1);
     }
 }

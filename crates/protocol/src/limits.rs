@@ -203,8 +203,11 @@ pub const ACCOUNT_ENTRIES_MAX: usize = 96;
 pub const OPENINGS_KEPT_SECS: u64 = 180 * DAY;
 /// What entries say of messages that never came to an end is kept no longer than this.
 pub const OPENINGS_KEPT_MAX_SECS: u64 = 366 * DAY;
-/// Commitments that go to a coordinator with a head, of entries that it was not told of yet.
+/// Commitments that go to a coordinator with a head, of entries that it was not told of yet. What is more goes in several
+/// requests.
 pub const TAIL_MAX: usize = 1024;
+/// Commitments of one log that a coordinator's node mirrors beyond the entries it was told of: 8 MiB.
+pub const MIRRORED_MAX: u64 = 1 << 18;
 /// Entries of one message of proofs.
 pub const PROVED_ENTRIES_MAX: usize = 64;
 /// Ranges of erased openings that one event names; an erasure with more uses more events.

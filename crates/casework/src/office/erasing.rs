@@ -32,7 +32,7 @@ use crate::refusal::Refusal;
 use crate::roles::Actor;
 
 use again::Retractions;
-pub use again::{AfterCopy, Letters};
+pub use again::{AfterCopy, Elsewhere, Letters};
 pub use plan::Part;
 use plan::Plan;
 pub use trail::{Places, Trail};
@@ -42,6 +42,7 @@ const PLAN: u8 = b'P';
 const TURN: u8 = b'T';
 const RETRACT: u8 = b'R';
 const AFTER: u8 = b'A';
+const ELSEWHERE: u8 = b'E';
 
 /// What a person asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +98,7 @@ pub(super) struct Erasing {
     turn: Option<u32>,
     retracted: Retractions,
     after: Option<AfterCopy>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Erasing {
@@ -114,6 +116,12 @@ impl Erasing {
         }
         if *kind == AFTER {
             self.after = value.and_then(|value| AfterCopy::decode(value).ok());
+            return None;
+        }
+        if *kind == ELSEWHERE {
+            // One that cannot be read says that something is missing, and not how much.
+            let unreadable = || Elsewhere { signed: u64::MAX, ..Elsewhere::default() };
+            self.elsewhere = value.map(|value| Elsewhere::decode(value).unwrap_or_else(|_| unreadable()));
             return None;
         }
         let case = CaseId::try_from(key).ok()?;

@@ -4,21 +4,23 @@
 //! entries do not make the tree that its own head claims is refused and remembered as a contradiction. Refuses accounts
 //! when this organisation is no coordinator, and entries before those that came.
 
+mod mirror;
+
 use std::collections::BTreeMap;
 
 use clearhouse_protocol::account::{self, Account};
 use clearhouse_protocol::audit::{AuditEvent, Happening, unpad};
 use clearhouse_protocol::envelope::Opened;
 use clearhouse_protocol::ids::{NodeId, OrgId};
-use clearhouse_protocol::limits::TAIL_MAX;
+use clearhouse_protocol::log::leaf_hash;
 use clearhouse_protocol::log::tree::Edge;
-use clearhouse_protocol::log::{Hash, leaf_hash};
 use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1::{Opening, RefusalCode, Stage};
 use prost::Message as _;
 use rand_core::CryptoRng;
 
+pub use self::mirror::{BLOCK, Mirrored, Offered, block_first, block_key};
 use super::{Now, Office, Step};
 
 /// What is kept of one log that is heard of.
@@ -54,10 +56,19 @@ pub struct Heard {
     /// What entries below this say is deleted: it was settled long ago. Always the first entry of a page.
     #[prost(uint64, tag = "10")]
     pub first: u64,
-    /// Commitments beyond the entries heard, up to the newest head cosigned here: 32 bytes each. With them its node can
-    /// take its log back whole.
+    /// The last commitments of the mirror: 32 bytes each. With them, those heard and those in blocks its node can take its
+    /// log back whole.
     #[prost(bytes = "vec", tag = "11")]
     pub tail: Vec<u8>,
+    /// The entry with which `tail` begins; those between the entries heard and this one are in blocks of their own.
+    #[prost(uint64, tag = "12")]
+    pub tail_first: u64,
+    /// The edge of the tree before `tail`; empty where that is `edge`.
+    #[prost(bytes = "vec", tag = "13")]
+    pub tail_edge: Vec<u8>,
+    /// Entries of the mirror that a head cosigned here covers; what follows goes again when no head comes to it.
+    #[prost(uint64, tag = "14")]
+    pub sure: u64,
 }
 
 /// A stretch of another log as it was heard.
@@ -141,32 +152,6 @@ impl Office {
         self.hearing.0.iter().filter(move |(_, heard)| is_heard(heard)).map(|(node, heard)| (*node, heard))
     }
 
-    /// What is mirrored of a node's log, also before its first account came.
-    #[must_use]
-    pub fn mirrored(&self, node: NodeId) -> Option<&Heard> {
-        self.hearing.0.get(&node)
-    }
-
-    /// The row that keeps the commitments of a log up to a head that is being cosigned, `leaves` from entry `first` on.
-    /// Of a log not heard of they are kept from its first entry on. `None` when this organisation is no coordinator, for
-    /// leaves that do not follow what was heard, and for such as do not make the head.
-    #[must_use]
-    pub fn mirror(&self, node: NodeId, first: u64, leaves: &[Hash], (size, root): (u64, Hash)) -> Option<Row> {
-        let key = self.directory.log_key(node).filter(|_| self.directory.is_coordinator(self.me.org))?;
-        let fresh = || {
-            let org = self.directory.org_of(node).map(|org| org.to_vec());
-            Heard { org: org.unwrap_or_default(), origin: key.name().to_owned(), ..Heard::default() }
-        };
-        let heard = self.hearing.0.get(&node).filter(|heard| heard.origin == key.name()).cloned();
-        let heard = heard.unwrap_or_else(fresh);
-        let known = usize::try_from(heard.size.checked_sub(first)?).ok()?;
-        let tail = leaves.get(known..).filter(|tail| tail.len() <= TAIL_MAX)?;
-        let mut edge = Edge::kept(heard.size, &heard.edge)?;
-        tail.iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
-        let fits = edge.size() == size && edge.root() == root;
-        fits.then(|| heard_row(node, &Heard { tail: tail.concat(), ..heard }))
-    }
-
     /// Deletes what the entries of these pages say, the next ones of a log that are not deleted yet; their commitments
     /// stay, so the tree can be held against heads for ever. `None` unless they are the next ones.
     #[must_use]
@@ -242,14 +227,14 @@ impl Office {
         let at = standing.as_ref().and_then(|standing| standing.time).unwrap_or(0);
         let seen = standing.filter(|standing| standing.reached).map(|standing| standing.seen).unwrap_or_default();
         let seen = seen.into_iter().map(|seen| seen.at).collect();
-        let tail = old.tail.get(fresh.len() * size_of::<Hash>()..).unwrap_or_default().to_vec();
-        let mut heard = Heard { size: edge.size(), edge: edge.roots(), tail, ..old.clone() };
+        let (mut heard, covered) = old.heard_on(&edge);
         if edge.size() >= head.size && head.size >= old.head_size {
             let first_seen = if head.size == old.head_size && old.head_at > 0 { old.head_at } else { at };
             heard.head = account.head().note().to_string().into_bytes();
             (heard.head_size, heard.head_at) = (head.size, first_seen);
         }
         let mut rows = vec![heard_row(node, &heard)];
+        rows.extend(covered);
         if !fresh.is_empty() {
             let page =
                 Page { entries: fresh.iter().map(kept).collect(), size: head.size, root: head.root.to_vec(), seen };

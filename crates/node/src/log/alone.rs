@@ -92,8 +92,8 @@ impl Alone {
         for (node, key) in directory.witnesses(self.line.me, self.clock.now()).into_iter().take(WITNESSES_MAX) {
             let (line, directory, head) = (self.line.clone(), Arc::clone(directory), head.clone());
             asked.spawn(async move {
-                let word = tokio::time::timeout(ASK_ONE, line.probe(&directory, (node, &key), &head));
-                (node, word.await.ok().flatten().unwrap_or(Word::Silent))
+                let said = tokio::time::timeout(ASK_ONE, line.probe(&directory, (node, &key), &head));
+                (node, said.await.ok().flatten().unwrap_or_default().word)
             });
         }
         let (mut answered, mut fatal) = (asked.is_empty(), None);

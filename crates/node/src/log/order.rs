@@ -1,32 +1,23 @@
 //! In which order witnesses are asked to cosign a head: coordinators first, because they mirror the log, and the others
-//! only once one of them has signed.
+//! only once one of them has signed and says that it mirrors all of it.
 //!
 //! A witness that signed a head shows it for ever. If nobody mirrored the entries up to it and this node's disk is lost,
 //! the log cannot be taken back and the node never starts again. So a head that no coordinator has does not leave.
 //! The cost: while all coordinators are away no head is cosigned. Without them none would have a quorum either, and
 //! messages go on; but an image put back from that time passes for the newest folder, for nobody can show what it lacks.
-//! Refuses no witness the question what it holds: that binds nobody and is asked of each.
+//! Refuses no witness the question what it holds: that binds nobody and is asked of each. Refuses to take a signature for
+//! a mirror: what counts is the witness's word.
 
 use std::collections::VecDeque;
 
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::log::note::NoteKey;
 
-/// What a witness can do for this log. In the order in which they are asked.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Part {
-    /// A coordinator's node that has the log up to the head when it signs it.
-    Mirrors,
-    /// A coordinator's node that was told too little to be brought up to the head with one request. It signs all the
-    /// same: accounts, by which it catches up, go out only under heads with a quorum.
-    IsBehind,
-    /// Anybody else: it keeps the head and no entry.
-    OnlySigns,
-}
-
 /// What a witness is asked in its turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Question {
+    /// A coordinator's node: to mirror the log up to the head, and to cosign it then.
+    Mirror,
     /// To cosign the head.
     Sign,
     /// What it holds of the log, and nothing to sign.
@@ -35,31 +26,51 @@ pub(super) enum Question {
 
 /// The witnesses of one head, in their turns.
 pub(super) struct Turns {
-    left: VecDeque<(NodeId, NoteKey, Part)>,
+    mirrors: VecDeque<(NodeId, NoteKey)>,
+    others: VecDeque<(NodeId, NoteKey)>,
+    /// Coordinators' nodes that do not mirror the log up to the head, before the others.
+    behind: VecDeque<(NodeId, NoteKey)>,
+    was_any_behind: bool,
     /// Somebody who mirrors has this head, or nobody among the witnesses could.
     is_kept: bool,
 }
 
 impl Turns {
-    /// At most `most` of these witnesses, by what each can do; within one part in the order given.
-    pub(super) fn of(witnesses: Vec<(NodeId, NoteKey)>, part: impl Fn(NodeId) -> Part, most: usize) -> Self {
-        let mut left: Vec<_> = witnesses.into_iter().map(|(node, key)| (node, key, part(node))).collect();
-        left.sort_by_key(|(.., part)| *part);
-        left.truncate(most);
-        let is_kept = left.iter().all(|(.., part)| *part == Part::OnlySigns);
-        Self { left: left.into(), is_kept }
+    /// At most `most` of these witnesses, coordinators' nodes before others, otherwise in the order given.
+    pub(super) fn of(witnesses: Vec<(NodeId, NoteKey)>, is_coordinators: impl Fn(NodeId) -> bool, most: usize) -> Self {
+        let (mut mirrors, mut others): (VecDeque<_>, VecDeque<_>) =
+            witnesses.into_iter().partition(|(node, _)| is_coordinators(*node));
+        mirrors.truncate(most);
+        others.truncate(most - mirrors.len());
+        let is_kept = mirrors.is_empty();
+        Self { mirrors, others, behind: VecDeque::new(), was_any_behind: false, is_kept }
     }
 
     /// Whose turn it is, and what it is asked.
-    pub(super) fn next(&mut self) -> Option<(NodeId, NoteKey, Part, Question)> {
-        let (node, key, part) = self.left.pop_front()?;
-        let question = if part == Part::OnlySigns && !self.is_kept { Question::Holds } else { Question::Sign };
-        Some((node, key, part, question))
+    pub(super) fn next(&mut self) -> Option<(NodeId, NoteKey, Question)> {
+        if let Some((node, key)) = self.mirrors.pop_front() {
+            return Some((node, key, Question::Mirror));
+        }
+        let question = if self.is_kept { Question::Sign } else { Question::Holds };
+        let (node, key) = self.behind.pop_front().or_else(|| self.others.pop_front())?;
+        Some((node, key, question))
     }
 
-    /// Takes that a witness with this part signed the head.
-    pub(super) fn signed(&mut self, part: Part) {
-        self.is_kept |= part != Part::OnlySigns;
+    /// Takes that a witness signed the head; whether it says that it mirrors all of it.
+    pub(super) fn signed(&mut self, mirrors: bool) {
+        self.is_kept |= mirrors;
+    }
+
+    /// Takes that a coordinator's node does not mirror the log up to the head, and has not signed it. It does when somebody
+    /// else mirrors it: a quorum needs its signature, and nothing is lost by it then.
+    pub(super) fn is_behind(&mut self, node: NodeId, key: NoteKey) {
+        self.was_any_behind = true;
+        self.behind.push_back((node, key));
+    }
+
+    /// Whether any was behind: the head has to go round again.
+    pub(super) fn was_any_behind(&self) -> bool {
+        self.was_any_behind
     }
 }
 
@@ -69,43 +80,66 @@ mod tests {
     use clearhouse_protocol::keys::SigningKey;
     use clearhouse_protocol::log::note::KeyKind;
 
-    use super::Part::{IsBehind, Mirrors, OnlySigns};
-    use super::Question::{Holds, Sign};
+    use super::Question::{Holds, Mirror, Sign};
     use super::*;
 
-    /// One witness for each part; its id is its place.
-    fn turns(parts: &'static [Part], most: usize) -> Turns {
+    /// Witnesses, `true` for a coordinator's; the id of each is its place.
+    fn turns(coordinators: &'static [bool], most: usize) -> Turns {
         let key = SigningKey::from_seed(&[7; 32]).public();
         let witness = |place: u8| (NodeId([place; 16]), NoteKey::new("w", KeyKind::Witness, &key).unwrap());
-        let all = (0..).take(parts.len()).map(witness).collect();
-        Turns::of(all, |node| parts[usize::from(node.0[0])], most)
+        let all = (0..).take(coordinators.len()).map(witness).collect();
+        Turns::of(all, |node| coordinators[usize::from(node.0[0])], most)
     }
 
-    /// Who is asked what, when those in `signing` sign when they are asked to.
-    fn asked(mut turns: Turns, signing: &[u8]) -> Vec<(u8, Question)> {
+    /// Who is asked what, when those in `mirroring` mirror and sign, those in `behind` answer that they do not, and the rest
+    /// is away.
+    fn asked(mut turns: Turns, mirroring: &[u8], behind: &[u8]) -> Vec<(u8, Question)> {
         let mut all = Vec::new();
-        while let Some((node, _, part, question)) = turns.next() {
-            if question == Sign && signing.contains(&node.0[0]) {
-                turns.signed(part);
+        while let Some((node, key, question)) = turns.next() {
+            let place = node.0[0];
+            match question {
+                Mirror if mirroring.contains(&place) => turns.signed(true),
+                Mirror if behind.contains(&place) => turns.is_behind(node, key),
+                Sign => turns.signed(false),
+                Mirror | Holds => {}
             }
-            all.push((node.0[0], question));
+            all.push((place, question));
         }
+        assert_eq!(turns.was_any_behind(), all.iter().any(|(place, _)| behind.contains(place)));
         all
     }
 
     #[test]
-    fn who_mirrors_is_asked_first_and_the_others_only_when_one_of_them_has_the_head() {
-        let parts = &[OnlySigns, IsBehind, OnlySigns, Mirrors, Mirrors];
-        let all = [0, 1, 2, 3, 4];
-        assert_eq!(asked(turns(parts, 15), &all), [(3, Sign), (4, Sign), (1, Sign), (0, Sign), (2, Sign)]);
-        assert_eq!(asked(turns(parts, 15), &[4])[3..], [(0, Sign), (2, Sign)], "one of them is enough");
-        let away = [(3, Sign), (4, Sign), (1, Sign), (0, Holds), (2, Holds)];
-        assert_eq!(asked(turns(parts, 15), &[0, 2]), away, "while they are away the head waits; what is held is asked");
+    fn who_mirrors_is_asked_first_and_the_others_only_when_one_of_them_says_that_it_has_the_head() {
+        let all = &[false, true, false, true, true];
+        let first = [(1, Mirror), (3, Mirror), (4, Mirror)];
+        let then = |mirroring: &[u8], behind: &[u8]| {
+            let asked = asked(turns(all, 15), mirroring, behind);
+            assert_eq!(asked[..3], first);
+            asked[3..].to_vec()
+        };
+        assert_eq!(then(&[1, 3, 4], &[]), [(0, Sign), (2, Sign)]);
+        assert_eq!(then(&[4], &[]), [(0, Sign), (2, Sign)], "one of them is enough");
+        assert_eq!(then(&[3], &[1, 4]), [(1, Sign), (4, Sign), (0, Sign), (2, Sign)], "who is behind signs then");
+        assert_eq!(
+            then(&[], &[]),
+            [(0, Holds), (2, Holds)],
+            "while they are away the head waits; what is held is asked"
+        );
+        assert_eq!(then(&[], &[1, 3]), [(1, Holds), (3, Holds), (0, Holds), (2, Holds)], "nobody has the entries");
+    }
+
+    #[test]
+    fn a_signature_alone_is_no_mirror() {
+        let mut turns = turns(&[true, false], 15);
+        assert_eq!(turns.next().unwrap().2, Mirror);
+        turns.signed(false);
+        assert_eq!(turns.next().unwrap().2, Holds);
     }
 
     #[test]
     fn where_no_coordinator_witnesses_everybody_is_asked_and_those_left_out_are_never_coordinators() {
-        assert_eq!(asked(turns(&[OnlySigns, OnlySigns], 15), &[]), [(0, Sign), (1, Sign)]);
-        assert_eq!(asked(turns(&[OnlySigns, OnlySigns, Mirrors], 2), &[2]), [(2, Sign), (0, Sign)]);
+        assert_eq!(asked(turns(&[false, false], 15), &[], &[]), [(0, Sign), (1, Sign)]);
+        assert_eq!(asked(turns(&[false, false, true], 2), &[2], &[]), [(2, Mirror), (0, Sign)]);
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! What comes back are commitments: that something happened, and not what. A RESTORE entry says so. Cases and messages
 //! that came since the copy do not come back this way. Refuses a mirror that does not begin with what is here, or that
-//! does not reach what witnesses know: then the node does not start, because it would sign a second history.
+//! does not reach what witnesses know, or ever showed: then the node does not start, because it would sign a second history.
 
+mod elsewhere;
 mod mirror;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::{Head, LogError};
 use crate::clock::chance;
 use crate::owner::World;
 use crate::restored::HELD_AT_ONCE;
+use elsewhere::Wanted;
 use mirror::Mirrors;
 
 /// How long one witness is waited for, all of them at once: a start must not hang on those that are away.
@@ -71,14 +73,15 @@ pub async fn resume<S: Store>(
     };
     let directory = world.office.directory().clone();
     let mut asked = ask_all(line, &directory, &head, now).await;
-    let signed = match asked.fatal {
-        Some(Memory::Older { signed }) => signed,
+    let shown = match asked.fatal {
+        Some(Memory::Older { signed }) => Some(signed),
         Some(Memory::Twin { signed }) => return Err(LogError::Twin { signed, here: head.checkpoint.size }),
-        Some(Memory::Unasked | Memory::Whole) | None => {
-            let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
-            let memory = if whole { Memory::Whole } else { Memory::Unasked };
-            return Ok(Resumed { memory, taken_back: 0, heard: asked.heard, answered: asked.answered });
-        }
+        Some(Memory::Unasked | Memory::Whole) | None => None,
+    };
+    let Some(Wanted { signed, of_a_mirror }) = elsewhere::wanted(world, head.checkpoint.size, shown)? else {
+        let whole = asked.all == 0 || asked.nothing_more > tolerated(asked.all);
+        let memory = if whole { Memory::Whole } else { Memory::Unasked };
+        return Ok(Resumed { memory, taken_back: 0, heard: asked.heard, answered: asked.answered });
     };
     tracing::error!(
         signed,
@@ -90,7 +93,7 @@ pub async fn resume<S: Store>(
     if asked.answered + enough(asked.all) <= asked.all {
         return Err(older);
     }
-    let mirrors = Mirrors::read(line, &directory, signed, now).await;
+    let mirrors = Mirrors::read(line, &directory, of_a_mirror, now).await;
     for log in &mirrors.logs {
         // One that does not go on from what is here is passed over; what cannot be written stops the start.
         if let Some(adopted) = adopt(world, log, &mirrors.proved(log), head.checkpoint.size, key, now)? {
@@ -116,7 +119,7 @@ async fn ask_all(line: &Line, directory: &Arc<Directory>, head: &Head, now: u64)
     let ask = |node: NodeId, key: NoteKey| {
         let (line, directory, head) = (line.clone(), Arc::clone(directory), head.clone());
         // Nothing new is signed for it: a head that no mirror reaches yet must not be with anybody.
-        async move { line.probe(&directory, (node, &key), &head).await }
+        async move { line.probe(&directory, (node, &key), &head).await.map(|said| said.word) }
     };
     gather(directory.witnesses(line.me, now), ask).await
 }
@@ -164,8 +167,8 @@ struct Adopted {
     size: u64,
 }
 
-/// Takes back what is missing, and records that. `None` when the log does not begin with what is here. `erasures` are those
-/// that it proves, `signed` is the size of the last head that was signed here.
+/// Takes back what is missing, and records that. `None` when the log does not begin with what is here, or ends before what
+/// was signed. `erasures` are those that it proves, `signed` is the size of the last head that was signed here.
 fn adopt<S: Store>(
     world: &mut World<S>,
     log: &[Hash],
@@ -174,9 +177,10 @@ fn adopt<S: Store>(
     key: &SigningKey,
     now: u64,
 ) -> Result<Option<Adopted>, LogError> {
-    let closed_from = match beside(world.ledger.store(), log)? {
+    let closed_from = match beside(world.ledger.store(), log, elsewhere::is_under_way(world))? {
         Beside::Strays => return Ok(None),
         Beside::GoesOn => {
+            elsewhere::keep(world, None)?;
             let after = world.office.after_copy();
             let cut_short = after.and_then(|after| Some((after.unfinished(signed)?, after.event)));
             // The row stays; what it says of a copy before is no news at this start.
@@ -185,10 +189,14 @@ fn adopt<S: Store>(
         }
         Beside::Lacks { closed_from } => closed_from,
     };
-    hold_outbox(world, now)?;
     let here = world.ledger.store().event_count();
     // An attempt that was cut short may have taken more from another mirror than this one has.
     let size = here.max(log.len() as u64);
+    if world.office.signed_elsewhere().is_some_and(|known| known.signed > size) {
+        return Ok(None);
+    }
+    hold_outbox(world, now)?;
+    elsewhere::begin(world, log)?;
     let came_back = size - closed_from;
     let count = usize::try_from(here).unwrap_or(usize::MAX);
     for (nth, batch) in log.get(count..).unwrap_or_default().chunks(BATCH).enumerate() {
@@ -213,6 +221,7 @@ fn adopt<S: Store>(
     step.rows.extend(world.office.retractions(since()));
     step.rows.push(world.office.came_back(came_back, parts, size, now));
     step.rows.extend(world.office.move_on(now));
+    step.rows.push(world.office.elsewhere(None));
     let commit = world.ledger.commit(&step.rows, &step.events, &mut chance());
     commit.map_err(|error| LogError::NotTakenBack(error.to_string()))?;
     world.office.take(&step);
@@ -247,7 +256,8 @@ enum Beside {
     },
 }
 
-fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
+/// `is_under_way` when a start began to take a log back, and none has said so yet.
+fn beside(store: &impl Store, mirror: &[Hash], is_under_way: bool) -> Result<Beside, StoreError> {
     let (count, mirrored) = (store.event_count(), mirror.len() as u64);
     let (mut next, mut closed_from) = (0, 0);
     // To the last entry here, also past the mirror: an attempt that was cut short may have followed a longer one.
@@ -270,7 +280,7 @@ fn beside(store: &impl Store, mirror: &[Hash]) -> Result<Beside, StoreError> {
     }
     // Nothing is recorded after what came back but by way of the entry that says so, and that one opens.
     let said = closed_from > mirrored || (closed_from == mirrored && count == mirrored);
-    Ok(if said { Beside::GoesOn } else { Beside::Lacks { closed_from } })
+    Ok(if said && !is_under_way { Beside::GoesOn } else { Beside::Lacks { closed_from } })
 }
 
 #[cfg(test)]

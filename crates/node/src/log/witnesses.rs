@@ -6,7 +6,9 @@
 //! them have said that they know of nothing more, nothing new is signed. Refuses to stop the node for what one witness
 //! says; its own signature under a head that is not of the log here stops it, whoever shows it.
 
-use std::collections::BTreeMap;
+mod line;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,28 +16,25 @@ use clearhouse_protocol::directory::Directory;
 use clearhouse_protocol::ids::NodeId;
 use clearhouse_protocol::limits::TAIL_MAX;
 use clearhouse_protocol::log::Hash;
-use clearhouse_protocol::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
 use clearhouse_protocol::log::note::{Note, NoteKey};
 use clearhouse_protocol::log::quorum::tolerated;
-use clearhouse_protocol::log::tiles::Tiled;
-use clearhouse_protocol::log::tree::consistency;
-use clearhouse_protocol::log::witness::Request;
-use clearhouse_protocol::merkle;
 use clearhouse_store::Store;
-use clearhouse_store::tile_files::TileFiles;
 use tokio::sync::watch;
 
 use super::Head;
 use super::alone::Heard;
-use super::order::{Part, Question, Turns};
+use super::order::{Question, Turns};
 use crate::clock::Clock;
 use crate::owner::Owner;
-use crate::rpc::client::{Address, Pool};
+use crate::rpc::client::Along;
+use line::Answer;
+pub use line::Line;
 
 /// Witnesses asked at most.
 pub(super) const WITNESSES_MAX: usize = 15;
-/// A witness that has another size says which; it is asked again at most so often.
-const TRIES: usize = 3;
+/// Requests by which one coordinator's mirror is brought up in one round; the next round goes on from there.
+const PAGES_MAX: usize = 16;
 /// A head that is not fully cosigned is taken round again after this.
 const AGAIN: Duration = Duration::from_secs(15);
 /// The first pause while nobody has said yet that this node remembers all it signed; it doubles up to [`AGAIN`].
@@ -71,6 +70,7 @@ impl Memory {
 }
 
 /// What a witness answered.
+#[derive(Default)]
 pub(super) enum Word {
     /// Its signature.
     Signed(Note),
@@ -81,29 +81,24 @@ pub(super) enum Word {
     /// This node's own signature under a head of this size that is not of the log here.
     Other(u64),
     /// No answer, or one that tells nothing.
+    #[default]
     Silent,
 }
 
-/// One answer to one request.
-enum Answer {
-    /// What it came to.
-    Said(Word),
-    /// The witness holds a head of this size, which this log continues as far as it shows.
-    Holds(u64),
+/// What a witness answered, and how far it says that it mirrors this node's log: entries that begin the head.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) word: Word,
+    pub(super) mirrored: u64,
 }
 
-/// The first entry that a coordinator's node was not told of, and commitments from there to the end of a head.
-pub(super) type Tail = (u64, Vec<u8>);
-
-/// The way from this node's log to a witness.
-#[derive(Clone)]
-pub struct Line {
-    /// Lines to other nodes.
-    pub pool: Arc<Pool>,
-    /// This node.
-    pub me: NodeId,
-    /// The log's tiles.
-    pub files: TileFiles,
+/// What a witness said last.
+#[derive(Default)]
+struct Known {
+    /// The size of the head it holds.
+    old: u64,
+    /// Entries that it mirrors.
+    mirrored: u64,
 }
 
 /// What the gathering stands on.
@@ -157,44 +152,142 @@ impl<S: Store + 'static> Round<S> {
     }
 
     /// Takes one head to the witnesses in their [order](super::order); `true` when all of them signed it.
-    async fn go(&mut self, head: Head, known: &mut BTreeMap<NodeId, u64>) -> bool {
+    async fn go(&mut self, head: Head, known: &mut BTreeMap<NodeId, Known>) -> bool {
         let directory = self.owner.signals.directory.borrow().clone();
         let mut note = (*head.note).clone();
-        let (mut whole, mut nothing_more) = (true, 0);
+        let (mut whole, mut nothing_more) = (true, BTreeSet::new());
         let witnesses = directory.witnesses(self.line.me, self.clock.now());
         let all = witnesses.len();
-        let tails = self.tails(&directory, &witnesses, head.checkpoint.size).await;
-        let mut turns = Turns::of(witnesses, |node| part(&directory, &tails, node), WITNESSES_MAX);
-        while let Some((node, key, part, question)) = turns.next() {
-            let old = known.get(&node).copied().unwrap_or(0).min(head.checkpoint.size);
-            let tail = tails.get(&node).cloned().unwrap_or_default();
-            let word = match question {
-                Question::Sign => self.line.ask(&directory, (node, &key), &head, old, &tail).await,
-                Question::Holds => self.line.probe(&directory, (node, &key), &head).await,
-            };
-            let word = word.unwrap_or(Word::Silent);
+        self.learn(&directory, &witnesses, known).await;
+        let mut turns = Turns::of(witnesses, |node| is_coordinators(&directory, node), WITNESSES_MAX);
+        while let Some((node, key, question)) = turns.next() {
+            let known = known.entry(node).or_default();
+            let said = self.ask(&directory, (node, &key), &head, (question, known)).await;
+            let word = said.word;
             // A newer head of this very process went there meanwhile; it comes round next.
             let newest = self.heads.borrow().as_ref().map_or(0, |newest| newest.checkpoint.size);
             let word = if matches!(word, Word::More(size) if size <= newest) { Word::Silent } else { word };
-            whole &= matches!(word, Word::Signed(_));
             // Nobody else is shown this head: another witness would have to keep it as a proof against this node.
             if let Some(fatal) = self.heard.take(node, &word) {
-                self.memory.send_replace(fatal);
+                self.stop(fatal).await;
                 return false;
             }
-            nothing_more += usize::from(!matches!(word, Word::Silent));
-            if let Word::Signed(signed) = word {
-                turns.signed(part);
-                known.insert(node, head.checkpoint.size);
-                // Its own line alone: a false one under another's name would spoil the head for everybody.
-                note.gather(&signed.only(&key));
+            if !matches!(word, Word::Silent) {
+                nothing_more.insert(node);
+            }
+            match (word, question) {
+                (Word::Signed(signed), _) => {
+                    turns.signed(said.mirrored >= head.checkpoint.size);
+                    known.old = head.checkpoint.size;
+                    // Its own line alone: a false one under another's name would spoil the head for everybody.
+                    note.gather(&signed.only(&key));
+                }
+                // It holds less than the head; whether it signs all the same depends on the others.
+                (Word::NothingMore, Question::Mirror) => turns.is_behind(node, key),
+                _ => whole = false,
             }
         }
-        if all == 0 || nothing_more > tolerated(all) {
+        if all == 0 || nothing_more.len() > tolerated(all) {
             self.memory.send_replace(Memory::Whole);
         }
         self.tell(&directory, head, note);
-        whole
+        whole && !turns.was_any_behind()
+    }
+
+    /// Has the node stop. What it signed that is not here is durable before: at the next start who showed it may be away.
+    async fn stop(&self, fatal: Memory) {
+        if let Memory::Older { signed } = fatal {
+            let kept = self.owner.decide(move |world, _| (world.office.was_signed(signed), ())).await;
+            if let Err(error) = kept {
+                tracing::error!(%error, "that this folder is an old copy could not be kept");
+            }
+        }
+        self.memory.send_replace(fatal);
+    }
+
+    /// One question to one witness.
+    async fn ask(
+        &self,
+        directory: &Directory,
+        witness: (NodeId, &NoteKey),
+        head: &Head,
+        (question, known): (Question, &mut Known),
+    ) -> Said {
+        let said = match question {
+            Question::Mirror => self.bring_up(directory, witness, head, known).await,
+            Question::Sign => self.line.ask(directory, witness, head, &mut known.old).await,
+            Question::Holds => self.line.probe(directory, witness, head).await,
+        };
+        said.unwrap_or_default()
+    }
+
+    /// Brings a coordinator's mirror up to a head, page by page, and has the head cosigned when it is there. Goes by what
+    /// the coordinator says it keeps; [`Word::NothingMore`] when that is less after [`PAGES_MAX`] requests.
+    async fn bring_up(
+        &self,
+        directory: &Directory,
+        witness: (NodeId, &NoteKey),
+        head: &Head,
+        known: &mut Known,
+    ) -> Option<Said> {
+        let mut behind = None;
+        for _ in 0..PAGES_MAX {
+            let along = self.along(known.mirrored.min(head.checkpoint.size), head.checkpoint.size).await?;
+            match self.line.once(directory, witness, head, known.old, along).await? {
+                Answer::Said(said) => return Some(said),
+                Answer::Holds(size) if size != known.old => known.old = size,
+                Answer::Holds(_) => return None,
+                Answer::Behind(mirrored) => {
+                    behind = Some(Said { word: Word::NothingMore, mirrored });
+                    // It does not take what it is sent.
+                    if mirrored == known.mirrored {
+                        break;
+                    }
+                    known.mirrored = mirrored;
+                }
+            }
+        }
+        if let Some(said) = &behind {
+            tracing::warn!(
+                witness = %witness.0, mirrored = said.mirrored, size = head.checkpoint.size,
+                "a coordinator does not mirror this node's log up to its head yet"
+            );
+        }
+        behind
+    }
+
+    /// The next commitments for a mirror of `first` entries, at most [`TAIL_MAX`]; `None` when they cannot be read.
+    async fn along(&self, first: u64, size: u64) -> Option<Along> {
+        let count = usize::try_from(size - first).unwrap_or(usize::MAX).min(TAIL_MAX);
+        let look = self.owner.look(move |world| {
+            let mut leaves: Vec<Hash> = Vec::with_capacity(count);
+            while leaves.len() < count {
+                let page = world.ledger.store().commitments(first + leaves.len() as u64, count - leaves.len()).ok()?;
+                if page.is_empty() {
+                    return None;
+                }
+                leaves.extend(page);
+            }
+            Some(leaves)
+        });
+        let leaves = look.await.ok().flatten()?;
+        let end = first + count as u64;
+        let path = if end < size && count > 0 { self.line.path(end, size).await?.concat() } else { Vec::new() };
+        Some(Along { first, leaves: leaves.concat(), path, mirror: true })
+    }
+
+    /// What is not known of coordinators' mirrors since the start: at least what they took with accounts.
+    async fn learn(&self, directory: &Directory, all: &[(NodeId, NoteKey)], known: &mut BTreeMap<NodeId, Known>) {
+        let is_new = |node: &NodeId| is_coordinators(directory, *node) && !known.contains_key(node);
+        let new: Vec<_> = all.iter().map(|(node, _)| *node).filter(is_new).collect();
+        if new.is_empty() {
+            return;
+        }
+        let told = self.owner.look(|world| world.office.told()).await.unwrap_or_default();
+        for node in new {
+            let mirrored = told.iter().find(|told| told.node == node).map_or(0, |told| told.took);
+            known.insert(node, Known { old: 0, mirrored });
+        }
     }
 
     /// Tells what was gathered under a head.
@@ -209,38 +302,6 @@ impl<S: Store + 'static> Round<S> {
         self.cosigned.send_replace(Some(head));
     }
 
-    /// What to send along to each coordinator's node among the witnesses, as far as one request takes it.
-    async fn tails(&self, directory: &Directory, witnesses: &[(NodeId, NoteKey)], size: u64) -> BTreeMap<NodeId, Tail> {
-        let mut tails = BTreeMap::new();
-        for (node, _) in witnesses.iter().filter(|(node, _)| is_coordinators(directory, *node)) {
-            if let Some(tail) = self.tail(*node, size).await {
-                tails.insert(*node, tail);
-            }
-        }
-        tails
-    }
-
-    /// The commitments that a coordinator's node has not taken with an account yet, so that it mirrors the log up to what
-    /// it cosigns; `None` when they are too many, or cannot be read.
-    async fn tail(&self, node: NodeId, size: u64) -> Option<Tail> {
-        let tail = self.owner.look(move |world| {
-            // Who was told nothing yet mirrors the log from its first entry.
-            let first = world.office.told().iter().find(|told| told.node == node).map_or(0, |told| told.took);
-            let count = usize::try_from(size.checked_sub(first)?).ok().filter(|count| *count <= TAIL_MAX)?;
-            let mut leaves = Vec::with_capacity(count * size_of::<Hash>());
-            while leaves.len() < count * size_of::<Hash>() {
-                let had = leaves.len() / size_of::<Hash>();
-                let page = world.ledger.store().events(first + had as u64, count - had).ok()?;
-                if page.is_empty() {
-                    return None;
-                }
-                leaves.extend(page.iter().flat_map(|leaf| leaf.commitment));
-            }
-            Some((first, leaves))
-        });
-        tail.await.ok().flatten()
-    }
-
     fn is_enough(&self, directory: &Directory, head: &Head) -> bool {
         let signed =
             directory.log_key(self.line.me).and_then(|key| SignedCheckpoint::of((*head.note).clone(), &key).ok());
@@ -249,107 +310,6 @@ impl<S: Store + 'static> Round<S> {
     }
 }
 
-/// What a witness can do for a log: coordinators mirror it, as far as what goes along with the head brings them up to it.
-fn part(directory: &Directory, tails: &BTreeMap<NodeId, Tail>, node: NodeId) -> Part {
-    match (is_coordinators(directory, node), tails.contains_key(&node)) {
-        (true, true) => Part::Mirrors,
-        (true, false) => Part::IsBehind,
-        (false, _) => Part::OnlySigns,
-    }
-}
-
 fn is_coordinators(directory: &Directory, node: NodeId) -> bool {
     directory.org_of(node).is_some_and(|org| directory.is_coordinator(org))
-}
-
-impl Line {
-    /// One witness's signature under this head, or what else it says.
-    pub(super) async fn ask(
-        &self,
-        directory: &Directory,
-        witness: (NodeId, &NoteKey),
-        head: &Head,
-        mut old: u64,
-        tail: &Tail,
-    ) -> Option<Word> {
-        for _ in 0..TRIES {
-            match self.once(directory, witness, head, old, tail).await? {
-                Answer::Said(word) => return Some(word),
-                Answer::Holds(size) if size != old => old = size,
-                Answer::Holds(_) => return None,
-            }
-        }
-        None
-    }
-
-    /// What a witness says to a head that it may have: whether it holds anything that is not of the log here. It is asked
-    /// for no new signature.
-    pub(super) async fn probe(&self, directory: &Directory, witness: (NodeId, &NoteKey), head: &Head) -> Option<Word> {
-        let answer = self.once(directory, witness, head, head.checkpoint.size, &Tail::default()).await?;
-        Some(match answer {
-            Answer::Said(word) => word,
-            Answer::Holds(_) => Word::NothingMore,
-        })
-    }
-
-    async fn once(
-        &self,
-        directory: &Directory,
-        (node, key): (NodeId, &NoteKey),
-        head: &Head,
-        old: u64,
-        tail: &Tail,
-    ) -> Option<Answer> {
-        let client = self.pool.client(&Address::of(directory, node)?).await.ok()?;
-        let request = self.request(head, old).await?;
-        let reply = client.add_checkpoint(request.to_string().into_bytes(), tail.clone()).await.ok()?;
-        let own = directory.log_key(self.me);
-        let shown = own.and_then(|key| SignedCheckpoint::open(&reply.note, &key).ok());
-        match (reply.status, shown.as_ref().map(SignedCheckpoint::checkpoint)) {
-            (200, _) => signature(&reply.note, key, &head.checkpoint).map(|note| Answer::Said(Word::Signed(note))),
-            // It does not know this node yet, so it cannot have seen more.
-            (403, _) => Some(Answer::Said(Word::NothingMore)),
-            (409 | 422, Some(shown)) if shown.size > head.checkpoint.size => Some(Answer::Said(Word::More(shown.size))),
-            // Said before the way from there is shown: with it, the witness would have a proof.
-            (409 | 422, Some(shown)) if !self.continues(shown, &head.checkpoint).await? => {
-                Some(Answer::Said(Word::Other(shown.size)))
-            }
-            (409, _) if reply.size > head.checkpoint.size => {
-                tracing::error!(
-                    witness = %node, theirs = reply.size, ours = head.checkpoint.size,
-                    "a witness says that it has seen more of this node's log than is here, and does not show it. \
-                     Tell a coordinator"
-                );
-                None
-            }
-            (409, _) if reply.size != old => Some(Answer::Holds(reply.size)),
-            (status, _) => {
-                tracing::warn!(witness = %node, status, "a witness does not cosign");
-                None
-            }
-        }
-    }
-
-    /// Whether the log here, up to `head`, begins with another head.
-    async fn continues(&self, older: &Checkpoint, head: &Checkpoint) -> Option<bool> {
-        let path = self.path(older.size, head.size).await?;
-        Some(merkle::extends((older.size, &older.root), (head.size, &head.root), &path))
-    }
-
-    async fn path(&self, old: u64, size: u64) -> Option<Vec<Hash>> {
-        let files = self.files.clone();
-        let path = tokio::task::spawn_blocking(move || consistency(&Tiled::new(&files, size), old, size));
-        path.await.ok()?.ok()
-    }
-
-    async fn request(&self, head: &Head, old: u64) -> Option<Request> {
-        Some(Request { old, path: self.path(old, head.checkpoint.size).await?, note: (*head.note).clone() })
-    }
-}
-
-/// What came back, if it is this witness's signature under exactly this head.
-fn signature(bytes: &[u8], key: &NoteKey, head: &Checkpoint) -> Option<Note> {
-    let note = Note::parse(bytes).ok()?;
-    let signed = note.text() == head.text() && matches!(note.signed_by(key), Ok(Some(_)));
-    signed.then_some(note)
 }

@@ -30,6 +30,19 @@ use std::time::{Duration, Instant};
 use tonic::Status;
 use tonic::transport::Channel;
 
+/// What goes to a coordinator's node with a head, so that it mirrors the log; nothing by default.
+#[derive(Clone, Default)]
+pub struct Along {
+    /// The entry of the first commitment.
+    pub first: u64,
+    /// Commitments, 32 bytes each, at most [`TAIL_MAX`](clearhouse_protocol::limits::TAIL_MAX).
+    pub leaves: Vec<u8>,
+    /// Consistency proof from the end of them to the head, 32 bytes each; empty when they reach it.
+    pub path: Vec<u8>,
+    /// It is to cosign only when it then mirrors the log up to the head.
+    pub mirror: bool,
+}
+
 /// Where and who a node is, from its verified descriptor.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -121,17 +134,14 @@ impl Client {
         self.call(self.limits.call, bundle::ask(channel, request, &bundle::RECORDS)).await
     }
 
-    /// Asks the node to cosign a head of our log; commitments `leaves` from entry `first` on go along for a mirror. Nothing of the answer is verified yet.
+    /// Asks the node to cosign a head of our log, with what goes `along` for a mirror. Nothing of the answer is verified yet.
     ///
     /// # Errors
     /// [`PeerError`].
-    pub async fn add_checkpoint(
-        &self,
-        request: Vec<u8>,
-        (first, leaves): (u64, Vec<u8>),
-    ) -> Result<AddCheckpointReply, PeerError> {
+    pub async fn add_checkpoint(&self, request: Vec<u8>, along: Along) -> Result<AddCheckpointReply, PeerError> {
         let mut stub = self.stub();
-        let request = AddCheckpointRequest { request, first, leaves };
+        let Along { first, leaves, path, mirror } = along;
+        let request = AddCheckpointRequest { request, first, leaves, path, mirror };
         self.call(self.limits.call, async move { stub.add_checkpoint(request).await }).await
     }
 

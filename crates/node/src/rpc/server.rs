@@ -188,8 +188,11 @@ pub async fn service<D: Door>(
 /// The path of the one call that has a pace instead of a deadline.
 pub(super) const DEPOSIT: &str = "/clearhouse.v1.Exchange/Deposit";
 
-/// Largest request message: one full frame with the first frame's other fields and all tags.
-pub(super) const REQUEST_MAX: usize = FRAME_MAX + 128;
+/// Largest consistency proof: a hash for each level of a tree.
+const PATH_MAX: usize = 63 * size_of::<[u8; 32]>();
+/// Largest request message: one full frame with the first frame's other fields and all tags, or a head to cosign with all
+/// that may go along.
+pub(super) const REQUEST_MAX: usize = FRAME_MAX + PATH_MAX + 128;
 /// Largest question after a node's health: the name of a service.
 const HEALTH_MAX: usize = 1 << 10;
 
@@ -277,7 +280,8 @@ impl<D: Door> Doorman<D> {
     async fn cosign(&self, request: Request<AddCheckpointRequest>) -> Result<AddCheckpointReply, Refused> {
         let from = self.admit(&request, &self.checkpoints)?;
         let asked = request.into_inner();
-        if asked.request.len() > CHECKPOINT_MAX || asked.leaves.len() > TAIL_MAX * size_of::<[u8; 32]>() {
+        let is_small = asked.leaves.len() <= TAIL_MAX * size_of::<[u8; 32]>() && asked.path.len() <= PATH_MAX;
+        if asked.request.len() > CHECKPOINT_MAX || !is_small {
             return Err(Refused::TooLarge);
         }
         self.door.add_checkpoint(from, asked).await

@@ -75,7 +75,7 @@ impl Door for Shelf {
     }
 
     async fn add_checkpoint(&self, _from: NodeId, asked: AddCheckpointRequest) -> Result<AddCheckpointReply, Refused> {
-        Ok(AddCheckpointReply { status: 200, note: asked.request, size: asked.first })
+        Ok(AddCheckpointReply { status: 200, note: asked.request, size: asked.first, mirrored: 0 })
     }
 
     async fn own_log(&self, _from: NodeId, first: u64) -> Result<OwnLogReply, Refused> {

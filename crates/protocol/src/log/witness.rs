@@ -13,6 +13,9 @@ use crate::merkle;
 
 /// Bytes of one request.
 pub const REQUEST_MAX: usize = NOTE_MAX + 16 * 1024;
+/// The status of a coordinator's node that was asked to cosign only what it mirrors, and does not mirror all of it yet.
+/// Nothing was signed.
+pub const MIRROR_BEHIND: u32 = 202;
 
 /// A log asks for a cosignature: the size it believes the witness has, the way from there, the new head.
 #[derive(Clone, PartialEq, Eq)]

@@ -1689,12 +1689,18 @@ pub struct AddCheckpointRequest {
     /// the body of C2SP tlog-witness, at most 32 KiB
     #[prost(bytes = "vec", tag = "1")]
     pub request: ::prost::alloc::vec::Vec<u8>,
-    /// to a coordinator's node: the first entry that it has no commitment of yet
+    /// to a coordinator's node: the first entry of `leaves`
     #[prost(uint64, tag = "2")]
     pub first: u64,
-    /// commitments from there to the end of the head, 32 bytes each, at most 1024, or none
+    /// commitments from there on, 32 bytes each, at most 1024, or none
     #[prost(bytes = "vec", tag = "3")]
     pub leaves: ::prost::alloc::vec::Vec<u8>,
+    /// where those do not reach the head: consistency proof from their end to it, 32 bytes each, at most 63
+    #[prost(bytes = "vec", tag = "4")]
+    pub path: ::prost::alloc::vec::Vec<u8>,
+    /// cosign only when the mirror there then reaches the head
+    #[prost(bool, tag = "5")]
+    pub mirror: bool,
 }
 impl ::prost::Name for AddCheckpointRequest {
     const NAME: &'static str = "AddCheckpointRequest";
@@ -1709,9 +1715,11 @@ impl ::prost::Name for AddCheckpointRequest {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AddCheckpointReply {
-    /// 200, or the status of tlog-witness: 400, 403, 409, 422
+    /// 200; 202: asked for by `mirror`, the mirror does not reach the head yet, and nothing was signed; or
     #[prost(uint32, tag = "1")]
     pub status: u32,
+    /// the status of tlog-witness: 400, 403, 409, 422
+    ///
     /// with 200: the checkpoint's text with the witness's signature alone; with 409: the head this node
     #[prost(bytes = "vec", tag = "2")]
     pub note: ::prost::alloc::vec::Vec<u8>,
@@ -1720,6 +1728,9 @@ pub struct AddCheckpointReply {
     /// with 409: the size this node has of the log
     #[prost(uint64, tag = "3")]
     pub size: u64,
+    /// entries of the caller's own log, from the first on without a gap, that this coordinator's node
+    #[prost(uint64, tag = "4")]
+    pub mirrored: u64,
 }
 impl ::prost::Name for AddCheckpointReply {
     const NAME: &'static str = "AddCheckpointReply";

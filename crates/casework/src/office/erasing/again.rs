@@ -18,7 +18,7 @@ use prost::Message as _;
 use rand_core::CryptoRng;
 
 use super::plan::{Plan, planned};
-use super::{AFTER, Decision, PLAN, RETRACT, TURN, Trail, row};
+use super::{AFTER, Decision, ELSEWHERE, PLAN, RETRACT, TURN, Trail, row};
 use crate::office::{Now, Office, Step};
 
 /// What came back of the log when this folder was found to be an old copy, as it is kept. Field numbers are on disk.
@@ -48,6 +48,21 @@ impl AfterCopy {
     pub fn unfinished(&self, signed: u64) -> Option<u64> {
         (self.event >= signed && self.event > 0).then_some(self.last)
     }
+}
+
+/// How far this node's own log was signed where it is not all here, as it is kept until all of it came back. Field numbers
+/// are on disk.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Elsewhere {
+    /// Entries under the largest head that was shown. Nothing may be signed that is not a continuation of it.
+    #[prost(uint64, tag = "1")]
+    pub signed: u64,
+    /// Entries that are being taken back from a mirror; 0 before that began.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// The root of those.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root: Vec<u8>,
 }
 
 /// Unopened letters of erased cases, with the entries that name each.
@@ -115,6 +130,26 @@ impl Office {
     #[must_use]
     pub fn after_copy(&self) -> Option<AfterCopy> {
         self.erasing.after
+    }
+
+    /// How far this node's log was signed that is not all here; `None` when nothing is missing, as far as is known.
+    #[must_use]
+    pub fn signed_elsewhere(&self) -> Option<&Elsewhere> {
+        self.erasing.elsewhere.as_ref()
+    }
+
+    /// Keeps that this node signed a head of so many entries, more than are here.
+    #[must_use]
+    pub fn was_signed(&self, signed: u64) -> Step {
+        let known = self.erasing.elsewhere.clone().unwrap_or_default();
+        let next = Elsewhere { signed: known.signed.max(signed), ..known };
+        Step { rows: vec![self.elsewhere(Some(&next))], ..Step::default() }
+    }
+
+    /// The row that keeps that; that forgets it, when all of it came back.
+    #[must_use]
+    pub fn elsewhere(&self, known: Option<&Elsewhere>) -> Row {
+        row(ELSEWHERE, &[], known.map(prost::Message::encode_to_vec))
     }
 
     /// Letters that nobody opened here, those laid aside and in quarantine included.

@@ -20,7 +20,7 @@ use rand_core::SeedableRng as _;
 use super::super::mailing::Deposit;
 use super::super::telling::{ToTell, is_telling};
 use super::super::{Me, Now, Office, Step};
-use super::{Heard, Page, page_key};
+use super::{Heard, Offered, Page, page_key};
 
 /// An office with everything it recorded.
 pub(in crate::office) struct Node {
@@ -218,10 +218,17 @@ fn a_mirror_reaches_the_head_that_is_cosigned_and_takes_nothing_that_does_not_ma
     let head = |node: &Node| (node.events.len() as u64, merkle::root(&node.leaves()));
     let node = region.members[1].node;
     // Before its first account it is mirrored from its first entry on, and not heard of for that.
-    assert!(one.office.mirror(node, 0, &leaves(&one, 0), head(&one)).is_none(), "not at a member");
-    assert!(coordinator.office.mirror(node, 1, &leaves(&one, 1), head(&one)).is_none(), "a gap");
-    let row = coordinator.office.mirror(node, 0, &leaves(&one, 0), head(&one)).unwrap();
-    coordinator.office.apply([&row]);
+    let kept = |at: &Node, first: usize, leaves: &[Hash], head: (u64, Hash)| {
+        let mirrored = at.office.mirror(node, Offered { first: first as u64, leaves, path: &[] }, head);
+        assert_eq!(mirrored.reaches, mirrored.up_to == head.0);
+        (mirrored.reaches, mirrored.up_to, mirrored.rows)
+    };
+    let no = |(reaches, _, rows): (bool, u64, Vec<Row>)| !reaches && rows.is_empty();
+    assert!(no(kept(&one, 0, &leaves(&one, 0), head(&one))), "not at a member");
+    assert!(no(kept(&coordinator, 1, &leaves(&one, 1), head(&one))), "a gap");
+    let (reaches, up_to, rows) = kept(&coordinator, 0, &leaves(&one, 0), head(&one));
+    assert!(reaches && up_to == one.events.len() as u64);
+    coordinator.office.apply(&rows);
     assert_eq!(coordinator.office.mirrored(node).unwrap().tail, leaves(&one, 0).concat());
     assert!(coordinator.office.heard().next().is_none());
     let tell = one.office.to_tell(NOW)[0];
@@ -232,21 +239,21 @@ fn a_mirror_reaches_the_head_that_is_cosigned_and_takes_nothing_that_does_not_ma
     one.send(&region, 2, 2);
     let (heard, all) = (coordinator.heard().unwrap().size, head(&one));
     assert!(all.0 > heard + 1);
-    let mirror = |first: usize, leaves: &[Hash], head| coordinator.office.mirror(node, first as u64, leaves, head);
+    let mirror = |first: usize, leaves: &[Hash], head| kept(&coordinator, first, leaves, head);
     let at = heard as usize;
-    assert!(mirror(at, &leaves(&one, at + 1), all).is_none(), "one is left out");
-    assert!(mirror(at + 1, &leaves(&one, at + 1), all).is_none(), "a gap");
-    assert!(mirror(at, &leaves(&one, at), (all.0, [7; 32])).is_none(), "another root");
-    assert!(mirror(at, &leaves(&one, at), (all.0 - 1, all.1)).is_none(), "another size");
-    assert!(mirror(at, &vec![[1; 32]; TAIL_MAX + 1], all).is_none(), "too many");
+    assert!(no(mirror(at, &leaves(&one, at + 1), all)), "one is left out");
+    assert!(no(mirror(at + 1, &leaves(&one, at + 1), all)), "a gap");
+    assert!(no(mirror(at, &leaves(&one, at), (all.0, [7; 32]))), "another root");
+    assert!(no(mirror(at, &leaves(&one, at), (all.0 - 1, all.1))), "another size");
+    assert!(no(mirror(at, &vec![[1; 32]; TAIL_MAX + 1], all)), "too many");
     for first in [0, at] {
-        let row = mirror(first, &leaves(&one, first), all).unwrap();
-        let kept = Heard::decode(row.value.as_deref().unwrap()).unwrap();
+        let (_, _, rows) = mirror(first, &leaves(&one, first), all);
+        let kept = Heard::decode(rows[0].value.as_deref().unwrap()).unwrap();
         assert_eq!((kept.size, kept.tail), (heard, leaves(&one, at).concat()));
     }
     // The next account takes over from the tail what it brings.
-    let row = mirror(at, &leaves(&one, at), all).unwrap();
-    coordinator.office.apply([&row]);
+    let (.., rows) = mirror(at, &leaves(&one, at), all);
+    coordinator.office.apply(&rows);
     let tell = one.office.to_tell(NOW + 2)[0];
     let note = one.head(&region, &[0, 2]);
     let beyond = one.events.len();

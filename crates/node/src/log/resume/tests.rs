@@ -43,7 +43,7 @@ fn the_entry_that_says_what_came_back_moves_every_place_on_in_the_same_commit() 
     let generation = world.ledger.store().generation();
     let adopted = adopt(&mut world, &mirror, &[], 3, &region.members[1].sign, NOW).unwrap().unwrap();
     assert_eq!((adopted.taken_back, adopted.size, world.ledger.store().event_count()), (2, 5, 6));
-    assert_eq!(world.ledger.store().generation(), generation + 2, "the entries, and what they mean");
+    assert_eq!(world.ledger.store().generation(), generation + 3, "how far it goes, the entries, and what they mean");
     let place = world.office.mail().next_place(unknown.0, unknown.1).seq;
     assert!(place > PLACES_SKIPPED, "{place}");
     // A start that was cut short after it finds it done.
@@ -71,7 +71,7 @@ fn store(entries: &[(u8, bool)]) -> MemoryStore {
 #[test]
 fn a_log_taken_back_goes_on_wherever_the_taking_back_was_cut_short() {
     let mirror = [[1; 32], [2; 32], [3; 32], [4; 32]];
-    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
+    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror, false).unwrap();
     assert_eq!(at(&[(1, true), (2, true)]), Beside::Lacks { closed_from: 2 }, "an old copy");
     assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 }, "cut in the middle");
     let all = [(1, true), (2, true), (3, false), (4, false)];
@@ -88,12 +88,15 @@ fn a_shorter_mirror_after_a_longer_one_finishes_what_was_cut_short_and_does_not_
     let mut world = node(&region, 3);
     let (longer, key) = (mirror_of(&world), &region.members[1].sign);
     // What came back was written, and the start ended before the entry that says so.
+    elsewhere::begin(&mut world, &longer).unwrap();
     let generation = world.ledger.store().generation();
     let leaf = |index: u64| EventLeaf { index, commitment: longer[usize::try_from(index).unwrap()], sealed: vec![] };
     let events = vec![leaf(3), leaf(4)];
     world.ledger.store_mut().commit(&Changes { generation, events, ..Changes::default() }).unwrap();
     // At the next start only one answers that has the fourth entry and not the fifth.
     let shorter = &longer[..4];
+    let wanted = elsewhere::wanted(&mut world, 3, Some(4)).unwrap();
+    assert_eq!(wanted, Some(Wanted { signed: 5, of_a_mirror: 0 }), "all that was signed is here: any mirror will do");
     let place = |world: &World<MemoryStore>| {
         world.office.mail().next_place(ConversationId([5; 32]), region.members[0].node).seq
     };
@@ -107,6 +110,75 @@ fn a_shorter_mirror_after_a_longer_one_finishes_what_was_cut_short_and_does_not_
     }
     let said = world.ledger.store().events(5, 1).unwrap();
     assert!(!said[0].sealed.is_empty(), "the entry that says so stands after all that came back, and opens");
+}
+
+/// A node with three entries that began to take these back, and was killed when the first `taken` were here.
+fn cut_short(region: &Region, taken: usize) -> (World<MemoryStore>, Vec<Hash>) {
+    let mut world = node(region, 3);
+    let longer = mirror_of(&world);
+    elsewhere::begin(&mut world, &longer).unwrap();
+    for (index, commitment) in (3..).zip(longer[3..].iter().take(taken)) {
+        let generation = world.ledger.store().generation();
+        let leaf = EventLeaf { index, commitment: *commitment, sealed: vec![] };
+        world.ledger.store_mut().commit(&Changes { generation, events: vec![leaf], ..Changes::default() }).unwrap();
+    }
+    world.office.recorded(world.ledger.store().event_count());
+    (world, longer)
+}
+
+#[test]
+fn a_taking_back_that_was_cut_in_the_middle_never_goes_on_below_what_it_began_with() {
+    let region = Region::new(1, 2);
+    let key = &region.members[1].sign;
+    for taken in [0, 1] {
+        let (mut world, longer) = cut_short(&region, taken);
+        let here = world.ledger.store().event_count();
+        // Whoever showed the fifth is away: a witness shows the fourth, or nobody anything.
+        for shown in [Some(4), None] {
+            let wanted = elsewhere::wanted(&mut world, 3, shown).unwrap();
+            assert_eq!(wanted, Some(Wanted { signed: 5, of_a_mirror: 5 }), "{taken} {shown:?}");
+        }
+        for shorter in [&longer[..2], &longer[..3], &longer[..4]] {
+            assert_eq!(adopt(&mut world, shorter, &[], 3, key, NOW).unwrap(), None, "{taken}");
+            assert_eq!(
+                world.ledger.store().event_count(),
+                here,
+                "what was taken stays, and nothing is recorded after it"
+            );
+        }
+        let adopted = adopt(&mut world, &longer, &[], 3, key, NOW).unwrap();
+        assert_eq!(adopted, Some(Adopted { taken_back: 2, size: 5 }), "{taken}");
+        assert_eq!((world.ledger.store().event_count(), world.office.signed_elsewhere()), (6, None));
+        assert_eq!(elsewhere::wanted(&mut world, 3, None).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_mirror_shorter_than_the_copy_is_not_taken_for_one_that_shows_nothing_missing() {
+    let region = Region::new(1, 2);
+    let (mut world, longer) = cut_short(&region, 2);
+    assert_eq!(beside(world.ledger.store(), &longer[..2], true).unwrap(), Beside::Lacks { closed_from: 3 });
+    let adopted = adopt(&mut world, &longer[..2], &[], 3, &region.members[1].sign, NOW).unwrap();
+    assert_eq!(adopted, Some(Adopted { taken_back: 2, size: 5 }), "what came back is said");
+    assert_eq!(world.ledger.store().event_count(), 6);
+}
+
+#[test]
+fn what_a_witness_showed_once_counts_at_each_start_until_it_is_here() {
+    let region = Region::new(1, 2);
+    let mut world = node(&region, 3);
+    assert_eq!(elsewhere::wanted(&mut world, 3, None).unwrap(), None);
+    for shown in [Some(7), None, Some(5), Some(9), None] {
+        let least = if shown == Some(9) { 9 } else { 7 };
+        let wanted = elsewhere::wanted(&mut world, 3, shown).unwrap().unwrap();
+        assert!(wanted.signed >= least && wanted.of_a_mirror == wanted.signed, "{wanted:?}");
+    }
+    // It is a row, so that a start finds it.
+    let row = world.office.elsewhere(world.office.signed_elsewhere());
+    let mut again = node(&region, 3);
+    again.office.apply([&row]);
+    assert_eq!(again.office.signed_elsewhere().map(|known| known.signed), Some(9));
+    assert_eq!(elsewhere::wanted(&mut again, 9, None).unwrap(), None, "a head signed here covers it");
 }
 
 #[test]
@@ -131,7 +203,7 @@ fn what_came_back_once_is_news_until_a_head_covers_it_and_a_second_copy_is_told_
 #[test]
 fn a_log_that_goes_past_a_mirror_was_taken_back_only_where_an_entry_opens_there() {
     let mirror = [[1; 32], [2; 32]];
-    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror).unwrap();
+    let at = |entries: &[(u8, bool)]| beside(&store(entries), &mirror, false).unwrap();
     assert_eq!(at(&[(1, true), (2, false), (3, false)]), Beside::Lacks { closed_from: 1 });
     assert_eq!(at(&[(1, true), (2, true), (3, false)]), Beside::Lacks { closed_from: 2 });
     assert_eq!(at(&[(1, true), (2, false), (3, false), (4, true)]), Beside::GoesOn);
@@ -142,7 +214,7 @@ fn a_log_that_goes_past_a_mirror_was_taken_back_only_where_an_entry_opens_there(
 fn what_went_another_way_is_not_taken_for_an_old_copy() {
     let mirror = [[1; 32], [2; 32], [3; 32]];
     for entries in [&[(1, true), (9, true)][..], &[(1, true), (2, true), (9, true), (4, true)], &[(9, false)]] {
-        assert_eq!(beside(&store(entries), &mirror).unwrap(), Beside::Strays);
+        assert_eq!(beside(&store(entries), &mirror, false).unwrap(), Beside::Strays);
     }
 }
 

@@ -164,8 +164,9 @@ pub mod exchange_client {
             self.inner.unary(req, path, codec).await
         }
         /// Who: any accredited, unrevoked node, about its own log.
-        /// Success: that this node cosigned this head is on disk, synced, and the answer is its signature.
-        /// Repeat: the same head again is cosigned again and changes nothing.
+        /// Success: that this node cosigned this head is on disk, synced, and the answer is its signature. What a coordinator's
+        /// node says that it mirrors is on disk, synced, too.
+        /// Repeat: the same head again is cosigned again and changes nothing; the same commitments again change nothing.
         pub async fn add_checkpoint(
             &mut self,
             request: impl tonic::IntoRequest<::clearhouse_wire::v1::AddCheckpointRequest>,
@@ -323,8 +324,9 @@ pub mod exchange_server {
             tonic::Status,
         >;
         /// Who: any accredited, unrevoked node, about its own log.
-        /// Success: that this node cosigned this head is on disk, synced, and the answer is its signature.
-        /// Repeat: the same head again is cosigned again and changes nothing.
+        /// Success: that this node cosigned this head is on disk, synced, and the answer is its signature. What a coordinator's
+        /// node says that it mirrors is on disk, synced, too.
+        /// Repeat: the same head again is cosigned again and changes nothing; the same commitments again change nothing.
         async fn add_checkpoint(
             &self,
             request: tonic::Request<::clearhouse_wire::v1::AddCheckpointRequest>,

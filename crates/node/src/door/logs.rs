@@ -1,0 +1,180 @@
+//! Behind the public door: what a node says to heads of others' logs, and shows of what it mirrors of them.
+//!
+//! Says that it mirrors only what is kept by the same commit, and signs nothing itself. Refuses what it mirrors to anybody
+//! but the log's own node.
+
+use clearhouse_casework::office::hearing::{BLOCK, Kept, Mirrored, Offered, Page, block_first, block_key, page_key};
+use clearhouse_casework::office::{Now, Office, Step};
+use clearhouse_protocol::ids::NodeId;
+use clearhouse_protocol::log::Hash;
+use clearhouse_protocol::log::checkpoint::SignedCheckpoint;
+use clearhouse_protocol::log::witness::{Cosigning, Request, WitnessFault};
+use clearhouse_protocol::rows::Table;
+use clearhouse_store::Store;
+use clearhouse_wire::v1 as wire;
+use prost::Message as _;
+use rand_core::CryptoRng;
+
+use crate::owner::World;
+
+/// Bytes of one answer about a log, as it is sent, but for a first page that is larger by itself: also what callers of
+/// before read.
+const OWN_LOG_BYTES_MAX: usize = 60 << 10;
+
+/// What this node says to a head of another's log.
+pub(super) enum Word {
+    /// It may be signed.
+    Cosign(Cosigning),
+    /// It was asked to sign only what it mirrors, and does not mirror all of it.
+    Behind,
+    /// It is not signed, and why; the head held here.
+    Not(WitnessFault, Option<SignedCheckpoint>),
+}
+
+/// Decides on a head, and takes what goes along with it. Entries of the log that are mirrored here, and the word.
+pub(super) fn cosign<R: CryptoRng>(
+    office: &Office,
+    from: NodeId,
+    request: &Request,
+    asked: &wire::AddCheckpointRequest,
+    now: &mut Now<'_, R>,
+) -> (Step, (u64, Word)) {
+    let (mut step, decided) = office.cosign(from, request, now);
+    let cosigning = match decided {
+        Ok(cosigning) => cosigning,
+        Err(fault) => {
+            let held = office.log_asked_for(from, request).and_then(|key| office.head_held(&key));
+            let mirrored = office.mirrored(from).map_or(0, |heard| heard.mirrored());
+            return (step, (mirrored, Word::Not(fault, held)));
+        }
+    };
+    // Entries of a directory log are for everybody to follow: only a node's own log is mirrored.
+    let key = office.directory().log_key(from);
+    let own = key.and_then(|key| SignedCheckpoint::of(request.note.clone(), &key).ok());
+    let mirror = own.map(|head| {
+        let (head, (leaves, _), (path, _)) = (head.checkpoint(), asked.leaves.as_chunks(), asked.path.as_chunks());
+        office.mirror(from, Offered { first: asked.first, leaves, path }, (head.size, head.root))
+    });
+    let Mirrored { rows, up_to, reaches } = mirror.unwrap_or_default();
+    if asked.mirror && !reaches {
+        // What was to be remembered as cosigned is not: nobody could take the log back up to there.
+        return (Step { rows, ..Step::default() }, (up_to, Word::Behind));
+    }
+    step.rows.extend(rows);
+    (step, (up_to, Word::Cosign(cosigning)))
+}
+
+pub(super) fn not_cosigned(
+    fault: WitnessFault,
+    held: Option<SignedCheckpoint>,
+    mirrored: u64,
+) -> wire::AddCheckpointReply {
+    let size = if let WitnessFault::Conflict(size) = fault { size } else { 0 };
+    // Its own signature shows a log that was put back from an old image that it has signed more, and one of two
+    // processes with the same keys that there is another.
+    let shown = held.filter(|_| size > 0 || fault.is_proof());
+    let note = shown.map(|held| held.note().to_string().into_bytes()).unwrap_or_default();
+    wire::AddCheckpointReply { status: fault.status().into(), note, size, mirrored }
+}
+
+/// What is mirrored of a node's own log from entry `first` on, as far as one answer takes it.
+pub(super) fn mirrored<S: Store>(world: &World<S>, from: NodeId, first: u64) -> Option<wire::OwnLogReply> {
+    let heard = world.office.mirrored(from)?;
+    let held = world.office.head_held(&world.office.directory().log_key(from)?);
+    // The newer of what was cosigned here and what came with an account under others' signatures.
+    let (size, note) =
+        held.map_or((0, Vec::new()), |held| (held.checkpoint().size, held.note().to_string().into_bytes()));
+    let head = if heard.head_size > size { heard.head.clone() } else { note };
+    let mut reply = wire::OwnLogReply { head, ..wire::OwnLogReply::default() };
+    let mut next = first;
+    while next < heard.size {
+        let page = world.ledger.read(Table::Account, &page_key(&heard.origin, next)).ok().flatten()?;
+        let page = Page::decode(page.as_slice()).ok().filter(|page| !page.entries.is_empty())?;
+        if !add_page(&mut reply, next, &page) {
+            break;
+        }
+        next += page.entries.len() as u64;
+    }
+    while (heard.size..heard.tail_first()).contains(&next) {
+        let nth = next / BLOCK;
+        let block = world.ledger.read(Table::Account, &block_key(&heard.origin, nth)).ok().flatten()?;
+        let known = usize::try_from(next.checked_sub(block_first(nth, &block))?).ok()?;
+        let rest = block.get(known * size_of::<Hash>()..).filter(|rest| !rest.is_empty())?;
+        if !has_room(&reply, rest.len()) {
+            break;
+        }
+        reply.commitments.extend(rest);
+        next = (nth + 1) * BLOCK;
+    }
+    reply.next = next;
+    if next == heard.tail_first() && has_room(&reply, heard.tail.len()) {
+        reply.commitments.extend(&heard.tail);
+        reply.next = 0;
+    }
+    Some(reply)
+}
+
+/// Whether an answer takes so many bytes more. An empty one takes anything: a page of 96 entries is at most
+/// [`UNARY_MAX`], for it came in one message.
+fn has_room(reply: &wire::OwnLogReply, more: usize) -> bool {
+    reply.commitments.is_empty() || reply.encoded_len() + more <= OWN_LOG_BYTES_MAX
+}
+
+/// Adds a page that begins with entry `first`, if the answer takes it.
+fn add_page(reply: &mut wire::OwnLogReply, first: u64, page: &Page) -> bool {
+    let entries = (first..).zip(&page.entries);
+    let more = wire::OwnLogReply {
+        commitments: page.entries.iter().flat_map(|kept| kept.commitment.iter().copied()).collect(),
+        erasures: entries.filter_map(|(index, kept)| own_erasure(index, kept)).collect(),
+        ..wire::OwnLogReply::default()
+    };
+    let fits = has_room(reply, more.encoded_len());
+    if fits {
+        reply.commitments.extend(more.commitments);
+        reply.erasures.extend(more.erasures);
+    }
+    fits
+}
+
+/// An entry that says that a case was erased, for the node whose log it is in.
+fn own_erasure(index: u64, kept: &Kept) -> Option<wire::OwnErasure> {
+    let is_one = kept.opening()?.event() == wire::AuditEvent::CaseErased;
+    is_one.then(|| wire::OwnErasure { index, salt: kept.salt.clone(), opening: kept.opening.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use clearhouse_protocol::limits::OPENING_LEN;
+
+    use super::*;
+
+    #[test]
+    fn pages_full_of_erasures_come_in_answers_that_a_caller_reads() {
+        let opening = wire::Opening {
+            event: wire::AuditEvent::CaseErased.into(),
+            erased: (0..20).map(|n| wire::IndexRange { from: 3 * n + 1000, to: 3 * n + 1001 }).collect(),
+            ..wire::Opening::default()
+        };
+        // As it is padded in an account.
+        let bytes = opening.encode_to_vec();
+        let mut padded = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+        padded.extend(bytes);
+        padded.resize(OPENING_LEN, 0);
+        let kept = Kept { commitment: vec![7; 32], salt: vec![8; 32], opening: padded, ..Kept::default() };
+        let page = Page { entries: vec![kept; 96], ..Page::default() };
+        let (mut next, mut erasures, mut answers) = (0, 0, 0);
+        while next < 10 * 96 {
+            let (mut reply, first) = (wire::OwnLogReply::default(), next);
+            while next < 10 * 96 && add_page(&mut reply, next, &page) {
+                next += 96;
+            }
+            assert!(next > first, "a page always fits an empty answer");
+            assert!(reply.encoded_len() <= OWN_LOG_BYTES_MAX || next == first + 96, "{}", reply.encoded_len());
+            assert_eq!(reply.erasures.first().unwrap().index, first);
+            erasures += reply.erasures.len();
+            answers += 1;
+        }
+        assert_eq!(erasures, 960);
+        assert!(answers > 1);
+    }
+}
