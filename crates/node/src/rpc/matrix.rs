@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use prost::Message as _;
 use tokio::sync::oneshot;
 use tonic::Code;
 
-use super::DESCRIPTOR_SET;
 use super::client::Client;
+use super::descriptor;
 use super::mailboxes::tests::Stock;
 use super::server;
 use super::status::{PeerError, TlsFault};
@@ -37,43 +36,15 @@ const ROWS: [&str; 13] = [
     "/clearhouse.v1.Mailboxes/Ack",
 ];
 
-/// As much of `descriptor.proto` as names calls.
-#[derive(prost::Message)]
-struct Set {
-    #[prost(message, repeated, tag = "1")]
-    file: Vec<File>,
-}
-
-#[derive(prost::Message)]
-struct File {
-    #[prost(string, tag = "2")]
-    package: String,
-    #[prost(message, repeated, tag = "6")]
-    service: Vec<Service>,
-}
-
-#[derive(prost::Message)]
-struct Service {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, repeated, tag = "2")]
-    method: Vec<Method>,
-}
-
-#[derive(prost::Message)]
-struct Method {
-    #[prost(string, tag = "1")]
-    name: String,
-}
-
 fn offered() -> BTreeSet<String> {
-    let set = Set::decode(DESCRIPTOR_SET).unwrap();
-    let calls = |file: &File| {
-        let path = |service: &Service, method: &Method| format!("/{}.{}/{}", file.package, service.name, method.name);
-        let of = |service: &Service| service.method.iter().map(|method| path(service, method)).collect::<Vec<_>>();
-        file.service.iter().flat_map(of).collect::<Vec<_>>()
-    };
-    set.file.iter().flat_map(calls).collect()
+    let mut paths = BTreeSet::new();
+    for file in &descriptor::set().file {
+        for service in &file.service {
+            let path = |name: &str| format!("/{}.{}/{name}", file.package(), service.name());
+            paths.extend(service.method.iter().map(|method| path(method.name())));
+        }
+    }
+    paths
 }
 
 /// Node 1 with everything it can offer, for node 2 while that is not put out.

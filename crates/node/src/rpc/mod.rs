@@ -5,6 +5,7 @@
 pub mod client;
 mod codec;
 mod contain;
+mod descriptor;
 pub mod mailboxes;
 #[cfg(test)]
 mod matrix;
@@ -14,6 +15,7 @@ pub mod status;
 mod sync;
 
 pub(crate) use contain::contained;
+pub use descriptor::DESCRIPTOR_SET;
 
 /// Whether a message of this kind is decoded at all.
 #[cfg(feature = "probe")]
@@ -26,9 +28,6 @@ pub(crate) fn fits<M: prost::Name>(bytes: &[u8]) -> bool {
 pub(crate) mod stubs {
     include!("gen/clearhouse.v1.rs");
 }
-
-/// The whole of `proto/` as a descriptor set, for reflection.
-pub const DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptor.bin");
 
 #[cfg(test)]
 pub(crate) mod tests;

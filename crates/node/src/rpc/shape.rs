@@ -5,11 +5,13 @@
 //! when it is decoded. Refuses to say what a message means, or whether it is one.
 
 use clearhouse_protocol::limits::{DEPTH_MAX, ELEMENTS_MAX};
-use prost::{Message, Name};
+use prost::Name;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::DESCRIPTOR_SET;
+use super::descriptor;
 use crate::limits::FIELDS_MAX;
 
 /// The shape of one kind of message.
@@ -118,90 +120,40 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
 
 fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    // The set is this program's own, and a test reads every message in it.
-    SCHEMA.get_or_init(|| read(&Set::decode(DESCRIPTOR_SET).unwrap_or_default()))
+    SCHEMA.get_or_init(|| read(&descriptor::set()))
 }
 
-fn read(set: &Set) -> Schema {
+fn read(set: &FileDescriptorSet) -> Schema {
     let mut all = Vec::new();
     for file in &set.file {
-        file.message.iter().for_each(|kind| collect(&file.package, kind, &mut all));
+        file.message_type.iter().for_each(|kind| collect(file.package(), kind, &mut all));
     }
     let by_name: BTreeMap<String, usize> =
         all.iter().zip(NO_FIELDS + 1..).map(|((name, _), number)| (name.clone(), number)).collect();
-    let fields = |kind: &Kind| kind.field.iter().filter_map(|field| field.holds(&by_name)).collect();
+    let fields = |kind: &DescriptorProto| kind.field.iter().filter_map(|field| held(field, &by_name)).collect();
     let messages = std::iter::once(BTreeMap::new()).chain(all.iter().map(|(_, kind)| fields(kind))).collect();
     Schema { by_name, messages }
 }
 
-fn collect<'a>(within: &str, kind: &'a Kind, all: &mut Vec<(String, &'a Kind)>) {
-    let name = format!("{within}.{}", kind.name);
-    kind.nested.iter().for_each(|nested| collect(&name, nested, all));
+fn collect<'a>(within: &str, kind: &'a DescriptorProto, all: &mut Vec<(String, &'a DescriptorProto)>) {
+    let name = format!("{within}.{}", kind.name());
+    kind.nested_type.iter().for_each(|nested| collect(&name, nested, all));
     all.push((name, kind));
 }
 
-/// As much of `descriptor.proto` as tells what fields hold.
-#[derive(prost::Message)]
-struct Set {
-    #[prost(message, repeated, tag = "1")]
-    file: Vec<File>,
+/// What a field holds, by its number.
+fn held(field: &FieldDescriptorProto, by_name: &BTreeMap<String, usize>) -> Option<(u64, Holds)> {
+    let holds = match field.r#type() {
+        Type::Message => Holds::Message(*by_name.get(field.type_name().trim_start_matches('.'))?),
+        Type::Group | Type::String | Type::Bytes => return None,
+        _ if field.label() != Label::Repeated => return None,
+        Type::Double | Type::Fixed64 | Type::Sfixed64 => Holds::Packed(8),
+        Type::Float | Type::Fixed32 | Type::Sfixed32 => Holds::Packed(4),
+        Type::Int64 | Type::Uint64 | Type::Int32 | Type::Uint32 | Type::Sint32 | Type::Sint64 => Holds::Packed(0),
+        Type::Bool | Type::Enum => Holds::Packed(0),
+    };
+    Some((u64::try_from(field.number()).ok()?, holds))
 }
-
-#[derive(prost::Message)]
-struct File {
-    #[prost(string, tag = "2")]
-    package: String,
-    #[prost(message, repeated, tag = "4")]
-    message: Vec<Kind>,
-}
-
-#[derive(prost::Message)]
-struct Kind {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, repeated, tag = "2")]
-    field: Vec<Field>,
-    #[prost(message, repeated, tag = "3")]
-    nested: Vec<Kind>,
-}
-
-#[derive(prost::Message)]
-struct Field {
-    #[prost(uint64, tag = "3")]
-    number: u64,
-    #[prost(int32, tag = "4")]
-    label: i32,
-    #[prost(int32, tag = "5")]
-    kind: i32,
-    #[prost(string, tag = "6")]
-    type_name: String,
-}
-
-impl Field {
-    fn holds(&self, by_name: &BTreeMap<String, usize>) -> Option<(u64, Holds)> {
-        let holds = match self.kind {
-            TYPE_MESSAGE => Holds::Message(*by_name.get(self.type_name.trim_start_matches('.'))?),
-            TYPE_STRING | TYPE_BYTES => return None,
-            _ if self.label != LABEL_REPEATED => return None,
-            TYPE_DOUBLE | TYPE_FIXED64 | TYPE_SFIXED64 => Holds::Packed(8),
-            TYPE_FLOAT | TYPE_FIXED32 | TYPE_SFIXED32 => Holds::Packed(4),
-            _ => Holds::Packed(0),
-        };
-        Some((self.number, holds))
-    }
-}
-
-// Numbers of `descriptor.proto`.
-const LABEL_REPEATED: i32 = 3;
-const TYPE_DOUBLE: i32 = 1;
-const TYPE_FLOAT: i32 = 2;
-const TYPE_FIXED64: i32 = 6;
-const TYPE_FIXED32: i32 = 7;
-const TYPE_STRING: i32 = 9;
-const TYPE_MESSAGE: i32 = 11;
-const TYPE_BYTES: i32 = 12;
-const TYPE_SFIXED32: i32 = 15;
-const TYPE_SFIXED64: i32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -210,6 +162,7 @@ mod tests {
         BucketReply, DepositFrame, DescriptorsRequest, DigestsRequest, OutcomeRequest, Prekey, RecordBundle,
         RootPolicy, Signature, Signed,
     };
+    use prost::Message as _;
 
     fn holds<M: Name>(bytes: &[u8]) -> bool {
         Shape::of::<M>().holds(bytes)
