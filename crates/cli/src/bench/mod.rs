@@ -5,7 +5,8 @@
 //! fails. Works in a folder of its own that goes with it, and refuses one that belongs to a node. Knows no cipher and no
 //! gRPC: the floors are `protocol::bare` and `node::echo`.
 //!
-//! Other programs that could stand beside these figures (brokers, databases) get a file each here and a [`What`].
+//! Other programs that stand beside these figures (brokers, databases) get a file each here, as `postgres` has, and are
+//! measured where they are installed.
 
 mod accept;
 mod children;
@@ -15,6 +16,7 @@ mod log;
 mod machine;
 mod measure;
 mod node;
+mod postgres;
 mod reconcile;
 mod rounds;
 mod rows;

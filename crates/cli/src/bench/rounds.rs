@@ -14,6 +14,7 @@ use super::deposit::{Mailbox, Null};
 use super::disk::RawLog;
 use super::measure::{Outcome, Run, during, load};
 use super::node::{Commits, Node, directory, identity, threads};
+use super::postgres::Postgres;
 use super::sealing::{Bench, Costs, Sealer, Size};
 use super::trip::{Milestones, Road, Trips};
 use crate::demo::region::Region;
@@ -47,6 +48,8 @@ pub(crate) struct Round {
     pub(crate) null: Run,
     pub(crate) deposits: Run,
     pub(crate) commits: Commits,
+    /// Rows a second of PostgreSQL, where it is measured.
+    pub(crate) postgres: Option<f64>,
     pub(crate) alone: Trips,
     pub(crate) milestones: Vec<Milestones>,
     pub(crate) together: Trips,
@@ -58,6 +61,8 @@ pub(crate) struct Measured {
     pub(crate) small_body: usize,
     /// Bytes of a notice's and of its receipt's envelope, where trips were measured.
     pub(crate) envelopes: Option<(u64, u64)>,
+    /// Why PostgreSQL is not beside the deposits, where they were measured.
+    pub(crate) no_postgres: Option<String>,
 }
 
 /// Measures what of `what` is measured in rounds.
@@ -103,6 +108,12 @@ impl<'a> Site<'a> {
         let sealer = Sealer::new(&directory, from, locked, now)?;
         let small_body = sealer.longest_small_body()?;
         let (mut null, mut mailbox, mut road) = (None, None, None);
+        let beside = self.locked.as_ref().map(|_| beside_deposits(&region.folder));
+        let (postgres, no_postgres) = match beside {
+            Some(Ok(server)) => (Some(server), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
         if what.contains(&What::Rpc) {
             null = Some(Null::start(senders, &directory, (locked, from), &sealer, small_body)?);
         }
@@ -120,6 +131,7 @@ impl<'a> Site<'a> {
             let mut round = Round { sealing: course.sealing(what, small_body)?, ..Round::default() };
             let log = RawLog::new(&region.folder.join("raw"))?;
             senders.block_on(course.turns(&mut round, &log, n == 0))?;
+            round.postgres = postgres.as_ref().map(Postgres::rate).transpose()?;
             if n > 0 {
                 all.push(round);
             }
@@ -128,12 +140,18 @@ impl<'a> Site<'a> {
         drop(course);
         echo.stop();
         null.into_iter().for_each(Null::stop);
-        Ok(Measured { rounds: all, small_body, envelopes })
+        Ok(Measured { rounds: all, small_body, envelopes, no_postgres })
     }
 
     fn close(self) {
         self.ends.into_iter().flatten().chain(self.locked).for_each(Node::stop);
     }
+}
+
+/// PostgreSQL, or why it is not measured.
+fn beside_deposits(folder: &Path) -> Result<Postgres, String> {
+    let programs = Postgres::installed().ok_or("PostgreSQL is not installed here")?;
+    Postgres::start(programs, folder).map_err(|error| error.to_string())
 }
 
 /// What one round goes over.

@@ -64,6 +64,10 @@ pub(crate) fn add(measured: &Measured, what: &BTreeSet<What>, sheet: &mut Sheet)
     }
     if what.contains(&What::Deposit) {
         deposits(&rounds, sheet);
+        measured
+            .no_postgres
+            .iter()
+            .for_each(|why| sheet.remark(format!("deposit: not held against PostgreSQL: {why}")));
     }
     if what.contains(&What::Trip) {
         alone(&rounds, sheet);
@@ -125,6 +129,12 @@ fn deposits(rounds: &Rounds<'_>, sheet: &mut Sheet) {
     sheet.rows.push(rounds.held(name, "/s", of, Goal::AtLeast(0.70)));
     let name = format!("deposit, durable, {IN_FLIGHT} in flight; floor: raw log, one fdatasync a batch");
     sheet.rows.push(rounds.held(name, "/s", (|r: &Round| r.deposits.rate(), |r: &Round| r.log.rate()), Goal::None));
+    if rounds.0.iter().all(|r| r.postgres.is_some()) {
+        let name =
+            format!("deposit, durable, {IN_FLIGHT} in flight; beside it: PostgreSQL, a row of {MESSAGE} bytes each");
+        let of = (|r: &Round| r.deposits.rate(), |r: &Round| r.postgres.unwrap_or(f64::NAN));
+        sheet.rows.push(rounds.held(name, "/s", of, Goal::AtLeast(1.0)));
+    }
     let slowest = rounds.over(|r| r.deposits.quantile_ms(0.99));
     sheet.rows.push(Row::alone("deposit, its slowest of a hundred", "ms", slowest, Goal::None));
     sheet.remark(format!(

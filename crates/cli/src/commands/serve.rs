@@ -8,8 +8,11 @@ use clearhouse_node::config::Config;
 use clearhouse_node::serve::{Up, run};
 use clearhouse_store::passphrase::PassphraseError;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Format;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use zeroize::Zeroizing;
 
 use super::config::level;
@@ -92,10 +95,12 @@ fn signals(app: &App) -> Result<Stopped, Trouble> {
 
 /// The log goes to stderr, where a service manager keeps it. Nothing from inside a message is in it at any level.
 fn log_to_stderr(config: &Config) {
-    let own = level(config.log_level);
-    let filter = EnvFilter::new(format!("warn,clearhouse={own},clearhouse_node={own},clearhouse_store={own}"));
+    let own: LevelFilter = level(config.log_level).parse().unwrap_or(LevelFilter::INFO);
+    let ours = ["clearhouse", "clearhouse_node", "clearhouse_store"].map(|room| (room, own));
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_targets(ours);
     // A log that cannot be written, on a full disk say, must not end the node: telling that on stderr would panic.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
+    let log = log.event_format(Lines::new(Format::default())).with_filter(filter);
     // Another subscriber can only be one of a test in this process; its log is as good.
-    let _ = log.event_format(Lines::new(Format::default())).try_init();
+    let _ = tracing_subscriber::registry().with(log).try_init();
 }
