@@ -212,10 +212,8 @@ impl Directory {
                 self.announced.insert(org, Announced { first, rival: left.next(), since: waiting.since });
             }
         }
-        let newest = held.newest().value().version;
-        if let Some(all) = self.objections.get_mut(&org) {
-            all.retain(|_, entry| entry.value().version > newest);
-        }
+        // All of them were against this version, which nothing contradicts any more.
+        self.objections.remove(&org);
     }
 
     /// Every root key that waits, by organisation; of two for one organisation the one that stands, or the first.

@@ -28,7 +28,7 @@ impl Mailroom {
     /// be a message before this one.
     #[must_use]
     pub fn next_place_beside(&self, rows: &[Row], conversation: ConversationId, peer: NodeId) -> Place {
-        let thread = self.thread_beside(rows, conversation, peer).filter(|thread| thread.sent > 0);
+        let thread = self.thread_beside(rows, conversation, peer);
         let sent = thread.as_ref().map_or(0, |thread| thread.sent);
         let used = if Self::begins(rows, conversation) { 0 } else { self.places_used(conversation) };
         Place {

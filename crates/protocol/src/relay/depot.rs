@@ -272,13 +272,11 @@ impl Depot {
     pub fn forget(&self, now: u64) -> Vec<Row> {
         let ended = self.kept.len() - self.items;
         let mut past: Vec<_> = self.due_by(now, KeptState::Fetched);
-        if ended > RELAY_ENDED_MAX {
-            let over = (ended - RELAY_ENDED_MAX).min(RELAY_ENDS_AT_ONCE);
-            let is_ended = |(_, m, d): &&(u64, MailboxId, Digest)| {
-                self.kept.get(&(*m, *d)).is_some_and(|(_, kept)| kept.state() != KeptState::Waiting)
-            };
-            past.extend(self.due.iter().filter(is_ended).take(over).map(|(_, m, d)| (*m, *d)));
-        }
+        let over = ended.saturating_sub(RELAY_ENDED_MAX).min(RELAY_ENDS_AT_ONCE);
+        let is_ended = |(_, m, d): &&(u64, MailboxId, Digest)| {
+            self.kept.get(&(*m, *d)).is_some_and(|(_, kept)| kept.state() != KeptState::Waiting)
+        };
+        past.extend(self.due.iter().filter(is_ended).take(over).map(|(_, m, d)| (*m, *d)));
         let unique: BTreeSet<_> = past.into_iter().collect();
         let handle = |(mailbox, digest)| self.kept.get(&(mailbox, digest)).map(|(handle, _)| (mailbox, *handle));
         unique.into_iter().filter_map(handle).map(|(mailbox, handle)| row(mailbox, handle, None)).collect()

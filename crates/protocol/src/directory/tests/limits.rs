@@ -6,6 +6,7 @@ use crate::limits::{
     COORDINATORS_MAX, DESCRIPTOR_AHEAD_SECS, DESCRIPTOR_LIFE_SECS, DUTY_MAX, LABEL_MAX, MAILBOXES_MAX, PREKEY_WEEKS,
     RECORD_LIFE_SECS, TLS_KEYS_MAX,
 };
+use crate::signed::Verdicts;
 
 const FIELD: Option<RecordFault> = Some(RecordFault::Field);
 
@@ -254,7 +255,10 @@ fn an_end_says_whose_it_is_and_is_signed_by_that_subject_or_by_enough() {
         let payload = Revocation { subject: subject.to_vec(), ..of }.encode_to_vec();
         let mut signed = Signed { payload, ..signed };
         by.iter().for_each(|key| add_signature(&mut signed, key));
-        fault(&region, &signed)
+        let kept = region.directory.check_kept(&signed, &Verdicts::default()).err();
+        let fault = fault(&region, &signed);
+        assert_eq!(kept, fault.filter(|fault| *fault == RecordFault::Field), "its signers are not asked again");
+        fault
     };
     let id = |m: &Member| crate::keys::VerifyKey::admit(&m.sign.public()).unwrap().id().0;
     let threshold = Some(RecordFault::Threshold);

@@ -265,7 +265,7 @@ fn objections_are_few_and_a_full_row_of_them_lets_nothing_through() {
     assert_eq!((stage(directory, m, NOW), root(directory, m)), (Some(Stage::Objected), m.root.public().to_vec()));
     // The next version clears it.
     take(directory, &next);
-    assert!(directory.objections[&m.org].is_empty());
+    assert!(!directory.objections.contains_key(&m.org));
     assert_eq!(fault(directory, &object(last)), Some(RecordFault::Rollback));
     let mut far = wire::Objection::decode(object(last).payload.as_slice()).unwrap();
     far.version = 9;
@@ -304,6 +304,7 @@ fn coordinators_that_the_next_policy_names_no_more_end_no_wait() {
     take(directory, &policy);
     look(directory, NOW + 9 * WAIT);
     assert_eq!(root(directory, m), m.root.public());
+    assert_eq!(stage(directory, m, NOW), Some(Stage::Ended));
     // The others sign it anew, and it waits from the beginning.
     let named = signed.signatures[1..].to_vec();
     let mut anew = Signed { signatures: named, ..signed };
@@ -329,5 +330,59 @@ fn what_was_objected_to_or_ended_is_settled_and_nothing_else() {
         (Stage::Ended, true),
     ] {
         assert_eq!(LostKey { stage, ..waits }.is_settled(), settled, "{stage:?}");
+    }
+}
+
+#[test]
+fn while_what_is_in_force_is_contested_no_wait_begins_or_ends() {
+    let (mut region, new) = training();
+    let m = &region.members[0];
+    let signed = lost(&region, m, &new);
+    let held = region.directory.newest_org(m.org).unwrap().clone();
+    let mut rival = OrgRecord::decode(held.payload.as_slice()).unwrap();
+    rival.label = "Other".to_owned();
+    let mut rival = Signed { payload: rival.encode_to_vec(), signatures: vec![], ..held };
+    all(&region, &[]).iter().for_each(|key| add_signature(&mut rival, key));
+    let directory = &mut region.directory;
+    take(directory, &signed);
+    look(directory, NOW);
+    take(directory, &rival);
+    assert_eq!(stage(directory, m, NOW), Some(Stage::Contested));
+    look(directory, NOW + 9 * WAIT);
+    assert_eq!((stage(directory, m, NOW), root(directory, m)), (Some(Stage::Contested), m.root.public().to_vec()));
+}
+
+#[test]
+fn the_rows_of_what_waits_no_longer_go_with_the_record_that_ends_it() {
+    let (region, new) = training();
+    let m = &region.members[0];
+    let (first, second) = (lost(&region, m, &new), lost(&region, m, &key(8)));
+    let row = |signed: &Signed| announced_key(m.org, &sha256(&signed.payload));
+    let left = |directory: &Directory, signed: &Signed| {
+        directory.rows_left_by(&directory.check(signed, NOW).unwrap().unwrap())
+    };
+    let mut directory = region.directory.clone();
+    assert!(left(&directory, &first).is_empty(), "nothing waits yet");
+    take(&mut directory, &first);
+    look(&mut directory, NOW);
+    // The word of the old key: for another record, or for this very one.
+    let mut agreed = first.clone();
+    add_signature(&mut agreed, &m.root);
+    for next in [next_org(&region, m, |_| {}, &all(&region, &[])), agreed] {
+        assert_eq!(left(&directory, &next), [row(&first), wait_key(m.org)]);
+    }
+    assert!(left(&directory, &second).is_empty(), "both stand");
+    let cert = ceremony::next_cert(directory.newest_cert(m.node).unwrap(), NOW, &m.root).unwrap();
+    assert!(left(&directory, &cert).is_empty());
+    // In the place of one that was objected to.
+    take(&mut directory, &ceremony::object(&first, &m.root, NOW).unwrap());
+    assert_eq!(left(&directory, &second), [row(&first), wait_key(m.org)]);
+    // Who met the organisation by the record that waits learns the one before it: that one it follows, another it does not.
+    let change = |r: &mut OrgRecord| (r.org_root_pk, r.lost_key) = (key(9).public().to_vec(), true);
+    let far = after(&region, &first, change, &[]);
+    for (met, gone) in [(&first, vec![]), (&far, vec![row(&far), wait_key(m.org)])] {
+        let mut stranger = Directory::found(&region.genesis, None).unwrap();
+        take(&mut stranger, met);
+        assert_eq!(left(&stranger, &region.records[0]), gone);
     }
 }

@@ -65,6 +65,16 @@ fn claim(n: u64, torsion: usize, nonce: Option<Scalar>) -> Claim {
     let seed: [u8; 32] = Sha256::digest(n.to_be_bytes()).into();
     let secret = ed25519_dalek::SigningKey::from_bytes(&seed);
     let key = VerifyKey::admit(secret.verifying_key().as_bytes()).unwrap();
+    claim_by(&secret, key, n, torsion, nonce)
+}
+
+fn claim_by(
+    secret: &ed25519_dalek::SigningKey,
+    key: VerifyKey,
+    n: u64,
+    torsion: usize,
+    nonce: Option<Scalar>,
+) -> Claim {
     let message = [b"message ".as_slice(), &n.to_be_bytes()].concat();
     let r = nonce.unwrap_or_else(|| Scalar::from(0x9e37_79b9_7f4a_7c15 ^ n));
     let spelt = (ED25519_BASEPOINT_POINT * r + EIGHT_TORSION[torsion]).compress().to_bytes();
@@ -128,6 +138,21 @@ fn torsion_in_signatures_does_not_cancel_out_in_a_crowd() {
     }
     let all: Vec<Claim> = (0..TOGETHER_MIN as u64).map(|n| claim(n, 4, None)).collect();
     assert!(!judged(&all).contains(&true));
+}
+
+// Nobody admitted the key: of one in two of its signatures the torsion part vanishes in the sum of all, and not by itself.
+#[test]
+fn a_key_with_a_torsion_part_that_nobody_admitted_signs_no_more_in_a_crowd_than_alone() {
+    let mut refused = 0;
+    for n in 0..32 {
+        let seed: [u8; 32] = Sha256::digest(n.to_string()).into();
+        let secret = ed25519_dalek::SigningKey::from_bytes(&seed);
+        let twisted = VerifyKey::held(&with_torsion(secret.verifying_key().as_bytes(), 4)).unwrap();
+        let mut all = crowd();
+        all[5] = Claim { admitted: false, ..claim_by(&secret, twisted, n, 0, None) };
+        refused += usize::from(!judged(&all)[5]);
+    }
+    assert!(refused > 0, "none of them was a false one");
 }
 
 // The equation holds for both; strict verification refuses them.

@@ -1,9 +1,10 @@
 //! What a mailbox takes, how long it remembers, and what a row says of a message at each of its steps.
 
 use super::*;
-use crate::ids::{Digest, OrgId, PrekeyId};
+use crate::ids::{CaseId, Digest, OrgId, PrekeyId, StaffId};
 use crate::limits::{
-    BACKOFF_FIRST_SECS, GAP_MAX, MAILBOX_BYTES_MAX, RECEIPT_ASK_SECS, RECEIPT_ASKS_MAX, REPLAY_MEMORY_SECS,
+    BACKOFF_FIRST_SECS, GAP_MAX, HOUR, MAILBOX_BYTES_MAX, OUTBOX_MAX, RECEIPT_ASK_SECS, RECEIPT_ASKS_MAX,
+    REPLAY_MEMORY_SECS,
 };
 
 const ID: MsgId = MsgId([1; 16]);
@@ -49,6 +50,10 @@ fn a_mailbox_takes_as_many_letters_and_bytes_as_it_has_room_for() {
     let mut room = Mailroom::default();
     let waits = Letter { state: LetterState::Stored as u32, arrival: 1, len: 1000, ..Letter::default() };
     room.apply(&letter_row(1, &waits));
+    let mut other = Mailroom::default();
+    store(&region, &mut other, &sealed);
+    let kept = other.letter(sealed.digest).unwrap();
+    assert_eq!((kept.stored_hour, kept.len, kept.expires), (NOW / HOUR, sealed.bytes.len() as u64, outside.expires));
     let full = Some(DepositFault::Full);
     let fault = |room: &Mailroom, len, staged| room.arrive(&outside, len, staged, &mine, NOW).err();
     let left = MAILBOX_BYTES_MAX - 1000;
@@ -159,15 +164,18 @@ fn the_pauses_between_two_questions_after_a_receipt_grow_fourfold_and_there_are_
         msg_type: MessageType::Receipt as u32,
         body: b"words",
         expires: NOW + DAY,
-        case: None,
+        case: Some(CaseId([2; 16])),
         prekey: PrekeyId([1; 16]),
-        prev: None,
-        actor: None,
+        prev: Some([3; 32]),
+        actor: Some(StaffId([4; 16])),
         not_before: NOW + 3,
-        remade: 0,
+        remade: 5,
     };
     let rows = room.queue(&[], &out, NOW);
-    assert_eq!(after(&mut room, &rows).next_try, NOW + 3);
+    let queued = after(&mut room, &rows);
+    assert_eq!((queued.next_try, queued.remade, queued.msg_type), (NOW + 3, 5, MessageType::Receipt as u32));
+    assert_eq!((queued.case, queued.prev_digest, queued.actor), (vec![2; 16], vec![3; 32], vec![4; 16]));
+    assert_eq!((queued.prekey, queued.peer_org, queued.peer_node), (vec![1; 16], to.0.to_vec(), to.1.to_vec()));
     let rows = room.attempted(ID, Attempt::Stored { locked: false }, NOW + 3, &mut region.rng);
     let stored = after(&mut room, &rows);
     assert_eq!(
@@ -215,4 +223,118 @@ fn a_gap_is_listed_up_to_its_limit_and_one_place_twice_is_seen_whatever_it_names
         assert_eq!(room.received_up_to(conversation, peer), seq);
         assert!(room.has_written_with(peer) && !room.has_written_with(NodeId([9; 16])));
     }
+}
+
+#[test]
+fn the_outbox_takes_as_many_as_may_wait_and_what_ended_takes_no_room() {
+    let mut room = Mailroom::default();
+    let row = |n: usize, state: Delivery| {
+        let row = Outgoing { state: state as u32, ..Outgoing::default() };
+        service_row(Table::Outbox, &(n as u128).to_be_bytes(), Some(&row))
+    };
+    (1..OUTBOX_MAX).for_each(|n| room.apply(&row(n, Delivery::Queued)));
+    assert!(room.outbox_has_room());
+    room.apply(&row(0, Delivery::Stored));
+    assert!(!room.outbox_has_room());
+    room.apply(&row(5, Delivery::Settled));
+    assert!(room.outbox_has_room());
+}
+
+#[test]
+fn a_message_sealed_anew_goes_at_once_as_if_it_had_never_been_tried() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (old, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    let rows = room.attempted(ID, Attempt::Failed { fault: 7 }, NOW, &mut region.rng);
+    apply(&mut room, &rows);
+    let new = at_place(&mut region, 1, 1, None);
+    let rows = room.reseal(ID, &new, PrekeyId([8; 16]), NOW + 9);
+    let envelopes = rows.iter().filter(|row| row.table == Table::Envelope);
+    let envelopes: Vec<_> = envelopes.map(|row| (row.key.clone(), row.value.clone())).collect();
+    assert_eq!(envelopes, [(old.digest.to_vec(), None), (new.digest.to_vec(), Some(new.bytes.clone()))]);
+    let row = after(&mut room, &rows);
+    assert_eq!((row.state, row.attempts, row.next_try, row.fault), (Delivery::Queued as u32, 0, NOW + 9, 0));
+    assert_eq!((row.digest, row.prekey, row.seq), (new.digest.to_vec(), vec![8; 16], 1));
+    assert!(room.knows(new.digest) && !room.knows(old.digest));
+    assert!(room.reseal(MsgId([9; 16]), &new, PrekeyId([8; 16]), NOW).is_empty());
+}
+
+#[test]
+fn a_pause_is_between_half_and_the_whole_of_its_step_and_anywhere_between_them() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    for attempt in 0..12 {
+        let whole = (BACKOFF_FIRST_SECS << attempt).min(BACKOFF_MAX_SECS);
+        let mut drawn = Vec::new();
+        let mut rows = Vec::new();
+        for _ in 0..60 {
+            rows = room.attempted(ID, Attempt::Failed { fault: 1 }, NOW, &mut region.rng);
+            drawn.push(after(&mut room.clone(), &rows).next_try - NOW);
+        }
+        let (least, most) = (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap());
+        assert!(whole / 2 <= least && most <= whole, "{attempt}: {least} to {most} of {whole}");
+        assert!(most - least >= whole / 3, "{attempt}: {least} to {most} of {whole}");
+        apply(&mut room, &rows);
+    }
+}
+
+#[test]
+fn a_place_follows_what_the_same_commit_sends_in_that_conversation_to_that_node_alone() {
+    let mut region = Region::new(1, 3);
+    let room = Mailroom::default();
+    let (_, rows) = letter(&mut region, &room, 1);
+    let (one, other) = (ConversationId([1; 32]), ConversationId([2; 32]));
+    let [_, b, c] = [0, 1, 2].map(|n: usize| region.members[n].node);
+    let at = |conversation, peer| room.next_place_beside(&rows, conversation, peer);
+    let digest = crate::envelope::body_digest(ID, &[1]);
+    assert_eq!(at(one, b), Place { seq: 2, prev: Some(digest) });
+    for place in [at(one, c), at(other, b), room.next_place(one, b)] {
+        assert_eq!(place, Place { seq: 1, prev: None });
+    }
+    // Who only ever heard from somebody begins at one as well.
+    let mut hears = Mailroom::default();
+    let sealed = at_place(&mut region, 1, 1, None);
+    receive(&region, &mut hears, &sealed);
+    assert_eq!(hears.next_place(one, region.members[0].node), Place { seq: 1, prev: None });
+}
+
+#[test]
+fn with_a_messages_end_its_envelope_goes_and_what_was_only_for_its_way() {
+    let mut region = Region::new(1, 2);
+    let b = region.members[1].node;
+    let mut room = Mailroom::default();
+    let (sealed, rows) = letter(&mut region, &room, 1);
+    apply(&mut room, &rows);
+    let rows = room.attempted(ID, Attempt::Stored { locked: true }, NOW, &mut region.rng);
+    let mut stored = after(&mut room, &rows);
+    assert!(stored.locked);
+    stored.statement = b"words".to_vec();
+    room.apply(&service_row(Table::Outbox, ID.as_bytes(), Some(&stored)));
+    for rows in [room.settle(ID, b, NOW).unwrap(), room.end(ID, Delivery::Expired, NOW), room.end_old(ID, NOW)] {
+        let gone: Vec<_> = rows.iter().filter(|row| row.table == Table::Envelope).collect();
+        assert!(gone.len() == 1 && gone[0].key == sealed.digest.0 && gone[0].value.is_none());
+    }
+    let rows = room.settle(ID, b, NOW).unwrap();
+    assert!(!after(&mut room.clone(), &rows).locked, "they opened it");
+    let rows = room.end(ID, Delivery::Expired, NOW);
+    assert!(after(&mut room.clone(), &rows).statement.is_empty(), "it is asked after no more");
+}
+
+#[test]
+fn the_first_place_of_a_conversation_goes_first_whatever_the_messages_are_called() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    for id in [9, 5, 7] {
+        let (_, rows) = letter(&mut region, &room, id);
+        apply(&mut room, &rows);
+    }
+    for id in [9, 5, 7] {
+        assert_eq!(room.due(NOW), [MsgId([id; 16])]);
+        let rows = room.attempted(MsgId([id; 16]), Attempt::Stored { locked: false }, NOW, &mut region.rng);
+        apply(&mut room, &rows);
+    }
+    assert!(room.due(NOW).is_empty());
 }

@@ -69,6 +69,9 @@ fn a_class_is_shown_only_with_eleven_and_never_so_that_a_smaller_one_can_be_told
     assert_eq!(classes(&[(2, 30), (6, 10), (9, 9)]), [(2, 30)]);
     assert_eq!(classes(&[(2, 30), (6, 12), (9, 3)]), [(2, 30)], "fifteen left out, not three");
     assert_eq!(classes(&[(2, 30), (9, 3)]), []);
+    assert_eq!(classes(&[(2, 30), (6, 11), (9, 10)]), [(2, 30)], "ten left out would be told");
+    assert_eq!(classes(&[(2, 30), (6, 12), (9, 6), (10, 5)]), [(2, 30), (6, 12)], "eleven are not");
+    assert_eq!(classes(&[(2, 12), (6, 12), (9, 1)]), [(6, 12)], "of two alike the first goes");
 }
 
 #[test]
@@ -109,4 +112,35 @@ fn no_digest_no_position_and_no_day_leaves() {
         assert!(!text.contains(told), "{told} in {text}");
     }
     assert!(text.contains(&MONDAY.to_string()));
+}
+
+#[test]
+fn what_is_late_or_unanswered_is_overdue_and_what_is_wrong_otherwise_is_not() {
+    let late = [
+        Kind::OverdueArrival,
+        Kind::Unanswered,
+        Kind::Unattended,
+        Kind::WithheldByRecipient,
+        Kind::RecipientOffline,
+        Kind::LostOrNotDeposited,
+    ];
+    for kind in Kind::ALL {
+        let coarse = by_org(&report(&[(1, 2, &[(2, 1)])], vec![finding(kind, 1, 2)]));
+        assert_eq!(coarse.figures(&org(1), &org(2)), Figures::Few { overdue: late.contains(&kind) }, "{kind:?}");
+        assert_eq!(coarse.alerts.len(), usize::from(kind.is_urgent()));
+    }
+}
+
+#[test]
+fn findings_of_a_corridor_are_counted_since_the_monday_of_the_oldest() {
+    let at = |since: u64| Finding { since, ..finding(Kind::Replay, 1, 2) };
+    let tally = |findings: Vec<Finding>| {
+        let coarse = by_org(&report(&[(1, 2, &[(2, 11)])], findings));
+        let Figures::Counted { findings, .. } = coarse.figures(&org(1), &org(2)) else { panic!("enough") };
+        findings[&Kind::Replay]
+    };
+    assert_eq!(tally(vec![at(MONDAY)]), Tally { count: 1, week: Some(MONDAY) });
+    assert_eq!(tally(vec![at(MONDAY + WEEK - 1), at(0)]), Tally { count: 2, week: Some(MONDAY) });
+    assert_eq!(tally(vec![at(WEDNESDAY), at(MONDAY - 1), at(WEDNESDAY)]).week, Some(MONDAY - WEEK));
+    assert_eq!(tally(vec![at(0)]), Tally { count: 1, week: None }, "nobody knows since when");
 }

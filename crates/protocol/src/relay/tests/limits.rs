@@ -74,6 +74,15 @@ fn what_waits_is_counted_and_what_ended_is_not() {
     let leaving = |bytes_max| Leaving { mailbox: BOX, outside: &outside, bytes_max };
     assert!(depot.arrive(&leaving(31), &Left::default(), NOW).is_ok());
     assert_eq!(depot.arrive(&leaving(30), &Left::default(), NOW).err(), Some(DepositFault::Full));
+    for (size, fault) in [(MAILBOX_BYTES_MAX - 30, None), (MAILBOX_BYTES_MAX - 29, Some(DepositFault::Full))] {
+        let large = of_size(size);
+        let leaving = Leaving { mailbox: BOX, outside: &large, bytes_max: u64::MAX };
+        assert_eq!(depot.arrive(&leaving, &Left::default(), NOW).err(), fault, "with what waits in this mailbox");
+    }
+    // The fourth of a batch has its place behind the three before it, and those behind the last that ever came.
+    let rows = depot.keep(&leaving(99), vec![1], 3, &wire::StorageReceipt::default(), [9; 16], NOW);
+    let kept = Kept::decode(rows[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!((kept.order, kept.hour, kept.state()), (3 + 1 + 3, NOW / HOUR, KeptState::Waiting));
     depot.apply(&row(2, KeptState::Fetched, NOW / HOUR + 9));
     assert_eq!((depot.held(), depot.waiting(BOX).count()), ((2, 20), 2));
     depot.apply(&row(2, KeptState::Fetched, NOW / HOUR + 10));

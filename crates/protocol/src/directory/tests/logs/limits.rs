@@ -221,3 +221,16 @@ fn a_keeper_that_has_entered_more_tells_of_what_its_head_covers_and_holds_others
     reader.take_entries(region.members[1].node, 0, &entered);
     assert!(reader.check_page(node, &keeper.page_of_leaves(node, 1, 0), LATER).is_ok_and(|page| page.is_whole()));
 }
+
+#[test]
+fn who_has_more_of_a_log_is_read_on_from_and_who_has_less_is_not() {
+    let mut region = Region::with_logs(1, 3);
+    let node = region.members[0].node;
+    let all = numbered(6);
+    let page = |size: usize| region.log_page(0, &all[..size], (0, size), (&OTHERS, NOW));
+    let held = region.directory.check_page(node, &page(4), LATER).unwrap();
+    let heads = [3, 4, 5].map(|size| page(size).head);
+    region.directory.follow(&held);
+    let further = heads.map(|head| region.directory.hear_heads(&[head]).further);
+    assert_eq!(further, [vec![], vec![], vec![node]]);
+}
