@@ -75,8 +75,9 @@ fn uncosigned(missing: Missing, now: u64) -> Option<Value> {
     }
     let when = known.map_or_else(|| "yet".to_owned(), |known| format!("since {}", show_time(known.at)));
     let text = format!(
-        "No coordinator has cosigned this node's log {when}, and {count} entries are nowhere else: if this disk is lost, they \
-         cannot be taken back, and receipts are not proved."
+        "No coordinator has cosigned this node's log {when}, and {} nowhere else: if this disk is lost, that cannot be taken \
+         back, and receipts are not proved.",
+        if count == 1 { "1 entry is".to_owned() } else { format!("{count} entries are") },
     );
     let next =
         "Check the line: clearhouse netcheck; and phone a coordinator. Until then put no old copy of this folder back.";
@@ -120,7 +121,7 @@ mod tests {
         happens(&mut world, &region, NOW);
         assert_eq!(told(&world, NOW + DAY), None);
         let never = told(&world, NOW + DAY + HOUR).unwrap();
-        assert!(never["text"].as_str().unwrap().contains("log yet, and 1 entries"), "{never}");
+        assert!(never["text"].as_str().unwrap().contains("log yet, and 1 entry is nowhere"), "{never}");
         let size = world.ledger.store().event_count();
         let step = world.office.has_coordinator(size, NOW + HOUR);
         commit(&mut world, &step);
