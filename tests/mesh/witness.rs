@@ -8,6 +8,7 @@ use clearhouse_protocol::log::note::{KeyKind, Note, NoteKey};
 use serde_json::Value;
 
 use super::found;
+use super::old_image::copy;
 use super::region::Region;
 
 /// How long a cosigned head may take on a busy machine; a network for training signs one each second.
@@ -63,5 +64,48 @@ fn a_coordinator_cosigns_every_log_and_goes_on_after_each_kill() {
         region.destination.session = None;
         region.destination.learn(&records).await.unwrap();
         cosigned(&region, size).await;
+    });
+}
+
+/// More entries than one request to cosign takes along.
+const AWAY_FOR: u64 = 1_024 + 600;
+
+#[test]
+fn a_coordinator_far_behind_mirrors_the_log_before_it_signs_and_a_lost_disk_is_taken_back_from_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut region = found("keep_content_open = true\n");
+        let records = region.records.clone();
+        region.destination.start().await.unwrap();
+        region.coordinator.start().await.unwrap();
+        region.destination.learn(&records).await.unwrap();
+        region.coordinator.learn(&records).await.unwrap();
+        let old = cosigned(&region, 0).await;
+        region.destination.kill();
+        let (folder, kept) = (region.destination.folder.clone(), region.destination.folder.with_extension("image"));
+        copy(&folder, &kept);
+        region.destination.session = None;
+        region.destination.start().await.unwrap();
+        region.destination.learn(&records).await.unwrap();
+        region.coordinator.kill();
+        for _ in 0..AWAY_FOR {
+            // Each leaves an entry.
+            region.destination.ask(Call::AuditEntries { from: 0 }).await.unwrap();
+        }
+        region.coordinator.start().await.unwrap();
+        let signed = cosigned(&region, old + AWAY_FOR).await;
+
+        // What it signed it has: the folder of before is brought up to it.
+        region.destination.kill();
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::rename(&kept, &folder).unwrap();
+        region.destination.session = None;
+        region.destination.start().await.unwrap();
+        region.destination.learn(&records).await.unwrap();
+        let page = region.destination.ask(Call::AuditList { from: Some(signed - 1), count: Some(1000) }).await.unwrap();
+        let entries = page["entries"].as_array().unwrap();
+        assert_eq!(entries[0]["event"], "erased", "it came back, and what it says did not: {}", entries[0]);
+        assert!(entries.iter().any(|entry| entry["event"] == "restore"), "{page}");
+        assert!(cosigned(&region, signed).await > signed);
     });
 }

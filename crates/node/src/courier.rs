@@ -3,6 +3,10 @@
 //! Decides nothing about a message: the mailroom says what is due and what an outcome means. A storage receipt is
 //! believed only after its signature and path held.
 
+mod unsure;
+
+pub use unsure::Unsure;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +57,9 @@ pub mod fault {
     /// It was under way in a backup or an old copy that was put back.
     pub use clearhouse_protocol::mail::FAULT_OF_OLD as OF_OLD;
 
+    /// It was here when the node started, and its witnesses have not said yet that this folder is the newest.
+    pub use clearhouse_protocol::mail::FAULT_UNASKED as UNASKED;
+
     /// Their log showed two histories.
     pub use clearhouse_casework::office::witness::FAULT_SUSPENDED as SUSPENDED;
 
@@ -82,6 +89,11 @@ pub mod fault {
                 "this node's folder was put back from a backup or an old copy, and what was decided since is not here: ask them \
                  what they have, look whether it should still go, and send it again"
             }
+            UNASKED => {
+                "it was waiting when this node started, and too few of the nodes that cosign its log have said yet that its \
+                 folder is the newest: it may have been recalled since. It goes by itself when they answer; if it must go \
+                 now, recall it and send it again"
+            }
             SUSPENDED => {
                 "their log was shown with two histories and nothing new about a person goes there; phone them and ask \
                  your coordinator"
@@ -110,11 +122,14 @@ pub struct Courier<S> {
     pub pool: Arc<Pool>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What must not leave yet.
+    pub unsure: Unsure,
 }
 
 impl<S: Store + 'static> Courier<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
+        let (mut word, mut is_newest) = (self.unsure.word(), false);
         let mut under_way: BTreeSet<MsgId> = BTreeSet::new();
         let mut errands: JoinSet<(MsgId, Option<Attempt>)> = JoinSet::new();
         loop {
@@ -123,10 +138,11 @@ impl<S: Store + 'static> Courier<S> {
             for errand in next {
                 under_way.insert(errand.msg_id);
                 let (pool, now, owner) = (Arc::clone(&self.pool), self.clock.now(), self.owner.clone());
+                let waits = self.unsure.waits(errand.msg_id);
                 errands.spawn(async move {
                     let msg_id = errand.msg_id;
                     // That it departs is durable before its first byte leaves, or a recall could not be believed.
-                    if errand.bytes.is_some() && !may_depart(&owner, msg_id).await {
+                    if errand.bytes.is_some() && !may_depart(&owner, msg_id, waits).await {
                         return (msg_id, None);
                     }
                     // Read only now: a party put out before the departure gets nothing after it.
@@ -143,6 +159,12 @@ impl<S: Store + 'static> Courier<S> {
                         {
                             return;
                         }
+                    }
+                }
+                told = word.comes(), if !is_newest => {
+                    is_newest = true;
+                    if told && self.tell_newest().await.is_none() {
+                        return;
                     }
                 }
                 () = self.owner.signals.outbox.notified() => {}
@@ -172,6 +194,14 @@ impl<S: Store + 'static> Courier<S> {
         look.await.ok()
     }
 
+    /// What waited for the witnesses goes.
+    async fn tell_newest(&self) -> Option<()> {
+        match self.owner.decide(|world, now| (world.office.is_newest(now.time), ())).await {
+            Err(crate::owner::NotTaken::Stopping) => None,
+            Ok(()) | Err(_) => Some(()),
+        }
+    }
+
     async fn report(&self, msg_id: MsgId, attempt: Attempt) -> Option<()> {
         let decided = self.owner.decide(move |world, now| (world.office.attempted(msg_id, attempt, now), ()));
         match decided.await {
@@ -181,9 +211,14 @@ impl<S: Store + 'static> Courier<S> {
     }
 }
 
-/// Whether a message may still leave, asked of the office at the last moment. Not when the answer cannot be kept.
-async fn may_depart<S: Store + 'static>(owner: &Owner<S>, msg_id: MsgId) -> bool {
-    owner.decide(move |world, now| world.office.depart(msg_id, now)).await.unwrap_or(false)
+/// Whether a message may still leave, asked of the office at the last moment. Not when the answer cannot be kept. `waits`
+/// when it may have been recalled since the copy that this folder may be.
+async fn may_depart<S: Store + 'static>(owner: &Owner<S>, msg_id: MsgId, waits: bool) -> bool {
+    let depart = owner.decide(move |world, now| match waits {
+        true => world.office.depart_unasked(msg_id, now),
+        false => world.office.depart(msg_id, now),
+    });
+    depart.await.unwrap_or(false)
 }
 
 async fn carry(pool: &Pool, directory: &Directory, errand: Errand, now: u64) -> Attempt {

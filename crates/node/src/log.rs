@@ -351,7 +351,11 @@ pub async fn keep<S: Store + 'static>(
 async fn look<S: Store + 'static>(owner: &Owner<S>, keeper: &Keeper, alone: &mut Alone) -> Option<LogError> {
     let directory = owner.signals.directory.borrow().clone();
     match keeper.head() {
-        Ok(head) => alone.look(&directory, &head).await.map(|fatal| stopped(fatal, keeper.size())),
+        Ok(head) => {
+            let fatal = alone.look(&directory, &head).await?;
+            witnesses::remember(owner, fatal).await;
+            Some(stopped(fatal, keeper.size()))
+        }
         Err(error) => Some(error),
     }
 }

@@ -29,7 +29,7 @@ use crate::calls::Call;
 use crate::clock::{Clock, JudgedClock};
 use crate::config::{Config, ConfigError, Fault};
 use crate::control::{ControlRequest, ControlSocket};
-use crate::courier::Courier;
+use crate::courier::{Courier, Unsure};
 use crate::door::FrontDoor;
 use crate::erasing::Eraser;
 use crate::fetcher::Fetcher;
@@ -172,6 +172,8 @@ pub async fn run(
             resumed.taken_back
         ));
     }
+    // Whatever is waiting now may have been recalled since, if this folder is an old copy after all.
+    let here = world.office.mail().all_outgoing().map(|(msg_id, _)| msg_id).collect();
     let (owner, ended) = Owner::start(world, sign, Arc::clone(&clock));
 
     let pins = {
@@ -225,6 +227,7 @@ pub async fn run(
         pool: Arc::clone(&pool),
         clock: Arc::clone(&clock),
         log: log_view.clone(),
+        memory: remembers.clone(),
         findings,
         unreadable: loaded.damaged,
         cost: if training { KdfCost::FLOOR } else { KdfCost::STANDARD },
@@ -266,7 +269,12 @@ pub async fn run(
         key: log_key,
     };
     let watch = Watch { owner: owner.clone(), clock: Arc::clone(&clock) };
-    let courier = Courier { owner: owner.clone(), pool: Arc::clone(&pool), clock: Arc::clone(&clock) };
+    let courier = Courier {
+        owner: owner.clone(),
+        pool: Arc::clone(&pool),
+        clock: Arc::clone(&clock),
+        unsure: Unsure::new(remembers.clone(), here),
+    };
     let mut tasks = tokio::task::JoinSet::new();
     for keeper in config.relays {
         let mailbox = rented(me.net, me.node, keeper);

@@ -75,17 +75,36 @@ struct Urgent {
     at: u64,
 }
 
+/// The row of the largest head that a coordinator cosigned and mirrors.
+const MIRRORED: &[u8] = b"mirrored";
+
+/// What coordinators have of this node's log, by their own word: a head that one of them cosigned and mirrors to its end.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct AtCoordinators {
+    /// Entries under it.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+    /// When it was first said, unix seconds.
+    #[prost(uint64, tag = "2")]
+    pub at: u64,
+}
+
 /// How far each coordinator's node was told, and up to where they must be told at once.
 #[derive(Default)]
 pub(super) struct Telling {
     told: BTreeMap<NodeId, Told>,
     urgent: Option<Urgent>,
+    mirrored: Option<AtCoordinators>,
 }
 
 impl Telling {
     pub(super) fn apply(&mut self, row: &Row) {
         if row.key == URGENT {
             self.urgent = row.value.as_deref().and_then(|value| Urgent::decode(value).ok());
+            return;
+        }
+        if row.key == MIRRORED {
+            self.mirrored = row.value.as_deref().and_then(|value| AtCoordinators::decode(value).ok());
             return;
         }
         let Ok(node) = NodeId::try_from(row.key.as_slice()) else { return };
@@ -217,6 +236,28 @@ impl Office {
             under: Under::Service,
             must_be_new: false,
         }
+    }
+
+    /// Keeps that a coordinator cosigned a head of this size and mirrors all of it; nothing when that is not news.
+    #[must_use]
+    pub fn has_coordinator(&self, size: u64, now: u64) -> Step {
+        if self.telling.mirrored.is_some_and(|known| known.size >= size) {
+            return Step::default();
+        }
+        let row = Row {
+            table: Table::Told,
+            key: MIRRORED.to_vec(),
+            value: Some(AtCoordinators { size, at: now }.encode_to_vec()),
+            under: Under::Service,
+            must_be_new: false,
+        };
+        Step { rows: vec![row], ..Step::default() }
+    }
+
+    /// What coordinators have of this node's log; `None` before one of them had anything.
+    #[must_use]
+    pub fn at_coordinators(&self) -> Option<AtCoordinators> {
+        self.telling.mirrored
     }
 
     /// How far each coordinator's node was told.

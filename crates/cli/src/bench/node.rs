@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clearhouse_casework::deadlines::Zone;
 use clearhouse_casework::office::{Me, Office};
 use clearhouse_node::clock::{Clock, SystemClock};
-use clearhouse_node::courier::Courier;
+use clearhouse_node::courier::{Courier, Unsure};
 use clearhouse_node::door::FrontDoor;
 use clearhouse_node::limits::{Counters, Limits};
 use clearhouse_node::listener::Listener;
@@ -133,7 +133,7 @@ impl Node {
         let pool = Arc::new(Pool::new(identity(member)?, lifted()));
         let opener = Opener { owner: owner.clone(), prekeys, me: (me.org, me.node), clock: Arc::clone(&clock) };
         runtime.spawn(opener.run());
-        runtime.spawn(Courier { owner: owner.clone(), pool, clock }.run());
+        runtime.spawn(Courier { owner: owner.clone(), pool, clock, unsure: Unsure::nothing() }.run());
         runtime.spawn(keep_time(owner.clone()));
         Ok(Self { owner, tally, at, runtime, ended })
     }

@@ -81,6 +81,7 @@ pub(super) fn status(v: &Value) -> String {
                 "log",
                 format!("{}, {} under a signed head", count("events", "entry", "entries"), number(v, "log_signed")),
             ),
+            ("witnesses", text(v, "witnesses")),
             ("last backup", text(v, "last_backup")),
             ("signed in", count("signed_in", "person", "people")),
             ("directory", directory),

@@ -143,10 +143,71 @@ fn own_erasure(index: u64, kept: &Kept) -> Option<wire::OwnErasure> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use clearhouse_protocol::limits::OPENING_LEN;
+    use clearhouse_protocol::audit::{self, FIRST_GENERATION};
+    use clearhouse_protocol::fixture::{NOW, Region};
+    use clearhouse_protocol::limits::{OPENING_LEN, TAIL_MAX};
+    use clearhouse_protocol::log::checkpoint::Checkpoint;
+    use clearhouse_protocol::log::leaf_hash;
+    use clearhouse_protocol::log::tree::{Levels, consistency};
+    use clearhouse_protocol::merkle;
 
     use super::*;
+    use crate::clock::chance;
+    use crate::fixture::world;
+
+    /// Member 1's request to cosign a head over all of `log`, with the commitments from `first` on, as many as go.
+    fn asked(region: &Region, log: &[Hash], first: usize) -> (Request, wire::AddCheckpointRequest) {
+        let me = &region.members[1];
+        let leaves: Vec<_> = log.iter().map(leaf_hash).collect();
+        let origin = audit::origin(region.net, me.org, me.node, FIRST_GENERATION);
+        let head = Checkpoint { origin, size: log.len() as u64, root: merkle::root(&leaves) };
+        let end = log.len().min(first + TAIL_MAX);
+        let path = consistency(&Levels::over(leaves), end as u64, log.len() as u64).unwrap().concat();
+        let request = Request { old: 0, path: Vec::new(), note: head.sign(&me.log()).unwrap() };
+        let leaves = log[first..end].concat();
+        (request, wire::AddCheckpointRequest { first: first as u64, leaves, path, mirror: true, ..Default::default() })
+    }
+
+    #[test]
+    fn a_head_is_cosigned_and_remembered_only_when_the_mirror_reaches_it_and_all_of_it_is_shown() {
+        let region = Region::with_coordinators(1, 3, 1);
+        let (mut world, from) = (world(&region, 0, region.directory.clone()), region.members[1].node);
+        let log: Vec<Hash> = (0..2_500_u64).map(|n| clearhouse_protocol::pae::sha256(&n.to_be_bytes())).collect();
+        let key = region.directory.log_key(from).unwrap();
+        for (first, up_to) in [(0, 1_024), (1_024, 2_048), (2_048, 2_500)] {
+            let (request, asked) = asked(&region, &log, first);
+            let mut rng = chance();
+            let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[0].sign };
+            let (step, (mirrored, word)) = cosign(&world.office, from, &request, &asked, &mut now);
+            assert_eq!((mirrored, matches!(word, Word::Cosign(_))), (up_to, up_to == 2_500));
+            world.ledger.commit(&step.rows, &step.events, &mut chance()).unwrap();
+            world.office.take(&step);
+            assert_eq!(world.office.head_held(&key).is_some(), up_to == 2_500, "what is not mirrored binds nobody");
+        }
+        // Its own node reads all of it back, in pages.
+        let (mut next, mut read) = (0, Vec::new());
+        loop {
+            let page = super::mirrored(&world, from, next).unwrap();
+            read.extend(page.commitments);
+            next = page.next;
+            if next == 0 {
+                break;
+            }
+        }
+        assert!(read == log.concat());
+        // Another witness's request asks for no mirror, and a member keeps none.
+        let (request, asked) = asked(&region, &log, 0);
+        let member = crate::fixture::world(&region, 2, region.directory.clone());
+        let mut rng = chance();
+        let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[2].sign };
+        let (_, (mirrored, word)) = cosign(&member.office, from, &request, &asked, &mut now);
+        assert!(mirrored == 0 && matches!(word, Word::Behind));
+        let plain = wire::AddCheckpointRequest::default();
+        let (_, (mirrored, word)) = cosign(&member.office, from, &request, &plain, &mut now);
+        assert!(mirrored == 0 && matches!(word, Word::Cosign(_)));
+    }
 
     #[test]
     fn pages_full_of_erasures_come_in_answers_that_a_caller_reads() {

@@ -21,6 +21,7 @@ mod records;
 mod show;
 mod standing;
 mod state;
+mod vouched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use clearhouse_protocol::rows::Table;
 use clearhouse_store::keyfile::{KdfCost, KeyFileError, Opened};
 use clearhouse_store::{Finding, Store};
 use serde_json::Value;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::calls::Call;
@@ -43,6 +45,7 @@ use crate::clock::Clock;
 use crate::control::{ControlFailure, SessionToken};
 use crate::limits::Counters;
 use crate::log::view::View;
+use crate::log::witnesses::Memory;
 use crate::opener::Prekeys;
 use crate::owner::{NotTaken, Owner};
 use crate::rpc::client::Pool;
@@ -95,6 +98,8 @@ pub struct Parts<S> {
     pub clock: Arc<dyn Clock>,
     /// The node's own log.
     pub log: View,
+    /// Whether this node remembers all it signed.
+    pub memory: watch::Receiver<Memory>,
     /// What was found when the store was opened.
     pub findings: Vec<Finding>,
     /// Tables with values that do not open, and how many.
@@ -128,6 +133,7 @@ pub struct Handle<S> {
     puller: Arc<Puller<S>>,
     clock: Arc<dyn Clock>,
     log: View,
+    memory: watch::Receiver<Memory>,
     findings: Vec<Finding>,
     unreadable: Vec<(Table, usize)>,
     scrubbed: Mutex<Scrubbed>,
@@ -163,6 +169,7 @@ impl<S: Store + 'static> Handle<S> {
             puller: parts.puller,
             clock: parts.clock,
             log: parts.log,
+            memory: parts.memory,
             findings: parts.findings,
             unreadable: parts.unreadable,
             scrubbed: Mutex::default(),

@@ -18,7 +18,7 @@ use clearhouse_wire::v1::{MessageType, NetworkKind};
 use serde_json::{Value, json};
 
 use super::netcheck::span;
-use super::{Answer, Handle, Scrubbed, astray, failure, lock, not_taken, standing};
+use super::{Answer, Handle, Scrubbed, astray, failure, lock, not_taken, standing, vouched};
 use crate::control::ControlFailure;
 use crate::pressing::Pressing;
 
@@ -35,6 +35,7 @@ impl<S: Store + 'static> Handle<S> {
             (self.keep_open, self.training, self.started, self.endpoint.clone());
         let signed_in = lock(&self.sessions).len();
         let last_backup = self.last_backup().map(show_time);
+        let witnesses = vouched::heard(*self.memory.borrow());
         let log_signed = self.log.head().map_or(0, |head| head.checkpoint.size);
         let clock = self.clock.doubt().map_or_else(|| "trusted".to_owned(), |doubt| format!("not trusted: {doubt}"));
         let state = self.owner.look(move |world| {
@@ -76,6 +77,7 @@ impl<S: Store + 'static> Handle<S> {
                 "clock": clock,
                 "events": office.event_count(),
                 "log_signed": log_signed,
+                "witnesses": witnesses,
                 "last_backup": last_backup,
                 "generation": stats.generation,
                 "rows": stats.rows,
@@ -96,6 +98,7 @@ impl<S: Store + 'static> Handle<S> {
                 format!("The node's folder or its keys lie on {ground}: a power cut may take what was acknowledged.");
             finding_of("CH-D0228", text, "Move the folder to a local disk with ext4 or xfs.", !self.training)
         }));
+        let memory = *self.memory.borrow();
         let (off, doubt, counted) = (self.clock.off(), self.clock.doubt(), Arc::clone(&self.counters));
         let after = self.owner.look(|world| world.office.after_copy()).await.map_err(not_taken)?;
         findings.extend(self.backup_findings(after, now));
@@ -122,6 +125,7 @@ impl<S: Store + 'static> Handle<S> {
             seen.extend(age_finding(office.directory(), unknown, now));
             seen.extend(dated_ahead_finding(office.mail().dated_ahead().count()));
             seen.extend(unopened_receipts_finding(office.mail().all_outgoing().map(|(_, out)| out), now));
+            seen.extend(vouched::findings(world, memory, now));
             seen.extend(super::outbox::held_finding(office.mail().held_old().count()));
             seen.extend(standing::findings(office.directory(), (me.org, me.node), now));
             seen.extend(probing(office.directory(), &counted.pressing));

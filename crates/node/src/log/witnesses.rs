@@ -155,7 +155,7 @@ impl<S: Store + 'static> Round<S> {
     async fn go(&mut self, head: Head, known: &mut BTreeMap<NodeId, Known>) -> bool {
         let directory = self.owner.signals.directory.borrow().clone();
         let mut note = (*head.note).clone();
-        let (mut whole, mut nothing_more) = (true, BTreeSet::new());
+        let (mut whole, mut is_mirrored, mut nothing_more) = (true, false, BTreeSet::new());
         let witnesses = directory.witnesses(self.line.me, self.clock.now());
         let all = witnesses.len();
         self.learn(&directory, &witnesses, known).await;
@@ -169,7 +169,8 @@ impl<S: Store + 'static> Round<S> {
             let word = if matches!(word, Word::More(size) if size <= newest) { Word::Silent } else { word };
             // Nobody else is shown this head: another witness would have to keep it as a proof against this node.
             if let Some(fatal) = self.heard.take(node, &word) {
-                self.stop(fatal).await;
+                remember(&self.owner, fatal).await;
+                self.memory.send_replace(fatal);
                 return false;
             }
             if !matches!(word, Word::Silent) {
@@ -177,7 +178,10 @@ impl<S: Store + 'static> Round<S> {
             }
             match (word, question) {
                 (Word::Signed(signed), _) => {
-                    turns.signed(said.mirrored >= head.checkpoint.size);
+                    // Only coordinators are asked to, and only their word counts.
+                    let mirrors = question == Question::Mirror && said.mirrored >= head.checkpoint.size;
+                    turns.signed(mirrors);
+                    is_mirrored |= mirrors;
                     known.old = head.checkpoint.size;
                     // Its own line alone: a false one under another's name would spoil the head for everybody.
                     note.gather(&signed.only(&key));
@@ -190,19 +194,20 @@ impl<S: Store + 'static> Round<S> {
         if all == 0 || nothing_more.len() > tolerated(all) {
             self.memory.send_replace(Memory::Whole);
         }
+        let size = head.checkpoint.size;
         self.tell(&directory, head, note);
+        if is_mirrored {
+            self.keep_mirrored(size).await;
+        }
         whole && !turns.was_any_behind()
     }
 
-    /// Has the node stop. What it signed that is not here is durable before: at the next start who showed it may be away.
-    async fn stop(&self, fatal: Memory) {
-        if let Memory::Older { signed } = fatal {
-            let kept = self.owner.decide(move |world, _| (world.office.was_signed(signed), ())).await;
-            if let Err(error) = kept {
-                tracing::error!(%error, "that this folder is an old copy could not be kept");
-            }
+    /// Keeps that a coordinator has the log up to a head, so that `doctor` can say since when none has.
+    async fn keep_mirrored(&self, size: u64) {
+        let kept = self.owner.decide(move |world, now| (world.office.has_coordinator(size, now.time), ()));
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "that a coordinator has the log could not be kept");
         }
-        self.memory.send_replace(fatal);
     }
 
     /// One question to one witness.
@@ -234,7 +239,12 @@ impl<S: Store + 'static> Round<S> {
         for _ in 0..PAGES_MAX {
             let along = self.along(known.mirrored.min(head.checkpoint.size), head.checkpoint.size).await?;
             match self.line.once(directory, witness, head, known.old, along).await? {
-                Answer::Said(said) => return Some(said),
+                Answer::Said(said) => {
+                    if matches!(said.word, Word::Signed(_)) {
+                        known.mirrored = said.mirrored;
+                    }
+                    return Some(said);
+                }
                 Answer::Holds(size) if size != known.old => known.old = size,
                 Answer::Holds(_) => return None,
                 Answer::Behind(mirrored) => {
@@ -307,6 +317,14 @@ impl<S: Store + 'static> Round<S> {
             directory.log_key(self.line.me).and_then(|key| SignedCheckpoint::of((*head.note).clone(), &key).ok());
         let standing = |head| directory.quorum(self.line.me, self.clock.now()).standing(&head).ok();
         signed.and_then(standing).is_some_and(|standing| standing.reached)
+    }
+}
+
+/// Makes durable, before the node stops, what it signed that is not here: at the next start who showed it may be away.
+pub(super) async fn remember<S: Store + 'static>(owner: &Owner<S>, fatal: Memory) {
+    let Memory::Older { signed } = fatal else { return };
+    if let Err(error) = owner.decide(move |world, _| (world.office.was_signed(signed), ())).await {
+        tracing::error!(%error, "that this folder is an old copy could not be kept");
     }
 }
 

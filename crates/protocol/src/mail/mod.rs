@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use letters::{Arrival, DepositFault, LetterState};
 pub use outgoing::{Attempt, Delivery, Outbound};
-pub use restored::FAULT_OF_OLD;
+pub use restored::{FAULT_OF_OLD, FAULT_UNASKED};
 pub use rows::{Letter, Outgoing, Places, Quarantine, Taken, Thread};
 pub use threads::Place;
 

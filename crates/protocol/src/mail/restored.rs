@@ -13,6 +13,9 @@ use clearhouse_wire::v1::MessageType;
 /// Why a message of an old copy did not leave, as its row says it.
 pub const FAULT_OF_OLD: u32 = 12;
 
+/// Why a message waits at a node that does not know yet whether its folder is the newest, as its row says it.
+pub const FAULT_UNASKED: u32 = 13;
+
 /// The key of the row for all conversations; shorter than those of one conversation.
 pub(super) const PLACES: &[u8] = b"places";
 
@@ -84,6 +87,23 @@ impl Mailroom {
         let row = Outgoing { state: Delivery::Expired as u32, settled_at: now, fault: FAULT_OF_OLD, ..old.clone() };
         let ended = service_row(Table::Outbox, msg_id.as_bytes(), Some(&row));
         std::iter::once(ended).chain(self.drop_envelope(old)).collect()
+    }
+
+    /// Whether people may have recalled this message, or decided otherwise, where this folder is an old copy and nothing here
+    /// says so yet.
+    #[must_use]
+    pub fn may_be_recalled(&self, msg_id: MsgId) -> bool {
+        self.outgoing.get(&msg_id).is_some_and(|o| !o.of_old && is_decided_on(o.msg_type))
+    }
+
+    /// Rows that make due what waited until witnesses said that this folder is the newest.
+    #[must_use]
+    pub fn is_newest(&self, now: u64) -> Vec<Row> {
+        let waited = |o: &Outgoing| Delivery::of(o) == Delivery::Queued && o.fault == FAULT_UNASKED;
+        let row = |(id, o): (MsgId, &Outgoing)| {
+            service_row(Table::Outbox, id.as_bytes(), Some(&Outgoing { next_try: now, fault: 0, ..o.clone() }))
+        };
+        self.open().filter(|(_, o)| waited(o)).map(row).collect()
     }
 
     /// Messages of an old copy that were not carried, and wait for a person or were ended for one to look at.

@@ -6,12 +6,12 @@
 
 use clearhouse_protocol::audit::AuditEvent;
 use clearhouse_protocol::ids::{CaseId, MsgId};
-use clearhouse_protocol::mail::{Attempt, FAULT_OF_OLD, Outgoing};
+use clearhouse_protocol::mail::{Attempt, FAULT_OF_OLD, FAULT_UNASKED, Outgoing};
 use clearhouse_protocol::rows::Row;
 use clearhouse_wire::v1::MessageType;
 use rand_core::CryptoRng;
 
-use super::{Now, Office, Step};
+use super::{Effect, Now, Office, Step};
 use crate::roles::ActKind;
 
 impl Office {
@@ -36,6 +36,27 @@ impl Office {
         step.rows = self.mail.end_old(msg_id, now.time);
         self.record(&mut step, &self.about_outgoing(AuditEvent::ExpiredUnsent, msg_id), now);
         Some(step)
+    }
+
+    /// [`Office::depart`] of a message that was here when the node started, while its witnesses have not said yet that this
+    /// folder is the newest: what people decide on waits, because they may have recalled it since. Her own word, receipts and
+    /// what nodes tell each other go.
+    pub fn depart_unasked<R: CryptoRng>(&self, msg_id: MsgId, now: &mut Now<'_, R>) -> (Step, bool) {
+        let (step, may_leave) = self.depart(msg_id, now);
+        let waits = |out: &Outgoing| self.mail.may_be_recalled(msg_id) && !self.says_she_stays(msg_id, out);
+        if !may_leave || !self.mail.outgoing(msg_id).is_some_and(waits) {
+            return (step, may_leave);
+        }
+        let rows = self.mail.attempted(msg_id, Attempt::Failed { fault: FAULT_UNASKED }, now.time, now.rng);
+        (Step { rows, ..Step::default() }, false)
+    }
+
+    /// Witnesses said that this folder is the newest: what waited for that goes.
+    #[must_use]
+    pub fn is_newest(&self, now: u64) -> Step {
+        let rows = self.mail.is_newest(now);
+        let effects = if rows.is_empty() { Vec::new() } else { vec![Effect::Deliver] };
+        Step { rows, effects, ..Step::default() }
     }
 
     fn says_she_stays(&self, msg_id: MsgId, out: &Outgoing) -> bool {

@@ -1,7 +1,7 @@
 //! What was under way when a backup was made, at a node that was put back from it: people may have recalled it since.
 
 use clearhouse_protocol::limits::PLACES_SKIPPED;
-use clearhouse_protocol::mail::FAULT_OF_OLD;
+use clearhouse_protocol::mail::{FAULT_OF_OLD, FAULT_UNASKED};
 
 use super::*;
 
@@ -9,12 +9,20 @@ impl Told {
     /// What the sender says stays in its outbox, and then the folder is put back from a backup made at that time.
     fn put_back(&mut self, say: impl FnOnce(&Office, CaseId, &mut Now<'_, rand_chacha::ChaCha20Rng>) -> Step) -> MsgId {
         self.at += HOUR;
+        let msg_id = self.says(say);
+        self.hold();
+        msg_id
+    }
+
+    fn says(&mut self, say: impl FnOnce(&Office, CaseId, &mut Now<'_, rand_chacha::ChaCha20Rng>) -> Step) -> MsgId {
         let (at, case) = (self.at, only_case(&self.sender));
         let (step, ()) = self.sender.act(&self.region, at, |office, now| (say(office, case, now), ()));
         let queued = step.rows.iter().find(|row| row.table == Table::Outbox).unwrap();
-        let msg_id = MsgId::try_from(queued.key.as_slice()).unwrap();
-        self.hold();
-        msg_id
+        MsgId::try_from(queued.key.as_slice()).unwrap()
+    }
+
+    fn departs_unasked(&mut self, msg_id: MsgId) -> bool {
+        self.sender.act(&self.region, self.at, |office, now| office.depart_unasked(msg_id, now)).1
     }
 
     fn hold(&mut self) {
@@ -84,6 +92,29 @@ fn her_own_word_of_a_backup_leaves_and_waits_for_the_cases_where_it_cannot_be_to
     let what = bodies::departure("Left", at).what.unwrap();
     let departure = told.put_back(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
     assert!(!told.departs(departure) && told.outgoing(departure).fault == FAULT_OF_OLD);
+}
+
+#[test]
+fn what_may_be_recalled_waits_until_witnesses_were_heard_and_her_own_word_does_not() {
+    let mut told = Told::before();
+    let (who, what) = (actor(Role::Manager), bodies::notice_at(NOW).what.unwrap());
+    let at = told.at;
+    let notice = told.says(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
+    assert!(!told.departs_unasked(notice));
+    let waits = told.outgoing(notice);
+    assert_eq!((Delivery::of(waits), waits.fault, waits.may_have_left), (Delivery::Queued, FAULT_UNASKED, false));
+    // It is not tried again meanwhile without end, and goes at once when they were heard.
+    assert!(told.sender.office.mail().due(at).is_empty());
+    let (step, ()) = told.sender.act(&told.region, at, |office, _| (office.is_newest(at), ()));
+    assert_eq!((step.rows.len(), step.effects.len()), (1, 1));
+    assert_eq!(told.sender.office.mail().due(at), [notice]);
+    assert!(told.departs(notice));
+    let (again, ()) = told.sender.act(&told.region, at, |office, _| (office.is_newest(at), ()));
+    assert!(again.rows.is_empty(), "once");
+    let ana = actor(Role::Caseworker);
+    let mut told = Told::new();
+    let stay = told.says(|office, case, now| office.stay(case, &ana, now).unwrap().0);
+    assert!(told.departs_unasked(stay));
 }
 
 #[test]
