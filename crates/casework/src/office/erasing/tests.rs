@@ -217,6 +217,28 @@ fn attack_44_an_honest_office_refuses_and_one_that_erases_at_once_is_found() {
 }
 
 #[test]
+fn an_erasure_that_was_heard_waits_for_a_letter_that_nobody_has_opened() {
+    let (region, mut coordinator, mut sender, mut receiver) = over();
+    let at = LATER;
+    decide(&region, &mut sender, at).unwrap();
+    hear(&region, &mut sender, &mut coordinator, at);
+    let case = only_case(&sender);
+    assert_eq!(sender.office.to_erase(at), [case]);
+    // It lies in the mailbox, and may be of any case.
+    let (theirs, ana) = (only_case(&receiver), actor(Role::Caseworker));
+    let (step, _) = receiver.act(&region, at, |office, now| office.stay(theirs, &ana, now).unwrap());
+    let letters: Vec<Vec<u8>> = envelopes(&step);
+    assert_eq!(letters.len(), 1);
+    for bytes in letters {
+        let outside = Outside::parse(&bytes).unwrap();
+        let batch = vec![crate::office::mailing::Deposit { outside, bytes }];
+        sender.act(&region, at, |office, now| office.deposit(batch, now));
+    }
+    assert!(sender.office.to_erase(at).is_empty() && sender.office.being_erased(case).is_some());
+    assert_eq!(carry_out(&region, &mut sender, at).unwrap_err(), Refusal::ErasureLettersWait.into());
+}
+
+#[test]
 fn an_erasure_waits_for_a_coordinator_and_hurries_it() {
     let (region, mut coordinator, mut sender, _) = over();
     let at = LATER;

@@ -127,3 +127,13 @@ fn one_that_nothing_can_be_sealed_for_today_keeps_its_words_and_is_asked_after_a
     let next = answered.coordinator.office.mail().next_due().unwrap();
     assert!(next > late && answered.to_ask(next));
 }
+
+#[test]
+fn a_statement_names_the_envelope_it_is_about_or_none() {
+    let said = |digest: Vec<u8>| {
+        let payload = wire::Receipt { envelope_digest: digest, ..wire::Receipt::default() }.encode_to_vec();
+        wire::Signed { payload, ..wire::Signed::default() }.encode_to_vec()
+    };
+    assert!(about(&said(vec![7; 32])) == Some(Digest([7; 32])));
+    assert!(about(&said(vec![7; 31])).is_none() && about(&[0xff]).is_none() && about(&[]).is_none());
+}
