@@ -434,3 +434,19 @@ fn time_does_nothing_to_a_case_that_is_being_erased() {
     let (step, ()) = sender.act(&region, late, |office, now| (office.tick(now.time, now), ()));
     assert!(step.rows.iter().all(|row| row.table != Table::Fact) && step.events.is_empty());
 }
+
+#[test]
+fn entries_that_follow_each_other_are_one_range() {
+    let entries = |list: &[u64]| Trail { digests: [].into(), entries: list.iter().copied().collect() }.ranges();
+    assert_eq!(entries(&[3, 4, 5, 7, 9, 10]), [(3, 5), (7, 7), (9, 10)]);
+    assert_eq!(entries(&[]), []);
+}
+
+#[test]
+fn a_decision_about_classes_is_not_one_about_the_case() {
+    let decision = |classes: &[&str]| Decision {
+        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+        ..Decision::default()
+    };
+    assert!(decision(&[]).is_whole() && !decision(&["Health"]).is_whole());
+}

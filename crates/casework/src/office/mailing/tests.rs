@@ -231,6 +231,7 @@ fn an_envelope_that_stands_twice_in_a_batch_is_stored_once_and_answered_twice() 
     let (step, replies) = office.deposit(batch.into(), &mut now);
     let count = |table| step.rows.iter().filter(|row| row.table == table).count();
     assert_eq!((count(Table::Envelope), count(Table::Mailbox), step.events.len()), (2, 2, 2));
+    assert!(step.effects.len() == 1 && matches!(step.effects[0], Effect::OpenLetters));
     let replies: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
     assert!(replies[0] == replies[2] && replies[0] != replies[1]);
     office.take(&step);

@@ -48,6 +48,8 @@ fn a_clock_that_ran_out_is_told_as_unread_or_unanswered_and_names_what_it_is_abo
     let notice = told.sender.office.digest_of_ours(told.notice()).unwrap();
     let what = told.case().letter(told.notice()).unwrap().body().unwrap().what().cloned();
     let Some(What::ReturnNotice(said)) = what else { unreachable!() };
+    let sent = newest(&told.sender, MessageType::ReturnNotice);
+    assert_eq!(sent.due_day, said.answer_by.as_ref().unwrap().at / DAY, "said when it was sent");
     let step = told.ticks(NOW + 60 * DAY);
     let openings: Vec<_> = step.events.iter().map(|row| audit::unpad(&row.opening).unwrap()).collect();
     let about = |event: AuditEvent, due: u64| {
@@ -149,4 +151,30 @@ fn a_consent_that_covers_two_classes_travels_once() {
         told.sender.act(&told.region, at, |office, now| office.send(case, &ana, what, None, &[], now).unwrap());
     let body = told.case().letter(sent).unwrap().body().unwrap();
     assert!(body.consents().collect::<Vec<_>>() == [&recorded]);
+}
+
+#[test]
+fn messages_in_their_order_leave_no_gap_and_every_act_stands_in_its_case() {
+    let mut told = Told::new().accepted();
+    let deadlines = told.sender.office.deadlines().clone();
+    let case = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
+    assert!(case.facts_view(&deadlines).gaps.is_empty());
+    told.withdraw(3, "ShareProfile");
+    let openings = told.sender.events.iter().filter_map(|row| Some((row.index, audit::unpad(&row.opening)?)));
+    let word = openings.filter(|(_, o)| o.event() == AuditEvent::Withdrawn && o.envelope_digest.is_empty()).last();
+    assert!(told.case().logged().contains(&word.unwrap().0), "an erasure of the case takes it along");
+}
+
+#[test]
+fn nothing_is_sealed_anew_when_its_time_is_over() {
+    for late in [false, true] {
+        let mut told = Told::before();
+        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
+        let what = bodies::notice_at(NOW).what.unwrap();
+        let (_, msg_id) =
+            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        let expires = told.sender.office.mail().outgoing(msg_id).unwrap().expires;
+        let (_, _, step) = not_opened(&mut told, if late { expires } else { expires - 1 });
+        assert_eq!(envelopes(&step).is_empty(), late);
+    }
 }
