@@ -18,6 +18,8 @@ use super::*;
 use crate::body::samples as bodies;
 use crate::roles::Role;
 
+mod again;
+
 /// When the answer is in and everything is over.
 const LATER: u64 = NOW + 30 * DAY;
 

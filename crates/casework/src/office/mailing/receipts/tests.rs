@@ -149,7 +149,7 @@ fn every_stage_of_every_message_has_a_row_of_its_own() {
 fn a_receipt_that_is_made_again_names_the_letter_it_is_about() {
     let mut answered = Answered::new();
     let said = |row: &clearhouse_protocol::rows::EventRow| clearhouse_protocol::audit::unpad(&row.opening).unwrap();
-    let first = answered.coordinator.events.iter().map(said).filter(|o| o.event() == AuditEvent::ReceiptSent).last();
+    let first = answered.coordinator.events.iter().map(said).rfind(|o| o.event() == AuditEvent::ReceiptSent);
     let step = answered.attempted(Attempt::NotOpened, NOW + RECEIPT_AGAIN_SECS);
     let again: Vec<_> = step.events.iter().map(said).filter(|o| o.event() == AuditEvent::ReceiptSent).collect();
     assert_eq!(again.len(), 1);

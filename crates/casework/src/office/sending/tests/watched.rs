@@ -160,8 +160,8 @@ fn messages_in_their_order_leave_no_gap_and_every_act_stands_in_its_case() {
     let case = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
     assert!(case.facts_view(&deadlines).gaps.is_empty());
     told.withdraw(3, "ShareProfile");
-    let openings = told.sender.events.iter().filter_map(|row| Some((row.index, audit::unpad(&row.opening)?)));
-    let word = openings.filter(|(_, o)| o.event() == AuditEvent::Withdrawn && o.envelope_digest.is_empty()).last();
+    let mut openings = told.sender.events.iter().filter_map(|row| Some((row.index, audit::unpad(&row.opening)?)));
+    let word = openings.rfind(|(_, o)| o.event() == AuditEvent::Withdrawn && o.envelope_digest.is_empty());
     assert!(told.case().logged().contains(&word.unwrap().0), "an erasure of the case takes it along");
 }
 
