@@ -313,6 +313,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_code_of_its_own() {
         let all = Refusal::every();
+        assert!(all.len() > Refusal::PLAIN.len() + ConsentFault::ALL.len());
         let codes: BTreeSet<_> = all.iter().map(Refusal::code).collect();
         assert_eq!(codes.len(), all.len());
         for code in codes {

@@ -228,6 +228,7 @@ mod tests {
         assert!(listed(&[one(0, 4), one(5, 5)]));
         assert!(!listed(&[one(0, 4), one(6, 7)]));
         assert!(!listed(&[one(1, 4)]));
+        assert!(!listed(&[one(0, 4), one(5, 4)]), "and one that ends before it begins");
         assert!(!listed(&[one(0, u64::MAX), one(0, 0)]));
     }
 }

@@ -206,6 +206,66 @@ mod tests {
         assert!(refused(Changes { events: vec![event(0); EVENTS_MAX + 1], ..Changes::default() }));
         assert!(refused(Changes { closes: vec![0; CLOSES_MAX + 1], ..Changes::default() }));
         assert!(!refused(Changes { closes: vec![0; CLOSES_MAX], ..Changes::default() }));
+        assert!(!refused(Changes { events: vec![event(0); EVENTS_MAX], ..Changes::default() }));
+        assert!(!refused(Changes { dels: vec![(1, [0; 32]); ROWS_MAX], ..Changes::default() }));
+        assert!(!refused(Changes { must_be_new: vec![(1, [0; 32]); ROWS_MAX], ..Changes::default() }));
+        let rows = |n: usize| Changes { puts: vec![put(1, 1, 0); n], ..Changes::default() };
+        assert!(refused(rows(ROWS_MAX + 1)) && !refused(rows(ROWS_MAX)));
+    }
+
+    #[test]
+    fn the_heaviest_batch_is_taken_and_one_byte_more_is_not() {
+        let puts: Vec<Put> = (0..=255).map(|key| put(1, key, INLINE_MAX)).collect();
+        let mut changes = Changes { puts, ..Changes::default() };
+        let mut rest = WEIGHT_MAX - changes.weight();
+        for key in 0..=255 {
+            let len = rest.saturating_sub(ROW_OVERHEAD).min(INLINE_MAX);
+            changes.puts.push(put(2, key, len));
+            rest = WEIGHT_MAX - changes.weight();
+            if len < INLINE_MAX {
+                break;
+            }
+        }
+        assert_eq!((changes.weight(), changes.check()), (WEIGHT_MAX, Ok(())));
+        if let Some(last) = changes.puts.last_mut() {
+            last.value.push(0);
+        }
+        let more = Refusal::TooMuch { what: "bytes of the batch", found: WEIGHT_MAX + 1, limit: WEIGHT_MAX };
+        assert_eq!(changes.check(), Err(more));
+        // Bodies are counted by themselves.
+        let bodies = |last| Changes {
+            puts: (0..3).map(|key| put(1, key, VALUE_MAX)).chain([put(1, 3, last)]).collect(),
+            ..Changes::default()
+        };
+        let left = BODIES_MAX - 3 * VALUE_MAX;
+        assert_eq!(bodies(left).check(), Ok(()));
+        let more = Refusal::TooMuch { what: "bytes of bodies in the batch", found: BODIES_MAX + 1, limit: BODIES_MAX };
+        assert_eq!(bodies(left + 1).check(), Err(more));
+        assert_eq!(Changes { puts: vec![put(1, 1, INLINE_MAX)], ..bodies(0) }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_batch_weighs_what_each_thing_in_it_costs() {
+        let event = |len| EventLeaf { index: 0, commitment: [0; 32], sealed: vec![0; len] };
+        let changes = Changes {
+            generation: 7,
+            must_be_new: vec![(1, [1; 32])],
+            puts: vec![put(1, 1, 10), put(1, 2, 0)],
+            dels: vec![(1, [3; 32]); 3],
+            events: vec![event(5), event(6)],
+            closes: vec![1, 2, 3, 4],
+        };
+        assert_eq!(changes.weight(), (74 + 10) + 74 + 3 * 74 + (44 + 5) + (44 + 6) + 4 * 8);
+    }
+
+    #[test]
+    fn a_batch_is_empty_only_when_it_changes_nothing() {
+        let event = EventLeaf { index: 0, commitment: [0; 32], sealed: vec![] };
+        assert!(Changes { generation: 1, must_be_new: vec![(1, [1; 32])], ..Changes::default() }.is_empty());
+        assert!(!Changes { puts: vec![put(1, 1, 0)], ..Changes::default() }.is_empty());
+        assert!(!Changes { dels: vec![(1, [1; 32])], ..Changes::default() }.is_empty());
+        assert!(!Changes { events: vec![event], ..Changes::default() }.is_empty());
+        assert!(!Changes { closes: vec![0], ..Changes::default() }.is_empty());
     }
 
     #[test]

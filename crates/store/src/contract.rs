@@ -298,3 +298,19 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).pin(into)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_room_is_a_full_disk() {
+        let told = |kind: io::ErrorKind| CommitError::not_taken("writing", kind.into());
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge] {
+            assert!(matches!(told(kind), CommitError::Full), "{kind}");
+        }
+        for kind in [io::ErrorKind::Other, io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            assert!(matches!(told(kind), CommitError::NotTaken { doing: "writing", .. }), "{kind}");
+        }
+    }
+}

@@ -201,4 +201,24 @@ mod tests {
         last.close();
         assert_eq!(last.read_at(&one, 0, 1).unwrap(), None);
     }
+
+    #[test]
+    fn the_folder_of_a_path_is_synced_and_of_a_bare_name_the_one_that_is_worked_in() {
+        let dir = tempfile::tempdir().unwrap();
+        sync_parent(&dir.path().join("file")).unwrap();
+        sync_parent(Path::new("file")).unwrap();
+        assert!(sync_parent(&dir.path().join("none/file")).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_is_private_is_left_as_it_is_and_a_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (closed, file) = (dir.path().join("closed"), dir.path().join("file"));
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o500)).unwrap();
+        private_folder(&closed).unwrap();
+        assert_eq!(fs::metadata(&closed).unwrap().permissions().mode() & 0o777, 0o500);
+        fs::write(&file, b"").unwrap();
+        assert_eq!(private_folder(&file).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
 }

@@ -269,4 +269,12 @@ mod tests {
         fs::write(dir.path().join("FORMAT.tmp"), b"clearh").unwrap();
         assert!(Folder::take(dir.path()).is_ok());
     }
+
+    #[test]
+    fn an_index_that_is_not_there_is_removed_and_one_that_cannot_be_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        remove_index(dir.path(), 7).unwrap();
+        std::fs::write(dir.path().join(index_name(7)), b"no folder").unwrap();
+        assert!(remove_index(dir.path(), 7).is_err());
+    }
 }

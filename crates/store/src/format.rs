@@ -192,6 +192,8 @@ mod tests {
         assert_eq!(number_of(&segment_name(u64::MAX), "journal-", ".log"), Some(u64::MAX));
         assert_eq!(number_of("journal-1.log", "journal-", ".log"), None);
         assert_eq!(number_of("journal-+0000000000000000001.log", "journal-", ".log"), None);
+        assert_eq!(archive_name(1, 20, 0), "events-00000000000000000001-00000000000000000020.arc");
+        assert_eq!(archive_name(1, 20, 3), "events-00000000000000000001-00000000000000000020-3.arc");
     }
 
     #[test]

@@ -260,6 +260,39 @@ mod tests {
         assert!(matches!(file.advance(long), Err(HeadsError::TooLong)));
         assert!(file.advance(Heads { head: vec![0; HEAD_MAX], ..heads(11) }).is_ok());
         assert!(HeadsFile::open(&folder.file("heads"), WHOSE, &keys(1)).is_ok());
+        // Another head over the same commits and events is not older than the first.
+        let same = Heads { head: b"cosigned".to_vec(), ..heads(11) };
+        file.advance(same.clone()).unwrap();
+        assert_eq!(file.last(), &same);
+    }
+
+    #[test]
+    fn what_bears_the_right_code_and_is_not_such_a_file_is_damage() {
+        let folder = Folder::new();
+        let path = folder.file("heads");
+        let file = HeadsFile::create(&path, WHOSE, &keys(1), heads(5)).ok().unwrap();
+        let image = fs::read(&path).unwrap();
+        let content = &image[..image.len() - MAC_LEN];
+        let changed = |at: usize, to: u8| {
+            let mut bytes = content.to_vec();
+            bytes[at] = to;
+            bytes
+        };
+        // No magic, version 0, a length too short and too long, a byte too many, nothing behind the version.
+        let wrong = [
+            changed(0, b'C'),
+            changed(20, 0),
+            changed(FIXED_LEN - 1, 4),
+            changed(FIXED_LEN - 1, 6),
+            [content, b"h"].concat(),
+            content[..21].to_vec(),
+        ];
+        for bytes in wrong {
+            let mac = aead::hmac(&file.key, &pae(labels::HEADS, &bytes));
+            let found = decode(&file.key, &[bytes.as_slice(), &mac].concat());
+            assert!(matches!(found, Err(HeadsError::Damaged)), "{bytes:?}");
+        }
+        assert_eq!(decode(&file.key, &image).ok().unwrap(), heads(5));
     }
 
     #[test]

@@ -454,6 +454,39 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_events_has_some_and_no_more_than_a_run() {
+        let run = |leaves: usize| {
+            let mut bytes = Vec::new();
+            (0..leaves).for_each(|n| encode_leaf_place(&mut bytes, &leaf(n as u64)));
+            decode_run(&bytes).map(|run| run.len())
+        };
+        assert_eq!((run(1), run(RUN)), (Ok(1), Ok(RUN)));
+        assert!(run(0).is_err() && run(RUN + 1).is_err());
+        let mut cut = Vec::new();
+        encode_leaf_place(&mut cut, &leaf(1));
+        assert_eq!(cut.len(), LEAF_PLACE_LEN);
+        cut.pop();
+        assert!(decode_run(&cut).is_err());
+    }
+
+    #[test]
+    fn every_row_is_visited_once_and_nothing_else_is() {
+        let mut index = with_events(&[(10, 80)]);
+        let mut edits = Edits::default();
+        for n in [3, 1, 2] {
+            edits.put(n, &[n; 32], &Entry::body([n; 32], u64::from(n)));
+        }
+        edits.close(&[12]);
+        assert_eq!(edits.len(), 4);
+        index.apply(2, edits).unwrap();
+        let mut seen = Vec::new();
+        index.each_row(&mut |table, key, entry| seen.push((table, key, entry.hash))).unwrap();
+        assert_eq!(seen, [1, 2, 3].map(|n| (n, [n; 32], [n; 32])));
+        index.shelf.apply(vec![(row_key(2, &[9; 32]), Some(vec![0xff]))]).unwrap();
+        assert!(index.each_row(&mut |_, _, _| ()).is_err());
+    }
+
+    #[test]
     fn an_index_of_another_store_has_no_number() {
         let dir = tempfile::tempdir().unwrap();
         let mut index = Index::create(dir.path(), [1; 16]).unwrap();

@@ -140,3 +140,61 @@ impl Store for MemoryStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::changes::Put;
+
+    fn with(lens: &[usize]) -> MemoryStore {
+        let mut store = MemoryStore::new();
+        let put = |(n, len): (u8, &usize)| Put { table: 1, key: [n; 32], value: vec![n; *len] };
+        let puts = (0..).zip(lens).map(put).collect();
+        store.commit(&Changes { puts, ..Changes::default() }).unwrap();
+        store
+    }
+
+    #[test]
+    fn what_lies_in_files_of_its_own_is_not_live_in_the_journal() {
+        assert_eq!(with(&[INLINE_MAX]).stats().live_bytes, INLINE_MAX as u64);
+        assert_eq!(with(&[INLINE_MAX + 1]).stats().live_bytes, 0);
+        let stats = with(&[5, 7]).stats();
+        assert_eq!((stats.generation, stats.rows, stats.live_bytes, stats.events), (1, 2, 12, 0));
+        assert!(!stats.low_on_space && !stats.compaction_due);
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limit_and_the_last_one_says_so() {
+        let store = with(&[1; 5]);
+        let page = store.scan(1, None, 2).unwrap();
+        assert_eq!((page.rows.len(), page.next), (2, Some([1; 32])));
+        let last = store.scan(1, Some([2; 32]), 2).unwrap();
+        assert_eq!((last.rows.len(), last.next), (2, None));
+    }
+
+    #[test]
+    fn a_census_that_disagrees_with_the_rows_is_a_finding() {
+        let mut store = with(&[1, 2]);
+        assert_eq!(store.scrub().unwrap(), []);
+        store.rows.remove(&(1, [1; 32]));
+        assert_eq!(store.scrub().unwrap(), [Finding::RowsDisagree { expected: 2, found: 1 }]);
+    }
+
+    #[test]
+    fn what_a_caller_got_wrong_changes_nothing() {
+        let mut store = with(&[1]);
+        let right = Changes { generation: 1, ..Changes::default() };
+        let event = |index| EventLeaf { index, commitment: [1; 32], sealed: vec![1] };
+        let told = |store: &mut MemoryStore, changes| store.commit(&changes).unwrap_err();
+        let wrong = Changes { generation: 0, ..Changes::default() };
+        assert!(matches!(told(&mut store, wrong), CommitError::WrongGeneration { store: 1, caller: 0 }));
+        let gap = Changes { events: vec![event(1)], ..right.clone() };
+        assert!(matches!(told(&mut store, gap), CommitError::EventGap { expected: 0, found: 1 }));
+        let closed = Changes { closes: vec![0], ..right.clone() };
+        assert!(matches!(told(&mut store, closed), CommitError::NoSuchEvent(0)));
+        let taken = Changes { must_be_new: vec![(1, [0; 32])], ..right.clone() };
+        assert!(matches!(told(&mut store, taken), CommitError::Conflict { table: 1, .. }));
+        assert_eq!((store.generation(), store.event_count()), (1, 0));
+        assert_eq!(store.commit(&Changes { events: vec![event(0)], ..right }).unwrap(), 2);
+    }
+}

@@ -208,3 +208,47 @@ impl Reader {
         Ok(Some(header))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Hash = [3; 32];
+
+    /// A header with a right check, whatever it says.
+    fn header(payload_len: usize, seq: u64) -> Vec<u8> {
+        let mut header = [&RECORD_MAGIC[..], &len32(payload_len), &seq.to_le_bytes(), &[4; 32]].concat();
+        let check = header_check(&START, &header);
+        header.extend_from_slice(&check);
+        header
+    }
+
+    #[test]
+    fn a_header_is_believed_when_it_is_whole_of_this_file_and_within_the_limits() {
+        let found = read_header(&header(PAYLOAD_MAX, COUNT_MAX), &START).unwrap();
+        assert_eq!((found.payload_len, found.seq, found.before), (PAYLOAD_MAX, COUNT_MAX, [4; 32]));
+        assert!(read_header(&header(PAYLOAD_MAX + 1, 1), &START).is_none());
+        assert!(read_header(&header(1, COUNT_MAX + 1), &START).is_none());
+        assert!(read_header(&header(1, 1), &[2; 32]).is_none(), "of another file");
+        for at in 0..HEADER_LEN {
+            let mut bytes = header(1, 1);
+            bytes[at] ^= 1;
+            assert!(read_header(&bytes, &START).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_heading_names_a_first_commit_that_a_store_can_reach() {
+        let id = [7; 16];
+        let read = |seq| read_heading(&heading(&id, &Point { seq, chain: START }));
+        for seq in [0, COUNT_MAX - 1] {
+            assert!(read(seq) == Some((id, Point { seq, chain: START })), "{seq}");
+        }
+        assert!(read(COUNT_MAX).is_none());
+        // Before the first commit there is none.
+        let mut bytes = [&SEGMENT_MAGIC[..], &id, &0u64.to_le_bytes(), &START].concat();
+        let check = labelled(Label::Segment, &[&bytes]);
+        bytes.extend_from_slice(&check);
+        assert!(read_heading(&bytes).is_none());
+    }
+}

@@ -19,6 +19,7 @@ use crate::roles::{Actor, Role};
 
 mod both_ends;
 mod child_path;
+mod edges;
 mod erasing;
 mod guards;
 mod peers;

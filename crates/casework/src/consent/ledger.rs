@@ -115,13 +115,11 @@ impl Ledger {
     /// Where a consent stands at `now`.
     #[must_use]
     pub fn status(&self, consent: &Consent, now: u64) -> Status {
-        let classes: Vec<_> = consent.data_classes.iter().filter_map(|c| DataClass::from_code(c)).collect();
-        let withdrawn =
-            self.is_withdrawn(consent, None) || classes.iter().any(|&class| self.is_withdrawn(consent, Some(class)));
         let newer = |c: &Consent| {
             c.purpose == consent.purpose && c.data_classes == consent.data_classes && c.given_at > consent.given_at
         };
-        if withdrawn {
+        // Asked for no class in particular, a withdrawal of any of them counts.
+        if self.is_withdrawn(consent, None) {
             Status::Withdrawn
         } else if consent.expires_at <= now {
             Status::Expired

@@ -279,4 +279,76 @@ mod tests {
             assert_eq!(code_bits(wrong), None, "{wrong}");
         }
     }
+
+    fn row(key: Vec<u8>, value: Option<Vec<u8>>) -> Row {
+        Row { table: Table::Fact, key, value, under: Under::Service, must_be_new: true }
+    }
+
+    fn key(case: u8, n: u64) -> Vec<u8> {
+        [&[case; 16][..], &n.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn facts_that_cannot_be_read_are_counted_and_a_case_that_is_gone_is_forgotten() {
+        let opened = |case: u8| {
+            let opened = crate::case::fact::Opened {
+                case: vec![case; 16],
+                direction: 1,
+                conversation: vec![case; 32],
+                peer_org: vec![8; 16],
+                own_org: vec![9; 16],
+                own_node: vec![9; 16],
+                at: 5,
+                by: None,
+            };
+            Some(Fact::Opened(opened).encode().to_vec())
+        };
+        let mut cases = Cases::default();
+        cases.apply(&row(vec![1; 23], opened(1)));
+        assert_eq!((cases.iter().count(), cases.damaged()), (0, 0), "no key of a fact");
+        cases.apply(&row(key(1, 4), opened(1)));
+        cases.apply(&row(key(2, 0), opened(2)));
+        assert_eq!((cases.iter().count(), cases.damaged()), (2, 0));
+        assert_eq!((cases.next_fact(CaseId([1; 16])), cases.next_fact(CaseId([3; 16]))), (5, 0));
+        let found = cases.in_conversation(ConversationId([1; 32]), OrgId([8; 16])).map(Case::id);
+        assert_eq!(found, Some(CaseId([1; 16])));
+        // No fact at all, of a case that is there and of one that is not; and a first fact that opens nothing.
+        cases.apply(&row(key(1, 5), Some(vec![0xff; 3])));
+        cases.apply(&row(key(3, 0), Some(vec![0xff; 3])));
+        assert_eq!(cases.damaged(), 2);
+        let ended = Fact::Expired(Ended { msg_id: vec![1; 16], at: 7 }).encode().to_vec();
+        cases.apply(&row(key(3, 0), Some(ended)));
+        assert_eq!((cases.iter().count(), cases.damaged()), (2, 3));
+        cases.apply(&row(key(1, 4), None));
+        assert!(cases.case(CaseId([1; 16])).is_none() && cases.case(CaseId([2; 16])).is_some());
+        assert!(cases.in_conversation(ConversationId([1; 32]), OrgId([8; 16])).is_none());
+    }
+
+    #[test]
+    fn documents_lie_apart_by_case_message_kind_and_name_under_the_key_of_their_class() {
+        let (case, message) = (CaseId([1; 16]), MsgId([2; 16]));
+        let start = |mark: u8| [&[1; 16][..], &[2; 16], &[mark]].concat();
+        let health = DataClass::Health;
+        let at = |what| document_key(case, message, what);
+        assert_eq!(at(Document::Part(health)), ([start(b'P'), b"Health".to_vec()].concat(), health.number()));
+        assert_eq!(at(Document::Attachment([7; 16], health)), ([start(b'A'), vec![7; 16]].concat(), health.number()));
+        assert_eq!(at(Document::Unread), (start(b'U'), 0));
+        let row = document_row(case, message, Document::Part(health), Some(vec![3]));
+        assert!(row.table == Table::Document && row.under == Under::Case(case, health.number()) && !row.must_be_new);
+        assert_eq!((row.key, row.value), (at(Document::Part(health)).0, Some(vec![3])));
+    }
+
+    #[test]
+    fn what_is_due_is_counted_up_to_its_second() {
+        let mut due = crate::office::watch::DueTimes::default();
+        let at = |case: u8, at: Option<u64>| Row {
+            table: Table::Timer,
+            ..row(vec![case; 16], at.map(|at| at.to_be_bytes().to_vec()))
+        };
+        due.apply(&at(1, Some(100)));
+        due.apply(&at(2, Some(200)));
+        assert_eq!([99, 100, 199, 200].map(|now| due.overdue(now)), [0, 1, 1, 2]);
+        due.apply(&at(1, None));
+        assert_eq!(due.overdue(500), 1);
+    }
 }

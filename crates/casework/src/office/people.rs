@@ -282,3 +282,6 @@ impl Office {
         step
     }
 }
+
+#[cfg(test)]
+mod tests;

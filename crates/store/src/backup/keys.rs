@@ -25,7 +25,7 @@ pub const EXPIRES_SECS: u64 = 35 * DAY;
 /// Longest file of keys.
 pub const FILE_MAX: usize = 64 << 10;
 
-const MAGIC: &[u8; 23] = b"clearhouse backup keys\n";
+pub(super) const MAGIC: &[u8; 23] = b"clearhouse backup keys\n";
 const VERSION: u32 = 1;
 
 /// Why a file of keys is not taken.

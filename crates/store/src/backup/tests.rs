@@ -1,13 +1,16 @@
 use std::path::PathBuf;
 
 use clearhouse_protocol::ids::{Net, NodeId};
+use clearhouse_protocol::labels;
 use clearhouse_protocol::limits::SKEW_SECS;
+use clearhouse_protocol::pae::pae_parts;
 use clearhouse_protocol::recovery::RecoverySecret;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
+use sha2::{Digest as _, Sha256};
 
 use super::keys::{About, KeysFault, KeysFile, Sealed};
-use super::records::{RecordsFault, Writer, Written, read};
+use super::records::{NAME_MAX, RecordsFault, Writer, Written, read};
 use super::*;
 use crate::changes::{Changes, EventLeaf, INLINE_MAX, Put};
 use crate::contract::Store;
@@ -176,6 +179,76 @@ fn no_part_leads_out_of_its_folder() {
     for name in ["", "/etc/passwd", "../x", "a/../x", "a//b", ".hidden", "a/.b", "a/b/c/d/e", "na\u{ef}ve", "a b"] {
         assert!(matches!(writer.part(name, 0, &mut io::empty()), Err(RecordsFault::Name(_))), "{name}");
     }
+}
+
+#[test]
+fn the_digest_of_a_part_is_over_its_backup_its_name_and_its_length() {
+    let dir = crate::journal::tests::folder();
+    let path = dir.path().join("a");
+    let mut writer = Writer::begin(&path, ID).unwrap();
+    writer.part("node.toml", 5, &mut b"hello".as_slice()).unwrap();
+    writer.finish().unwrap();
+    let before = pae_parts(labels::BACKUP, &[&ID, b"node.toml", &5u64.to_be_bytes()]);
+    let digest: [u8; 32] = Sha256::digest([before.as_slice(), b"hello"].concat()).into();
+    let whole = fs::read(&path).unwrap();
+    // Behind the part, and in the list of contents.
+    assert_eq!(whole.windows(32).filter(|window| *window == digest).count(), 2);
+}
+
+#[test]
+fn names_of_parts_have_a_longest_and_a_deepest() {
+    let dir = crate::journal::tests::folder();
+    let mut writer = Writer::begin(&dir.path().join("a"), ID).unwrap();
+    for (name, taken) in [("a/b/c/d".to_owned(), true), ("x".repeat(NAME_MAX), true), ("x".repeat(NAME_MAX + 1), false)]
+    {
+        assert_eq!(writer.part(&name, 0, &mut io::empty()).is_ok(), taken, "{name}");
+    }
+    let told = writer.finish().unwrap();
+    assert_eq!((read(&dir.path().join("a"), None).unwrap().1, told.parts), (told, 2));
+}
+
+#[test]
+fn a_file_of_keys_says_of_which_node_and_backup_it_is_in_full_or_is_damaged() {
+    let whole =
+        About { id: ID.to_vec(), net: vec![7; 32], node: vec![9; 16], contents: vec![5; 32], ..About::default() };
+    let made = |about: &About, more: &[u8]| {
+        let about = prost::Message::encode_to_vec(about);
+        let field = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes(), bytes].concat();
+        [keys::MAGIC, &1u32.to_be_bytes()[..], &field(&about), &field(b"sealed"), more, &[0; 32]].concat()
+    };
+    let file = KeysFile::parse(&made(&whole, b"")).ok().unwrap();
+    assert!(*file.about() == whole);
+    let wrong = [
+        About { id: vec![7; 15], ..whole.clone() },
+        About { id: vec![7; 17], ..whole.clone() },
+        About { contents: vec![5; 31], ..whole.clone() },
+        About { net: vec![7; 31], ..whole.clone() },
+        About { node: vec![9; 17], ..whole.clone() },
+    ];
+    for about in &wrong {
+        assert!(matches!(KeysFile::parse(&made(about, b"")), Err(KeysFault::Damaged)));
+    }
+    assert!(matches!(KeysFile::parse(&made(&whole, b"x")), Err(KeysFault::Damaged)), "and nothing stands behind");
+}
+
+#[test]
+fn a_place_for_keys_is_tried_and_left_as_it_was() {
+    let folder = Private::new();
+    keys::probe(&folder.file("tried")).unwrap();
+    assert!(folder.names().is_empty());
+    assert!(keys::probe(&folder.file("none/tried")).is_err());
+}
+
+#[test]
+fn a_pin_takes_what_was_linked_beforehand_and_misses_nothing_that_is_gone() {
+    let dir = crate::journal::tests::folder();
+    let (mut store, pin, _) = pinned(dir.path());
+    let before = files(&pin);
+    store.pin(&pin).unwrap();
+    assert_eq!(files(&pin), before);
+    let bodies = dir.path().join("store").join(BODIES_DIR);
+    fs::remove_file(bodies.join(&names(&bodies).unwrap()[0])).unwrap();
+    assert!(matches!(store.pin(&dir.path().join("other")), Err(StoreError::Io { .. })));
 }
 
 fn opened(folder: &Private, seed: u64) -> (Opened, RecoverySecret) {

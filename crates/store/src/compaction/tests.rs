@@ -231,3 +231,55 @@ fn compacting_twice_does_nothing_the_second_time() {
     store.compact().unwrap();
     assert_eq!(all_bytes(root.path()).iter().map(name).collect::<Vec<_>>(), files);
 }
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_an_error_and_the_old_store_goes_on() {
+    let root = folder();
+    let mut store = opened(root.path());
+    (0..20).for_each(|n| commit(&mut store, n));
+    let before = read(&store);
+    // What stands where it would be written.
+    let name = format!("{}{}", snapshot_name(store.generation()), crate::format::TEMPORARY);
+    fs::create_dir(root.path().join(&name)).unwrap();
+    assert!(matches!(store.compact(), Err(StoreError::Io { .. })));
+    assert!(read(&store) == before && store.snapshot.point.seq == 0);
+    fs::remove_dir(root.path().join(&name)).unwrap();
+    store.compact().unwrap();
+    assert!(read(&store) == before && store.snapshot.point.seq == 20);
+    drop(store);
+    assert!(read(&opened(root.path())) == before);
+}
+
+#[test]
+fn an_archive_that_is_gone_or_cut_is_told_at_the_next_start_by_its_events() {
+    let root = folder();
+    let mut store = opened(root.path());
+    (0..20).for_each(|n| commit(&mut store, n));
+    store.compact().unwrap();
+    let path = root.path().join(store.snapshot.archives[0].file());
+    drop(store);
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    // What a finished compaction would have removed may be all there is of them now.
+    let older = root.path().join(snapshot_name(3));
+    fs::write(&older, b"older").unwrap();
+    let (_, findings) = DurableStore::open(root.path()).unwrap();
+    let file = short_name(&path);
+    assert!(findings.contains(&crate::Finding::EventsDamaged { first: 0, last: 19, file }), "{findings:?}");
+    assert!(older.exists());
+    fs::write(&path, &whole).unwrap();
+    let (_, findings) = DurableStore::open(root.path()).unwrap();
+    assert_eq!(findings, [crate::Finding::LeftoversRemoved { files: 1 }]);
+    assert!(!older.exists());
+}
+
+#[test]
+fn rows_that_are_not_those_that_were_counted_are_not_written_as_a_snapshot() {
+    let root = folder();
+    let mut store = opened(root.path());
+    (0..20).for_each(|n| commit(&mut store, n));
+    let mut new = Snapshot { point: store.journal.end(), totals: store.totals(), archives: Vec::new() };
+    new.totals.census.rows += 1;
+    assert!(matches!(write_snapshot(&mut store, &new, Step::Done), Err(StoreError::Io { .. })));
+    assert!(!new.path(root.path()).exists());
+}

@@ -340,3 +340,65 @@ fn commitments_are_those_of_the_events_whether_they_are_at_hand_or_not() {
     commit(&mut store, vec![put(1, 11)]).unwrap_err();
     assert!(matches!(store.commitments(count - 1, 1), Err(StoreError::Stopped)));
 }
+
+#[test]
+fn events_before_a_damaged_one_are_read_and_the_damaged_one_is_an_error() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    let leaf = |index: u64| EventLeaf { index, commitment: [9; 32], sealed: vec![0xA0 + index as u8; 40] };
+    store.commit(&Changes { events: (0..3).map(leaf).collect(), ..Changes::default() }).unwrap();
+    let path = stage.path(&segment_name(1));
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(40).position(|window| window == leaf(1).sealed).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(store.events(0, 10).unwrap() == [leaf(0)], "what stands before it");
+    assert!(matches!(store.events(1, 10), Err(StoreError::Damaged { .. })));
+    assert!(store.events(2, 10).unwrap() == [leaf(2)]);
+    assert!(store.events(3, 10).unwrap().is_empty());
+    let damaged: Vec<Finding> =
+        store.scrub().unwrap().into_iter().filter(|finding| matches!(finding, Finding::EventsDamaged { .. })).collect();
+    assert_eq!(damaged, [Finding::EventsDamaged { first: 1, last: 1, file: segment_name(1) }]);
+}
+
+#[test]
+fn names_that_only_resemble_ours_are_strangers_and_stay() {
+    let stage = Stage::new();
+    drop(stage.open());
+    let strangers =
+        ["events-notes.txt", "old.arc", "cut-out.txt", "trash.bin", "journal-1.log", "snapshot-7.snap", "index-x"];
+    for name in strangers {
+        fs::write(stage.path(name), b"mine").unwrap();
+    }
+    let kept = ["cut-00000000000000000002-9.bin", "events-00000000000000000000-00000000000000000001.arc"];
+    fs::write(stage.path(kept[0]), b"ours").unwrap();
+    let (mut store, findings) = stage.open();
+    let mut named: Vec<&str> = Vec::new();
+    for finding in &findings {
+        if let Finding::UnknownFile { file } = finding {
+            named.push(file);
+        }
+    }
+    named.sort_unstable();
+    let mut expected = strangers.to_vec();
+    expected.sort_unstable();
+    assert_eq!(named, expected);
+    // What was cut off is of no more use once all of it is written anew.
+    commit(&mut store, vec![put(1, 10)]).unwrap();
+    store.compact().unwrap();
+    assert!(!stage.path(kept[0]).exists());
+    assert!(strangers.iter().all(|name| stage.path(name).exists()));
+}
+
+#[test]
+fn a_page_ends_at_its_limit_and_the_last_one_says_so() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, (0..5).map(|n| put(n, 10)).collect()).unwrap();
+    let page = store.scan(1, None, 2).unwrap();
+    assert_eq!((page.rows.len(), page.next), (2, Some([1; 32])));
+    let last = store.scan(1, Some([2; 32]), 2).unwrap();
+    assert_eq!((last.rows.len(), last.next), (2, None));
+    let some = store.scan(1, Some([2; 32]), 1).unwrap();
+    assert_eq!((some.rows.len(), some.next), (1, Some([3; 32])));
+}

@@ -404,3 +404,102 @@ fn the_chain_covers_every_commit_before() {
     assert_ne!(a.end().chain, b.end().chain);
     assert_ne!(a.end().chain, digest(b"same"));
 }
+
+#[test]
+fn what_hangs_behind_the_last_record_of_an_older_segment_loses_no_commit() {
+    let dir = folder();
+    let mut journal = start(dir.path());
+    for n in 0..2 {
+        append(&mut journal, &payload(n, 50)).unwrap();
+    }
+    journal.roll().unwrap();
+    append(&mut journal, &payload(2, 50)).unwrap();
+    let made = Made { payloads: (0..3).map(|n| payload(n, 50)).collect(), lengths: Vec::new(), dir };
+    let whole = fs::read(made.path()).unwrap();
+    fs::write(made.path(), [whole.as_slice(), &[0xee; 70]].concat()).unwrap();
+    let (walked, seen) = made.walk().unwrap();
+    assert_eq!((walked.end, seen), (journal.end(), vec![1, 2, 3]));
+    // No commit is named: from the third up to the second there is none.
+    let offset = whole.len() as u64;
+    let finding = Finding::JournalDamaged { file: segment_name(1), offset, first: 3, last: 2 };
+    assert_eq!((walked.findings, walked.tail), (vec![finding], None));
+}
+
+#[test]
+fn a_journal_without_a_segment_is_refused_by_the_name_of_the_one_that_is_missing() {
+    let dir = folder();
+    let base = Point { seq: 41, chain: [3; 32] };
+    let walked = walk(dir.path(), &ID, base, &mut |_| Ok(())).unwrap();
+    let Err(StoreError::Damaged { file, .. }) = Journal::resume(dir.path(), ID, &walked, plain()) else {
+        panic!("resumed")
+    };
+    assert_eq!(file, segment_name(42));
+}
+
+#[test]
+fn a_file_is_cut_to_its_confirmed_length_and_a_shorter_write_is_left_alone() {
+    let dir = folder();
+    let path = dir.path().join("file");
+    fs::write(&path, b"confirmed and more").unwrap();
+    let mut file = open_to_append(&path).unwrap();
+    file.cut(9).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"confirmed");
+    // There is nothing to take back, so nothing is asked of a file that cannot be written.
+    let mut read_only = File::open(&path).unwrap();
+    assert!(read_only.cut(9).is_ok() && read_only.cut(3).is_err());
+}
+
+#[test]
+fn a_journal_that_was_stopped_takes_nothing_more() {
+    let dir = folder();
+    let mut journal = start(dir.path());
+    append(&mut journal, b"first").unwrap();
+    assert!(!journal.is_poisoned() && journal.alive().is_ok());
+    journal.stop();
+    assert!(append(&mut journal, b"second").unwrap_err().is_fatal());
+    assert!(journal.is_poisoned());
+}
+
+#[test]
+fn segments_up_to_a_commit_are_removed_and_counted_and_nothing_else_is() {
+    let dir = folder();
+    for name in [segment_name(1), segment_name(5), segment_name(6), "journal-5.log".to_owned(), "notes".to_owned()] {
+        fs::write(dir.path().join(name), b"").unwrap();
+    }
+    assert_eq!(remove_segments_until(dir.path(), 5).unwrap(), 2);
+    assert_eq!(names(dir.path()).unwrap(), [segment_name(6).as_str(), "journal-5.log", "notes"]);
+}
+
+#[test]
+fn a_segment_that_is_full_is_followed_by_another() {
+    let dir = folder();
+    let mut journal = start(dir.path());
+    append(&mut journal, b"first").unwrap();
+    journal.last.len = SEGMENT_MAX - 1;
+    append(&mut journal, b"second").unwrap();
+    assert_eq!(journal.segment(), 1);
+    journal.last.len = SEGMENT_MAX;
+    append(&mut journal, b"third").unwrap();
+    assert_eq!((journal.segment(), journal.last.first()), (3, 3));
+    assert_eq!(segments_after(dir.path(), 0).unwrap(), [1, 3]);
+    assert_eq!(segments_after(dir.path(), 1).unwrap(), [3], "the one that starts behind it, and not at it");
+}
+
+#[test]
+fn behind_a_missing_segment_only_one_of_this_store_and_this_name_is_taken() {
+    let dir = folder();
+    let mut journal = start(dir.path());
+    append(&mut journal, b"first").unwrap();
+    let place = |first: u64, id: &StoreId, before: &Point| {
+        let name = dir.path().join(segment_name(first));
+        fs::write(&name, heading(id, before)).unwrap();
+        let walked = walk(dir.path(), &ID, Point::genesis(&ID), &mut |_| Ok(()));
+        fs::remove_file(name).unwrap();
+        walked.map(|walked| (walked.end.seq, walked.findings.len()))
+    };
+    let before = |seq| Point { seq, chain: [5; 32] };
+    // Commits 2 to 4 are missing, and said to be.
+    assert_eq!(place(5, &ID, &before(4)).ok(), Some((4, 1)));
+    assert!(matches!(place(5, &[8; 16], &before(4)), Err(StoreError::Damaged { offset: 0, .. })), "another store's");
+    assert!(matches!(place(5, &ID, &before(3)), Err(StoreError::Damaged { offset: 0, .. })), "under another name");
+}

@@ -210,3 +210,69 @@ fn take_u32(bytes: &[u8]) -> Result<(u32, &[u8]), KeyFileError> {
     let (number, rest) = bytes.split_first_chunk::<4>().ok_or(KeyFileError::Damaged)?;
     Ok((u32::from_be_bytes(*number), rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(id: u32) -> SlotRecord {
+        let salt = vec![0; SALT_LEN];
+        SlotRecord { id, kind: 1, staff: vec![], opens: 3, m_kib: 64 << 10, t: 3, p: 4, salt, boxed: vec![] }
+    }
+
+    fn credential(id: u32) -> SlotRecord {
+        SlotRecord { kind: 2, m_kib: 0, t: 0, p: 0, salt: vec![], ..slot(id) }
+    }
+
+    fn holds(slots: Vec<SlotRecord>, next_slot: u32) -> bool {
+        let body = Body { net: vec![7; 32], node: vec![9; 16], next_slot, slots, ..Body::default() };
+        body.check().is_ok()
+    }
+
+    #[test]
+    fn a_file_has_so_many_pass_phrases_and_so_many_slots() {
+        let many = PASSPHRASE_SLOTS_MAX as u32;
+        assert!(holds((1..=many).map(slot).collect(), many + 1));
+        assert!(!holds((1..=many + 1).map(slot).collect(), many + 2));
+        assert!(holds((1..=many).map(slot).chain([credential(many + 1)]).collect(), many + 2));
+        let most = SLOTS_MAX as u32;
+        assert!(holds((1..=most).map(credential).collect(), most + 1));
+        assert!(!holds((1..=most + 1).map(credential).collect(), most + 2));
+    }
+
+    #[test]
+    fn numbers_of_slots_rise_and_stay_below_the_next_one() {
+        assert!(holds(vec![slot(1), slot(3)], 4));
+        assert!(!holds(vec![slot(1), slot(3)], 3));
+        assert!(!holds(vec![slot(3), slot(1)], 4) && !holds(vec![slot(1), slot(1)], 4));
+    }
+
+    #[test]
+    fn a_slot_is_of_one_kind_and_has_what_its_kind_has() {
+        assert!(holds(vec![slot(1)], 2) && holds(vec![credential(1)], 2));
+        assert!(holds(vec![SlotRecord { kind: 3, staff: vec![1; 16], ..slot(1) }], 2));
+        let wrong = [
+            SlotRecord { kind: 0, ..slot(1) },
+            SlotRecord { kind: 4, ..slot(1) },
+            SlotRecord { staff: vec![1; 16], ..slot(1) },
+            SlotRecord { staff: vec![1; 16], ..credential(1) },
+            SlotRecord { kind: 3, staff: vec![1; 15], ..slot(1) },
+            SlotRecord { kind: 3, ..slot(1) },
+            SlotRecord { opens: 0, ..slot(1) },
+            SlotRecord { opens: 4, ..slot(1) },
+            SlotRecord { salt: vec![0; SALT_LEN - 1], ..slot(1) },
+            SlotRecord { salt: vec![0; SALT_LEN], ..credential(1) },
+            SlotRecord { t: 1, ..credential(1) },
+        ];
+        for record in wrong {
+            assert!(matches!(record.read(), Err(KeyFileError::Damaged)), "{} {}", record.kind, record.opens);
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_length_of_names_is_damaged() {
+        let body = |net, node| Body { net: vec![7; net], node: vec![9; node], next_slot: 1, ..Body::default() };
+        assert!(body(32, 16).check().is_ok());
+        assert!(body(31, 16).check().is_err() && body(32, 17).check().is_err());
+    }
+}

@@ -360,8 +360,11 @@ fn the_last_door_is_not_removed_and_limits_hold() {
         opened.add_slot(&person(ANA, &another), &mut world.rng).ok().unwrap();
     }
     assert!(matches!(opened.add_slot(&person(ANA, &another), &mut world.rng), Err(KeyFileError::TooManySlots)));
-    let many = (0..33).map(|week| (week, SecretBytes::random(&mut world.rng))).collect();
-    assert!(matches!(opened.set_prekeys(many, &mut world.rng), Err(KeyFileError::TooManyPrekeys)));
+    let mut seeds = |n: usize| (0..n as u64).map(|week| (week, SecretBytes::random(&mut world.rng))).collect();
+    let (most, more) = (seeds(PREKEYS_MAX), seeds(PREKEYS_MAX + 1));
+    assert!(matches!(opened.set_prekeys(more, &mut world.rng), Err(KeyFileError::TooManyPrekeys)));
+    opened.set_prekeys(most, &mut world.rng).unwrap();
+    assert_eq!(world.both().content().unwrap().prekeys().len(), PREKEYS_MAX);
     assert_eq!(world.both().slots().len(), SLOTS_MAX);
 }
 
@@ -501,4 +504,27 @@ fn a_wiped_key_file_or_device_secret_opens_nothing() {
     KeyFile::destroy(&world.key()).ok().unwrap();
     assert_eq!(world.folder.names(), ["credential"]);
     assert!(matches!(KeyFile::open(&world.key()), Err(KeyFileError::File(PrivateFileError::Missing { .. }))));
+}
+
+#[test]
+fn the_next_epoch_wraps_under_keys_that_are_new_and_keeps_the_others() {
+    let (mut world, opened) = World::new(21);
+    let next = opened.next_epoch(&mut world.rng).ok().unwrap();
+    let (service, content) = (opened.service(), opened.content().unwrap());
+    assert!(next.service().nmk.expose() != service.nmk.expose(), "who kept the old one opens nothing");
+    assert!(next.content().nmk.expose() != content.nmk.expose());
+    assert_eq!((next.service().epoch(), next.content().epoch()), (opened.epoch() + 1, opened.epoch() + 1));
+    assert_eq!(next.service().node_seed.expose(), service.node_seed.expose());
+    assert_eq!(next.service().data.expose(), service.data.expose());
+    assert_eq!(next.content().prekeys().len(), content.prekeys().len());
+}
+
+#[test]
+fn a_file_says_its_epoch_and_its_slots_before_anybody_opens_it() {
+    let (mut world, mut opened) = World::new(22);
+    let next = opened.next_epoch(&mut world.rng).ok().unwrap();
+    opened.enter_epoch(next, &mut world.rng).ok().unwrap();
+    let locked = KeyFile::open(&world.key()).ok().unwrap();
+    assert_eq!((locked.epoch(), locked.slots().len()), (opened.epoch(), 2));
+    assert_eq!((opened.epoch(), opened.service().epoch()), (2, 2));
 }

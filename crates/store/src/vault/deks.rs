@@ -158,3 +158,34 @@ impl Deks {
         self.open.insert(tag.handle, dek);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+
+    fn tag(n: usize) -> Tag {
+        let mut handle = [0; 16];
+        handle[..8].copy_from_slice(&(n as u64).to_le_bytes());
+        Tag { kind: Kind::Letter, handle }
+    }
+
+    #[test]
+    fn keys_are_kept_up_to_the_limit_and_only_durable_ones_are_dropped_at_it() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut deks = Deks::new(1, SecretBytes::random(&mut rng), None);
+        for n in 0..DEKS_MAX {
+            deks.make(tag(n), [0; 32], &mut rng).ok().unwrap();
+        }
+        deks.confirm(&(2..DEKS_MAX).map(|n| tag(n).handle).collect());
+        assert_eq!(deks.len(), DEKS_MAX, "below the limit nothing is fetched twice");
+        deks.make(tag(DEKS_MAX), [0; 32], &mut rng).ok().unwrap();
+        // The two whose wraps are on no disk, and the new one.
+        assert_eq!(deks.len(), 3);
+        assert!([0, 1, DEKS_MAX].iter().all(|n| deks.lend(&tag(*n).handle).is_some()));
+        deks.drop_unconfirmed();
+        assert_eq!(deks.len(), 0);
+    }
+}

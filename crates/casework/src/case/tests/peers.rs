@@ -1,6 +1,7 @@
 //! What a peer may send, and what happens when messages cross.
 
 use clearhouse_protocol::ids::ConsentId;
+use clearhouse_protocol::limits::SKEW_SECS;
 
 use super::*;
 use crate::consent::{ConsentFault, DataClass};
@@ -118,6 +119,16 @@ fn the_receiver_holds_the_sender_to_roles_risk_reflection_and_the_child_path() {
     };
     assert_eq!(verdict(|n| n.risk_level = "High".into()), Err(Refusal::HighRiskNeedsManager));
     assert_eq!(verdict(|n| n.reflection_ends_day = bodies::TODAY + 2), Err(Refusal::ReflectionRuns));
+    // Clocks may differ by so much, and no second more.
+    for (early, held) in [(SKEW_SECS, false), (SKEW_SECS + 1, true)] {
+        let mut pair = pair_in(State::Draft);
+        pair.now = u64::from(bodies::TODAY + 2) * DAY - early;
+        let mut body = bodies::notice_at(pair.now);
+        let Some(What::ReturnNotice(n)) = &mut body.what else { unreachable!() };
+        n.reflection_ends_day = bodies::TODAY + 2;
+        let found = judge(&pair, false, &body);
+        assert_eq!(found == Err(Refusal::ReflectionRuns), held, "{found:?}");
+    }
     let mut child = bodies::child_notice();
     assert_eq!(judge(&pair, false, &child), Ok(()));
     let Some(What::ReturnNotice(n)) = &mut child.what else { unreachable!() };

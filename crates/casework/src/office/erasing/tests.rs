@@ -18,6 +18,8 @@ use super::*;
 use crate::body::samples as bodies;
 use crate::roles::Role;
 
+mod again;
+
 /// When the answer is in and everything is over.
 const LATER: u64 = NOW + 30 * DAY;
 
@@ -217,6 +219,28 @@ fn attack_44_an_honest_office_refuses_and_one_that_erases_at_once_is_found() {
 }
 
 #[test]
+fn an_erasure_that_was_heard_waits_for_a_letter_that_nobody_has_opened() {
+    let (region, mut coordinator, mut sender, mut receiver) = over();
+    let at = LATER;
+    decide(&region, &mut sender, at).unwrap();
+    hear(&region, &mut sender, &mut coordinator, at);
+    let case = only_case(&sender);
+    assert_eq!(sender.office.to_erase(at), [case]);
+    // It lies in the mailbox, and may be of any case.
+    let (theirs, ana) = (only_case(&receiver), actor(Role::Caseworker));
+    let (step, _) = receiver.act(&region, at, |office, now| office.stay(theirs, &ana, now).unwrap());
+    let letters: Vec<Vec<u8>> = envelopes(&step);
+    assert_eq!(letters.len(), 1);
+    for bytes in letters {
+        let outside = Outside::parse(&bytes).unwrap();
+        let batch = vec![crate::office::mailing::Deposit { outside, bytes }];
+        sender.act(&region, at, |office, now| office.deposit(batch, now));
+    }
+    assert!(sender.office.to_erase(at).is_empty() && sender.office.being_erased(case).is_some());
+    assert_eq!(carry_out(&region, &mut sender, at).unwrap_err(), Refusal::ErasureLettersWait.into());
+}
+
+#[test]
 fn an_erasure_waits_for_a_coordinator_and_hurries_it() {
     let (region, mut coordinator, mut sender, _) = over();
     let at = LATER;
@@ -411,4 +435,20 @@ fn time_does_nothing_to_a_case_that_is_being_erased() {
     decide(&region, &mut sender, LATER).unwrap();
     let (step, ()) = sender.act(&region, late, |office, now| (office.tick(now.time, now), ()));
     assert!(step.rows.iter().all(|row| row.table != Table::Fact) && step.events.is_empty());
+}
+
+#[test]
+fn entries_that_follow_each_other_are_one_range() {
+    let entries = |list: &[u64]| Trail { digests: [].into(), entries: list.iter().copied().collect() }.ranges();
+    assert_eq!(entries(&[3, 4, 5, 7, 9, 10]), [(3, 5), (7, 7), (9, 10)]);
+    assert_eq!(entries(&[]), []);
+}
+
+#[test]
+fn a_decision_about_classes_is_not_one_about_the_case() {
+    let decision = |classes: &[&str]| Decision {
+        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+        ..Decision::default()
+    };
+    assert!(decision(&[]).is_whole() && !decision(&["Health"]).is_whole());
 }

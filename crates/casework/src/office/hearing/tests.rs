@@ -56,6 +56,10 @@ impl Node {
     ) -> (Step, T) {
         let mut now = Now { time: at, rng: &mut self.rng, key: &region.members[self.n].sign };
         let (step, value) = act(&self.office, &mut now);
+        for row in step.rows.iter().filter(|row| row.must_be_new) {
+            let before = self.rows.iter().rev().find(|kept| kept.table == row.table && kept.key == row.key);
+            assert!(before.is_none_or(|kept| kept.value.is_none()), "a store refuses a row that is not new");
+        }
         self.office.take(&step);
         self.events.extend(step.events.iter().cloned());
         self.rows.extend(step.rows.iter().cloned());

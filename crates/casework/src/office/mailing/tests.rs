@@ -218,3 +218,41 @@ fn what_is_answered_in_the_commit_in_which_it_came_stays_received_and_leaves_no_
         assert_eq!(office.mail().next_place(CONVERSATION, peer).seq, seq + 1, "three receipts went out");
     }
 }
+
+#[test]
+fn an_envelope_that_stands_twice_in_a_batch_is_stored_once_and_answered_twice() {
+    let mut region = Region::new(1, 2);
+    let mut office = office(&region);
+    let bytes = [letter_at(&mut region, (1, None), NOW), letter_at(&mut region, (2, Some([1; 32])), NOW)];
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
+    let batch =
+        [0, 1, 0].map(|n: usize| Deposit { outside: Outside::parse(&bytes[n]).unwrap(), bytes: bytes[n].clone() });
+    let (step, replies) = office.deposit(batch.into(), &mut now);
+    let count = |table| step.rows.iter().filter(|row| row.table == table).count();
+    assert_eq!((count(Table::Envelope), count(Table::Mailbox), step.events.len()), (2, 2, 2));
+    assert!(step.effects.len() == 1 && matches!(step.effects[0], Effect::OpenLetters));
+    let replies: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
+    assert!(replies[0] == replies[2] && replies[0] != replies[1]);
+    office.take(&step);
+    assert_eq!(office.mail().to_open().count(), 2);
+}
+
+#[test]
+fn messages_of_cases_are_told_from_what_nodes_tell_each_other() {
+    for (kind, of_a_case) in [
+        (MessageType::ReturnNotice, true),
+        (MessageType::Acknowledgement, true),
+        (MessageType::Answer, true),
+        (MessageType::VictimProfile, true),
+        (MessageType::Departure, true),
+        (MessageType::Arrival, true),
+        (MessageType::ConsentRecord, true),
+        (MessageType::Withdrawal, true),
+        (MessageType::Receipt, false),
+        (MessageType::Unspecified, false),
+    ] {
+        assert_eq!(is_of_a_case(kind as u32), of_a_case, "{}", kind as u32);
+    }
+    assert!(!is_of_a_case(u32::MAX));
+}

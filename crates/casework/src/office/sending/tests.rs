@@ -14,6 +14,8 @@ use clearhouse_wire::v1::{CaseBody, MessageType, Withdrawal};
 use prost::Message as _;
 
 mod put_back;
+mod taken_back;
+mod watched;
 
 use super::super::erasing::tests::{act, actor, only_case};
 use super::super::hearing::tests::{Node, envelopes, region};

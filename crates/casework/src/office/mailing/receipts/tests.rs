@@ -127,3 +127,31 @@ fn one_that_nothing_can_be_sealed_for_today_keeps_its_words_and_is_asked_after_a
     let next = answered.coordinator.office.mail().next_due().unwrap();
     assert!(next > late && answered.to_ask(next));
 }
+
+#[test]
+fn a_statement_names_the_envelope_it_is_about_or_none() {
+    let said = |digest: Vec<u8>| {
+        let payload = wire::Receipt { envelope_digest: digest, ..wire::Receipt::default() }.encode_to_vec();
+        wire::Signed { payload, ..wire::Signed::default() }.encode_to_vec()
+    };
+    assert!(about(&said(vec![7; 32])) == Some(Digest([7; 32])));
+    assert!(about(&said(vec![7; 31])).is_none() && about(&[0xff]).is_none() && about(&[]).is_none());
+}
+
+#[test]
+fn every_stage_of_every_message_has_a_row_of_its_own() {
+    let keys = |n: u8| receipt_keys(MsgId([n; 16])).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!((keys(1).len(), keys(1).union(&keys(2)).count()), (17, 34));
+    assert!(keys(1).contains(&receipt_row(MsgId([1; 16]), STAGE_LAST, &[]).key));
+}
+
+#[test]
+fn a_receipt_that_is_made_again_names_the_letter_it_is_about() {
+    let mut answered = Answered::new();
+    let said = |row: &clearhouse_protocol::rows::EventRow| clearhouse_protocol::audit::unpad(&row.opening).unwrap();
+    let first = answered.coordinator.events.iter().map(said).rfind(|o| o.event() == AuditEvent::ReceiptSent);
+    let step = answered.attempted(Attempt::NotOpened, NOW + RECEIPT_AGAIN_SECS);
+    let again: Vec<_> = step.events.iter().map(said).filter(|o| o.event() == AuditEvent::ReceiptSent).collect();
+    assert_eq!(again.len(), 1);
+    assert!(!again[0].envelope_digest.is_empty() && again[0].envelope_digest == first.unwrap().envelope_digest);
+}

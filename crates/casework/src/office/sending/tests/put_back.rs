@@ -57,6 +57,16 @@ fn what_was_under_way_in_a_backup_is_not_sent_again_by_itself() {
 }
 
 #[test]
+fn only_what_may_be_her_word_waits_for_the_cases() {
+    let mut told = Told::before();
+    let who = actor(Role::Manager);
+    let what = bodies::notice_at(NOW).what.unwrap();
+    let notice = told.put_back(|office, case, now| office.send(case, &who, what, None, &[], now).unwrap().0);
+    told.sender.office.lock();
+    assert!(!told.departs(notice) && Delivery::of(told.outgoing(notice)) == Delivery::Expired);
+}
+
+#[test]
 fn what_was_stored_in_a_backup_is_asked_after_and_not_carried_again_when_it_is_lost() {
     let mut told = Told::before();
     let who = actor(Role::Manager);
