@@ -42,7 +42,7 @@ impl Told {
     }
 
     /// Her word at the sender, which no courier has carried yet.
-    fn says(&mut self, consent: u8, purpose: &str) -> Withdrawn {
+    fn withdraws(&mut self, consent: u8, purpose: &str) -> Withdrawn {
         self.at += HOUR;
         let (case, ana, at) = (only_case(&self.sender), actor(Role::Caseworker), self.at);
         let word =
@@ -90,12 +90,12 @@ fn a_person_takes_back_what_waits_once_and_nothing_that_may_have_left() {
 fn her_word_takes_back_what_rests_on_it_and_on_the_core_everything() {
     let mut told = Told::new().accepted();
     let (departure, profile) = (told.waiting_departure(), told.waiting_profile());
-    let said = told.says(2, "ShareTravel");
+    let said = told.withdraws(2, "ShareTravel");
     assert_eq!(said.recalled, [departure]);
     assert!(told.is_taken_back(departure) && !told.is_taken_back(profile));
     assert!(said.told.is_some() && !said.must_tell, "they have the notice");
     let word = said.told.unwrap();
-    let said = told.says(1, "ShareNotice");
+    let said = told.withdraws(1, "ShareNotice");
     assert_eq!(said.recalled, [profile]);
     assert!(told.is_taken_back(profile) && !told.is_taken_back(word), "her own word stays on its way");
 }
@@ -104,14 +104,14 @@ fn her_word_takes_back_what_rests_on_it_and_on_the_core_everything() {
 fn where_nothing_has_left_nobody_is_told() {
     let mut told = Told::before();
     let notice = told.waiting_notice();
-    let said = told.says(1, "ShareNotice");
+    let said = told.withdraws(1, "ShareNotice");
     assert_eq!(said, Withdrawn { recalled: vec![notice], told: None, must_tell: false });
     // What may have got through is carried no further, and they are told all the same.
     let mut told = Told::before();
     let notice = told.waiting_notice();
     let at = told.at;
     assert!(told.departs_at(notice, at));
-    let said = told.says(1, "ShareNotice");
+    let said = told.withdraws(1, "ShareNotice");
     assert!(said.recalled.is_empty() && said.told.is_some());
     assert_eq!(state(&told, notice), Delivery::Recalled);
 }
@@ -120,7 +120,7 @@ fn where_nothing_has_left_nobody_is_told() {
 fn when_she_stays_all_but_her_word_is_taken_back() {
     let mut told = Told::new().accepted();
     let profile = told.waiting_profile();
-    let word = told.says(2, "ShareTravel").told.unwrap();
+    let word = told.withdraws(2, "ShareTravel").told.unwrap();
     told.at += HOUR;
     let (case, ana, at) = (only_case(&told.sender), actor(Role::Caseworker), told.at);
     let (_, said) = told.sender.act(&told.region, at, |office, now| office.stay(case, &ana, now).unwrap());
@@ -198,7 +198,7 @@ fn her_word_that_was_heard_there_takes_back_what_rests_on_it_here() {
 fn when_she_stays_there_nothing_of_her_leaves_here() {
     let mut told = Told::new().accepted();
     let profile = told.waiting_profile();
-    let word = told.says(2, "ShareTravel").told.unwrap();
+    let word = told.withdraws(2, "ShareTravel").told.unwrap();
     told.stay(false);
     assert!(told.is_taken_back(profile) && !told.is_taken_back(word));
 }
