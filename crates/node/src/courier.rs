@@ -129,20 +129,26 @@ pub struct Courier<S> {
 impl<S: Store + 'static> Courier<S> {
     /// Runs until the owner is gone.
     pub async fn run(self) {
-        let (mut word, mut is_newest) = (self.unsure.word(), false);
+        let unsure = Arc::new(self.unsure.clone());
+        let (mut word, mut heard, mut to_tell) = (unsure.word(), false, false);
         let mut under_way: BTreeSet<MsgId> = BTreeSet::new();
         let mut errands: JoinSet<(MsgId, Option<Attempt>)> = JoinSet::new();
         loop {
+            if to_tell {
+                let Some(told) = self.tell_newest().await else { return };
+                // Refused by a full disk, say: the next look tells it.
+                to_tell = !told;
+            }
             let room = AT_ONCE.saturating_sub(under_way.len());
             let Some(next) = self.next_errands(&under_way, room).await else { return };
             for errand in next {
                 under_way.insert(errand.msg_id);
                 let (pool, now, owner) = (Arc::clone(&self.pool), self.clock.now(), self.owner.clone());
-                let waits = self.unsure.waits(errand.msg_id);
+                let unsure = Arc::clone(&unsure);
                 errands.spawn(async move {
                     let msg_id = errand.msg_id;
                     // That it departs is durable before its first byte leaves, or a recall could not be believed.
-                    if errand.bytes.is_some() && !may_depart(&owner, msg_id, waits).await {
+                    if errand.bytes.is_some() && !may_depart(&owner, msg_id, unsure).await {
                         return (msg_id, None);
                     }
                     // Read only now: a party put out before the departure gets nothing after it.
@@ -161,12 +167,7 @@ impl<S: Store + 'static> Courier<S> {
                         }
                     }
                 }
-                told = word.comes(), if !is_newest => {
-                    is_newest = true;
-                    if told && self.tell_newest().await.is_none() {
-                        return;
-                    }
-                }
+                came = word.comes(), if !heard => (heard, to_tell) = (true, came),
                 () = self.owner.signals.outbox.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -194,11 +195,11 @@ impl<S: Store + 'static> Courier<S> {
         look.await.ok()
     }
 
-    /// What waited for the witnesses goes.
-    async fn tell_newest(&self) -> Option<()> {
+    /// What waited for the witnesses goes; whether that was taken.
+    async fn tell_newest(&self) -> Option<bool> {
         match self.owner.decide(|world, now| (world.office.is_newest(now.time), ())).await {
             Err(crate::owner::NotTaken::Stopping) => None,
-            Ok(()) | Err(_) => Some(()),
+            told => Some(told.is_ok()),
         }
     }
 
@@ -211,10 +212,11 @@ impl<S: Store + 'static> Courier<S> {
     }
 }
 
-/// Whether a message may still leave, asked of the office at the last moment. Not when the answer cannot be kept. `waits`
-/// when it may have been recalled since the copy that this folder may be.
-async fn may_depart<S: Store + 'static>(owner: &Owner<S>, msg_id: MsgId, waits: bool) -> bool {
-    let depart = owner.decide(move |world, now| match waits {
+/// Whether a message may still leave, asked of the office at the last moment. Not when the answer cannot be kept. Whether it may
+/// have been recalled since the copy that this folder may be is asked in the same turn: else the witnesses' word could
+/// come between, and it would wait for what was told already.
+async fn may_depart<S: Store + 'static>(owner: &Owner<S>, msg_id: MsgId, unsure: Arc<Unsure>) -> bool {
+    let depart = owner.decide(move |world, now| match unsure.waits(msg_id) {
         true => world.office.depart_unasked(msg_id, now),
         false => world.office.depart(msg_id, now),
     });

@@ -207,7 +207,7 @@ pub const OPENINGS_KEPT_MAX_SECS: u64 = 366 * DAY;
 /// requests.
 pub const TAIL_MAX: usize = 1024;
 /// Commitments of one log that a coordinator's node mirrors beyond the entries it was told of: 8 MiB.
-pub const MIRRORED_MAX: u64 = 1 << 18;
+pub const MIRRORED_MAX: u64 = 1 << 20;
 /// So long entries of a node's log may be without a coordinator that cosigned and mirrors them before `doctor` says so.
 pub const UNCOSIGNED_SECS: u64 = DAY;
 /// Entries of one message of proofs.

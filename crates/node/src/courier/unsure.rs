@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::log::witnesses::Memory;
 
 /// See the module.
+#[derive(Clone)]
 pub struct Unsure {
     memory: watch::Receiver<Memory>,
     here: BTreeSet<MsgId>,
