@@ -232,3 +232,14 @@ fn a_log_is_found_by_its_name_and_by_no_other() {
     let last = &region.members[3];
     assert_eq!(named(&logs::origin(region.net, last.org, last.node)), None, "it keeps none");
 }
+
+#[test]
+fn a_channel_key_that_was_replaced_lets_nobody_in() {
+    let mut region = Region::new(1, 1);
+    let m = &region.members[0];
+    let [old, new] = [m.tls_seed, [91; 32]].map(|seed| SigningKey::from_seed(&seed).public());
+    let held = region.directory.descriptor(m.node).unwrap();
+    let next = Descriptor { serial: held.serial + 1, tls_pks: vec![new.to_vec()], ..held.clone() };
+    take(&mut region.directory, &sign(media::DESCRIPTOR, next.encode_to_vec(), &m.sign));
+    assert_eq!([old, new].map(|key| region.directory.peer(&key, NOW)), [None, Some(m.node)]);
+}
