@@ -47,6 +47,13 @@ fn attack_20_two_records_of_one_version_freeze_at_the_one_before_and_stay_as_evi
         take(&mut directory, &third);
         assert_eq!((directory.accredited(org).unwrap().version, directory.contested().count()), (3, 0));
         assert_eq!(directory.check(prior, NOW).err(), Some(RecordFault::Rollback));
+        // Contested again, it freezes at the one of the two that was gone on from.
+        let again = |r: &mut OrgRecord| {
+            (r.version, r.prev_hash, r.label) = (3, sha256(&prior.payload).to_vec(), "Again".into());
+        };
+        take(&mut directory, &next_org(&region, &region.members[0], again, &coordinators(&region)));
+        let gone_on_from = OrgRecord::decode(prior.payload.as_slice()).unwrap();
+        assert!(*directory.accredited(org).unwrap() == gone_on_from);
     }
 }
 

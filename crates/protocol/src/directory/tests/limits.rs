@@ -107,7 +107,10 @@ fn two_countries_let_somebody_in_and_one_does_not_whoevers_it_is() {
     let m = &region.members[4];
     let by = |keys: [usize; 2], country: &str| {
         let keys = keys.map(|n| &region.coordinators[n]);
-        fault(&region, &next_org(&region, m, |record| record.country = country.into(), &keys))
+        let signed = next_org(&region, m, |record| record.country = country.into(), &keys);
+        let fault = fault(&region, &signed);
+        assert_eq!(region.directory.check_kept(&signed, &Verdicts::default()).err(), fault, "nor after a start");
+        fault
     };
     for country in ["RO", "IT", "MD"] {
         assert_eq!(by([0, 2], country), None, "{country}");

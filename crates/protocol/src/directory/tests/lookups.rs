@@ -187,3 +187,59 @@ fn a_prekey_is_taken_for_the_week_for_which_it_is_listed() {
     }
     assert!(fresh.check_prekey(*week, pk.as_bytes()).unwrap().is_some());
 }
+
+#[test]
+fn what_an_earlier_root_key_signed_is_taken_at_a_start_and_not_as_news() {
+    let region = Region::new(1, 1);
+    let (m, fresh) = (&region.members[0], SigningKey::from_seed(&[90; 32]));
+    let keys: Vec<&SigningKey> = region.coordinators.iter().chain([&m.root]).collect();
+    let rekeyed = |by: &[&SigningKey]| next_org(&region, m, |r| r.org_root_pk = fresh.public().to_vec(), by);
+    let mut directory = Directory::found(&region.genesis, None).unwrap();
+    take(&mut directory, &region.records[0]);
+    // What an office's own node tells is judged by what is held as well.
+    let by_coordinators = rekeyed(&coordinators(&region));
+    assert_eq!(directory.check_told(&by_coordinators, NOW).err(), Some(RecordFault::Signer));
+    take(&mut directory, &rekeyed(&keys));
+    let cert = &region.records[1];
+    assert_eq!(directory.check(cert, NOW).err(), Some(RecordFault::Signer));
+    let kept = directory.check_kept(cert, &crate::signed::Verdicts::default());
+    assert!(matches!(kept, Ok(Some(Checked::Cert(..)))));
+}
+
+#[test]
+fn coordinators_are_listed_by_their_nodes_while_they_may_speak_and_without_who_asks() {
+    let region = Region::with_coordinators(1, 5, 3);
+    let mut all: Vec<(OrgId, NodeId)> = region.members[..3].iter().map(|m| (m.org, m.node)).collect();
+    all.sort_by_key(|(_, node)| *node);
+    let listed = |me: NodeId, at| region.directory.coordinators(me, at);
+    assert_eq!(listed(region.members[4].node, NOW), all);
+    let me = all.remove(1);
+    assert_eq!(listed(me.1, NOW), all);
+    assert!(listed(me.1, NOW + 400 * DAY).is_empty());
+}
+
+#[test]
+fn a_log_is_found_by_its_name_and_by_no_other() {
+    let region = Region::with_logs(1, 4);
+    let named = |origin: &str| region.directory.log_named(origin).map(|(node, key)| (node, key.public()));
+    for m in &region.members[..3] {
+        let (own, shared) =
+            (crate::audit::origin(region.net, m.org, m.node, 1), logs::origin(region.net, m.org, m.node));
+        assert_eq!(named(&shared), Some((m.node, m.log().public())));
+        assert_eq!(named(&own), Some((m.node, m.log().public())));
+        assert_eq!(named(&own[..own.len() - 1]), None, "only the beginning of it");
+    }
+    let last = &region.members[3];
+    assert_eq!(named(&logs::origin(region.net, last.org, last.node)), None, "it keeps none");
+}
+
+#[test]
+fn a_channel_key_that_was_replaced_lets_nobody_in() {
+    let mut region = Region::new(1, 1);
+    let m = &region.members[0];
+    let [old, new] = [m.tls_seed, [91; 32]].map(|seed| SigningKey::from_seed(&seed).public());
+    let held = region.directory.descriptor(m.node).unwrap();
+    let next = Descriptor { serial: held.serial + 1, tls_pks: vec![new.to_vec()], ..held.clone() };
+    take(&mut region.directory, &sign(media::DESCRIPTOR, next.encode_to_vec(), &m.sign));
+    assert_eq!([old, new].map(|key| region.directory.peer(&key, NOW)), [None, Some(m.node)]);
+}

@@ -246,8 +246,10 @@ fn a_message_sealed_anew_goes_at_once_as_if_it_had_never_been_tried() {
     let mut room = Mailroom::default();
     let (old, rows) = letter(&mut region, &room, 1);
     apply(&mut room, &rows);
-    let rows = room.attempted(ID, Attempt::Failed { fault: 7 }, NOW, &mut region.rng);
-    apply(&mut room, &rows);
+    for attempt in [Attempt::Stored { locked: false }, Attempt::Failed { fault: 7 }] {
+        let rows = room.attempted(ID, attempt, NOW, &mut region.rng);
+        apply(&mut room, &rows);
+    }
     let new = at_place(&mut region, 1, 1, None);
     let rows = room.reseal(ID, &new, PrekeyId([8; 16]), NOW + 9);
     let envelopes = rows.iter().filter(|row| row.table == Table::Envelope);
@@ -277,6 +279,7 @@ fn a_pause_is_between_half_and_the_whole_of_its_step_and_anywhere_between_them()
         let (least, most) = (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap());
         assert!(whole / 2 <= least && most <= whole, "{attempt}: {least} to {most} of {whole}");
         assert!(most - least >= whole / 3, "{attempt}: {least} to {most} of {whole}");
+        assert!(attempt > 2 || (least, most) == (whole / 2, whole), "{attempt}: both ends are drawn");
         apply(&mut room, &rows);
     }
 }

@@ -167,3 +167,54 @@ fn what_nodes_write_by_themselves_and_what_nobody_answers_is_known_by_its_kind()
     unanswered.sort_unstable();
     assert_eq!((0..200u32).filter(|kind| is_unanswered(*kind)).collect::<Vec<_>>(), unanswered);
 }
+
+#[test]
+fn a_letter_has_its_place_behind_all_that_ever_came_and_those_before_it_in_its_batch() {
+    let mut region = Region::new(1, 2);
+    let (sealed, _) = letter(&mut region, &Mailroom::default(), 1);
+    let outside = Outside::parse(&sealed.bytes).unwrap();
+    let mut room = Mailroom::default();
+    let ended = Letter { state: LetterState::Taken as u32, arrival: 5, ..Letter::default() };
+    room.apply(&service_row(Table::Mailbox, &[1; 32], Some(&ended)));
+    let rows = room.store(&outside, sealed.bytes, 3, &wire::StorageReceipt::default(), NOW);
+    assert_eq!(Letter::decode(rows[0].value.as_deref().unwrap()).unwrap().arrival, 5 + 1 + 3);
+}
+
+#[test]
+fn a_letter_is_kept_for_a_person_with_whose_it_is_and_since_when_and_once() {
+    let mut region = Region::new(1, 2);
+    let (sealed, _) = letter(&mut region, &Mailroom::default(), 1);
+    let mut room = Mailroom::default();
+    let outside = store(&region, &mut room, &sealed);
+    let opened = opened(&region, &outside);
+    room.apply(&room.quarantine(&opened, NOW + 5).unwrap());
+    let from = &region.members[0];
+    let expected =
+        Quarantine { org: from.org.to_vec(), node: from.node.to_vec(), msg_type: 2, created: NOW, since: NOW + 5 };
+    let held = room.letter(outside.digest).unwrap();
+    assert_eq!(held.state, LetterState::Quarantined as u32);
+    assert!(held.quarantine == Some(expected));
+    assert!(room.unopened().is_empty() && room.quarantine(&opened, NOW + 6).is_none());
+    // With its case nothing of that stays, nor that another one lay aside.
+    let aside = Letter { state: LetterState::Stored as u32, aside: true, ..Letter::default() };
+    room.apply(&service_row(Table::Mailbox, &[7; 32], Some(&aside)));
+    for of in [outside.digest, digest(7)] {
+        let rows = room.end_erased(of);
+        apply(&mut room, &rows);
+        let ended = room.letter(of).unwrap();
+        assert!(ended.quarantine.is_none() && !ended.aside && ended.state == LetterState::Taken as u32);
+    }
+}
+
+#[test]
+fn that_one_conversation_begins_says_nothing_of_another() {
+    let (one, other, to) = (ConversationId([1; 32]), ConversationId([2; 32]), NodeId([3; 16]));
+    let mut room = Mailroom::default();
+    let moved = room.move_places_on(NOW);
+    room.apply(&moved);
+    let begun = [room.begin(one).unwrap()];
+    let places = [one, other].map(|conversation| room.next_place_beside(&begun, conversation, to).seq);
+    assert_eq!(places, [1, PLACES_SKIPPED + 1]);
+    let elsewhere = [Row { table: Table::Meta, ..begun[0].clone() }];
+    assert_eq!(room.next_place_beside(&elsewhere, one, to).seq, PLACES_SKIPPED + 1);
+}
