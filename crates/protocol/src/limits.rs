@@ -206,7 +206,7 @@ pub const OPENINGS_KEPT_MAX_SECS: u64 = 366 * DAY;
 /// Commitments that go to a coordinator with a head, of entries that it was not told of yet. What is more goes in several
 /// requests.
 pub const TAIL_MAX: usize = 1024;
-/// Commitments of one log that a coordinator's node mirrors beyond the entries it was told of: 8 MiB.
+/// Commitments of one log that a coordinator's node mirrors beyond the entries it was told of: 32 MiB.
 pub const MIRRORED_MAX: u64 = 1 << 20;
 /// So long entries of a node's log may be without a coordinator that cosigned and mirrors them before `doctor` says so.
 pub const UNCOSIGNED_SECS: u64 = DAY;

@@ -248,12 +248,15 @@ fn check(file: &File, path: &Path, owner: Owner) -> Result<(), PrivateFileError>
     if !meta.is_file() {
         return Err(not_plain(path));
     }
-    let me = rustix::process::geteuid().as_raw();
-    let handed_over = owner == Owner::MeOrRoot && meta.uid() == 0;
-    if meta.uid() != me && !handed_over {
-        return Err(PrivateFileError::NotYours { path: path.to_owned(), owner: meta.uid(), me });
+    check_rights((meta.uid(), meta.mode() & 0o7777), path, owner, rustix::process::geteuid().as_raw())
+}
+
+/// Whether user `me` may take a file of this user and mode.
+fn check_rights((uid, mode): (u32, u32), path: &Path, owner: Owner, me: u32) -> Result<(), PrivateFileError> {
+    let handed_over = owner == Owner::MeOrRoot && uid == 0;
+    if uid != me && !handed_over {
+        return Err(PrivateFileError::NotYours { path: path.to_owned(), owner: uid, me });
     }
-    let mode = meta.mode() & 0o7777;
     let forbidden = if handed_over && me != 0 { 0o7037 } else { 0o7077 };
     if mode & forbidden != 0 {
         return Err(PrivateFileError::OpenToOthers { path: path.to_owned(), mode });

@@ -211,6 +211,8 @@ mod tests {
         let places = encode(&mut framed, &changes, &hashes, &Totals::default());
         let payload = &framed[64..];
         let record = decode(payload).unwrap();
+        let inline = record.puts.iter().map(|wrote| matches!(wrote.value, Value::Inline { .. })).collect::<Vec<_>>();
+        assert_eq!(inline, [true, true, false], "up to the limit in the journal, above it a file");
         for ((wrote, put), place) in record.puts.iter().zip(&changes.puts).zip(places.values) {
             assert_eq!((wrote.table, wrote.key), (put.table, put.key));
             match wrote.value {
@@ -267,5 +269,25 @@ mod tests {
         let mut payload = Vec::new();
         encode(&mut payload, &changes, &vec![[0; 32]; full], &Totals::default());
         assert!(payload.len() <= PAYLOAD_MAX);
+    }
+
+    #[test]
+    fn a_list_holds_what_a_batch_may_and_not_one_more() {
+        let read = |changes: &Changes| {
+            let mut payload = Vec::new();
+            encode(&mut payload, changes, &[], &Totals::default());
+            decode(&payload).is_some()
+        };
+        for (more, taken) in [(0, true), (1, false)] {
+            let dels = vec![(1, [0; 32]); ROWS_MAX + more];
+            assert_eq!(read(&Changes { dels, ..Changes::default() }), taken);
+            let events = vec![EventLeaf { index: 1, commitment: [0; 32], sealed: vec![] }; EVENTS_MAX + more];
+            assert_eq!(read(&Changes { events, ..Changes::default() }), taken);
+            assert_eq!(read(&Changes { closes: vec![1; CLOSES_MAX + more], ..Changes::default() }), taken);
+            let events = vec![EventLeaf { index: 1, commitment: [0; 32], sealed: vec![0; EVENT_MAX + more] }];
+            assert_eq!(read(&Changes { events, ..Changes::default() }), taken);
+        }
+        let numbered = |index| read(&Changes { closes: vec![index], ..Changes::default() });
+        assert!(numbered(COUNT_MAX) && !numbered(COUNT_MAX + 1));
     }
 }

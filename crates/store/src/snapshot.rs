@@ -347,4 +347,40 @@ mod tests {
             assert!(found.snapshot == made && found.whole == whole, "{rows_len}");
         }
     }
+
+    #[test]
+    fn a_heading_is_read_from_whichever_end_is_whole_and_then_the_file_is_not() {
+        let (dir, id) = (tempfile::tempdir().unwrap(), [1; 16]);
+        let made = Snapshot { point: Point { seq: 1, chain: [2; 32] }, ..Snapshot::genesis(&id) };
+        let path = dir.path().join(snapshot_name(1));
+        let mut file = File::create(&path).unwrap();
+        Writer::begin(&mut file, &id, &made).unwrap().finish().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let back = made.encode(&id).len();
+        let changed = |at: &[usize]| {
+            let mut bytes = whole.clone();
+            at.iter().for_each(|at| bytes[*at] ^= 1);
+            std::fs::write(&path, bytes).unwrap();
+            open(dir.path(), &id, 1).ok().map(|found| (found.snapshot == made, found.whole))
+        };
+        assert_eq!(changed(&[]), Some((true, true)));
+        assert_eq!((changed(&[30]), changed(&[back + 30])), (Some((true, false)), Some((true, false))));
+        assert_eq!(changed(&[30, back + 30]), None);
+        // Of another store, or under the name of another commit.
+        changed(&[]);
+        assert!(open(dir.path(), &[2; 16], 1).is_err());
+        std::fs::rename(&path, dir.path().join(snapshot_name(2))).unwrap();
+        assert!(open(dir.path(), &id, 2).is_err());
+    }
+
+    #[test]
+    fn a_heading_that_nobody_would_read_is_not_written() {
+        let id = [1; 16];
+        let with = |archives: u64| {
+            let one = |n| ArchiveInfo { first: n, last: n, len: 1, hash: [0; 32], anew: 0 };
+            let many = Snapshot { archives: (0..archives).map(one).collect(), ..Snapshot::genesis(&id) };
+            Writer::begin(&mut Vec::new(), &id, &many).is_ok()
+        };
+        assert!(with(18_000) && !with(19_000));
+    }
 }

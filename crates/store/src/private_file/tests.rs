@@ -187,3 +187,32 @@ fn destroying_leaves_no_name_and_no_byte() {
     spy.read_to_end(&mut left).unwrap();
     assert_eq!((left, folder.names()), (vec![0; 6], vec![]));
 }
+
+#[test]
+fn a_file_is_this_users_alone_or_handed_over_by_root_with_an_access_list() {
+    let taken = |owner, uid, mode, me| check_rights((uid, mode), Path::new("key"), owner, me).is_ok();
+    for owner in [Owner::Me, Owner::MeOrRoot] {
+        assert!(taken(owner, 7, 0o600, 7) && taken(owner, 7, 0o400, 7));
+        assert!(!taken(owner, 7, 0o640, 7) && !taken(owner, 7, 0o604, 7) && !taken(owner, 8, 0o600, 7));
+        // Root's own, where it is root that asks: no list stands for anybody.
+        assert!(taken(owner, 0, 0o600, 0) && !taken(owner, 0, 0o440, 0) && !taken(owner, 8, 0o600, 0));
+    }
+    assert!(taken(Owner::MeOrRoot, 0, 0o440, 7) && taken(Owner::MeOrRoot, 0, 0o400, 7));
+    assert!(!taken(Owner::MeOrRoot, 0, 0o444, 7) && !taken(Owner::MeOrRoot, 0, 0o420, 7));
+    assert!(!taken(Owner::Me, 0, 0o440, 7) && !taken(Owner::Me, 0, 0o600, 7));
+}
+
+#[test]
+fn what_is_destroyed_is_the_name_and_never_what_a_link_leads_to() {
+    let folder = Folder::new();
+    let (path, link) = (folder.file("key"), folder.file("link"));
+    create(&path, b"secret").unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    destroy(&link).unwrap();
+    assert_eq!(folder.names(), ["key"]);
+    assert_eq!(read(&path, 10, Owner::Me).unwrap().as_slice(), b"secret");
+    // What cannot be removed is told.
+    fs::create_dir(folder.file("folder")).unwrap();
+    assert!(destroy(&folder.file("folder")).is_err());
+    fs::remove_dir(folder.file("folder")).unwrap();
+}

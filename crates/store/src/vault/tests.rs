@@ -300,6 +300,15 @@ fn a_newer_value_is_named_and_not_called_damaged() {
     value[0] = 2;
     let opened = world.vault.open(Table::Fact, &place.1, &value, &world.shelf);
     assert!(matches!(opened, Err(VaultError::Newer { found: 2, known: 1 })));
+    let events = [EventRow { index: 3, commitment: [5; 32], salt: [6; 32], opening: vec![7; 256] }];
+    let batch = Batch { events: &events, ..Batch::default() };
+    let (mut changes, _ticket) = world.vault.seal(batch, &world.shelf, &mut world.rng).ok().unwrap();
+    let leaf = &mut changes.events[0];
+    assert!(world.vault.open_event(leaf).ok().unwrap() == events[0]);
+    leaf.sealed[0] = 2;
+    assert!(matches!(world.vault.open_event(leaf), Err(VaultError::Newer { found: 2, known: 1 })));
+    leaf.sealed[0] = 0;
+    assert!(matches!(world.vault.open_event(leaf), Err(VaultError::Damaged { .. })));
 }
 
 #[test]

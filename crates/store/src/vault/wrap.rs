@@ -102,3 +102,24 @@ fn prefix(kind: Kind, epoch: u32) -> [u8; PREFIX_LEN] {
 fn aad(row: &Key, prefix: &[u8; PREFIX_LEN]) -> Vec<u8> {
     pae_parts(labels::WRAP, &[row, prefix])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrap_says_its_version_kind_and_epoch_and_another_is_refused_by_its_name() {
+        let said = |version: u8, kind: u8| label(&[version, kind, 0, 0, 1, 2, 99]);
+        for kind in [Kind::Case, Kind::Letter] {
+            let label = said(VERSION, kind as u8).ok().unwrap();
+            assert!(label.kind == kind && label.epoch == 258);
+        }
+        assert!(matches!(said(VERSION + 1, 3), Err(VaultError::Newer { found: 2, known: 1 })));
+        assert!(matches!(said(0, 3), Err(VaultError::WrapDamaged)));
+        // Keys that are in the key file are never wrapped.
+        for kind in [0, Kind::Service as u8, Kind::Evidence as u8, 5] {
+            assert!(matches!(said(VERSION, kind), Err(VaultError::WrapDamaged)), "{kind}");
+        }
+        assert!(matches!(label(&[VERSION, 3, 0, 0, 0]), Err(VaultError::WrapDamaged)));
+    }
+}

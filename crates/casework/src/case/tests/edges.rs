@@ -152,3 +152,35 @@ fn whoever_may_decide_an_erasure_may_call_it_off() {
         assert!(pair.d.case.may_keep(&actor(role)).is_err(), "{role:?}");
     }
 }
+
+#[test]
+fn a_profile_is_usable_while_a_part_rests_on_a_consent_of_its_own_class() {
+    let mut pair = Pair::new();
+    let consent = |id, classes: &[&str], given_at| clearhouse_wire::v1::Consent {
+        given_at,
+        ..bodies::consent(id, "ShareProfile", classes)
+    };
+    let mut body = bodies::profile();
+    let Some(What::VictimProfile(profile)) = &mut body.what else { unreachable!() };
+    profile.parts.truncate(2);
+    profile.consents = vec![consent(3, &["Contact"], NOW - DAY)];
+    body.consent = Some(consent(2, &["Identity"], NOW - 2 * DAY));
+    let sent = pair.force(true, &body);
+    let usable = |pair: &Pair| pair.d.case.is_usable(pair.d.case.letter(sent).unwrap());
+    let says = |pair: &mut Pair, consent: u8, classes: &[&str]| {
+        let said = clearhouse_wire::v1::Withdrawal {
+            consent_id: vec![consent; 16],
+            purpose: "ShareProfile".into(),
+            data_classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+            // Before the later of the two was given.
+            effective: NOW - 2 * DAY,
+        };
+        let fact = crate::case::fact::ConsentWithdrawn { withdrawal: Some(said), at: NOW, by: None };
+        pair.d.note(Fact::ConsentWithdrawn(fact));
+    };
+    assert!(usable(&pair));
+    says(&mut pair, 2, &[]);
+    assert!(usable(&pair), "the other part is");
+    says(&mut pair, 3, &["Contact"]);
+    assert!(!usable(&pair), "what is left of that consent is for another class");
+}

@@ -159,3 +159,11 @@ fn evidence_of_a_whole_case_is_looked_for_at_every_message_and_envelope() {
     keep_row(&region, &mut sender, row(INTENT, case.as_bytes(), Some(decision.encode_to_vec())));
     assert!(sender.office.places(case, &trail).evidence.is_empty() && !sender.office.is_hidden(case));
 }
+
+#[test]
+fn an_entry_is_heard_when_a_coordinator_took_it_and_not_the_one_after() {
+    let (region, mut coordinator, mut sender, _) = over();
+    hear(&region, &mut sender, &mut coordinator, LATER);
+    let took = sender.office.told().iter().map(|standing| standing.took).max().unwrap();
+    assert!(took > 0 && sender.office.is_heard(took - 1) && !sender.office.is_heard(took));
+}

@@ -106,6 +106,11 @@ fn where_nothing_has_left_nobody_is_told() {
     let notice = told.waiting_notice();
     let said = told.withdraws(1, "ShareNotice");
     assert_eq!(said, Withdrawn { recalled: vec![notice], told: None, must_tell: false });
+    let mut told = Told::before();
+    let notice = told.waiting_notice();
+    let (case, ana, at) = (only_case(&told.sender), actor(Role::Caseworker), told.at);
+    let (_, said) = told.sender.act(&told.region, at, |office, now| office.stay(case, &ana, now).unwrap());
+    assert_eq!(said, Withdrawn { recalled: vec![notice], told: None, must_tell: false });
     // What may have got through is carried no further, and they are told all the same.
     let mut told = Told::before();
     let notice = told.waiting_notice();

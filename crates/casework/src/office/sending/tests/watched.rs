@@ -178,3 +178,20 @@ fn nothing_is_sealed_anew_when_its_time_is_over() {
         assert_eq!(envelopes(&step).is_empty(), late);
     }
 }
+
+#[test]
+fn a_message_that_is_missing_is_a_gap_of_its_number() {
+    let mut told = Told::new().accepted();
+    let part = bodies::part("Identity", vec![bodies::value("prs_FirstName", &["Ileana"])]);
+    let profile = wire::VictimProfile { parts: vec![part], for_worker: "Elena R.".into(), consents: vec![] };
+    let (case, ana, at) = (only_case(&told.sender), actor(Role::Caseworker), told.at);
+    let what = What::VictimProfile(profile);
+    // Nobody carries it.
+    let (_, lost) =
+        told.sender.act(&told.region, at, |office, now| office.send(case, &ana, what, None, &[], now).unwrap());
+    let missing = told.case().letter(lost).unwrap().seq();
+    told.send(true, &bodies::departure("Left", at), None);
+    let deadlines = told.sender.office.deadlines().clone();
+    let case = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
+    assert_eq!(case.facts_view(&deadlines).gaps, [(missing, missing)]);
+}
