@@ -201,8 +201,8 @@ fn a_letter_from_the_far_future_the_past_or_for_too_long_is_not_opened_and_one_f
         station.ends(&client, letter.digest, wire::MailboxState::Taken).await;
         station.still_takes(&client, vec![by_itself, code]).await;
         // Letters are opened in the order in which they came: it was looked at, and is laid aside.
-        let outcome = client.outcome(waiting.digest).await.unwrap();
-        assert_eq!(outcome.state().as_str_name(), wire::MailboxState::Stored.as_str_name());
+        let state = station.state(&client, waiting.digest).await;
+        assert_eq!(state.as_str_name(), wire::MailboxState::Stored.as_str_name());
         let doctor = station.region.origin.ask(Call::Doctor).await.unwrap();
         assert!(doctor["findings"].as_array().unwrap().iter().any(|f| f["code"] == "CH-D0220"), "{doctor}");
     });

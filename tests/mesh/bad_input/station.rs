@@ -110,16 +110,24 @@ impl Station {
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < WAIT_MAX, "the letter is not dealt with");
-            let pause = match client.outcome(digest).await {
-                Ok(outcome) if outcome.state() != wire::MailboxState::Stored => {
-                    return assert_eq!(outcome.state().as_str_name(), as_it_must.as_str_name());
-                }
-                Ok(_) => Duration::from_millis(10),
-                // On a busy machine it takes longer than a minute's questions last.
-                Err(PeerError::Refused(Refused::TooFast)) => Duration::from_secs(1),
+            let state = self.state(client, digest).await;
+            if state != wire::MailboxState::Stored {
+                return assert_eq!(state.as_str_name(), as_it_must.as_str_name());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What the mailbox says of a letter. On a busy machine a test takes longer than a minute's questions last.
+    pub(super) async fn state(&self, client: &Client, digest: Digest) -> wire::MailboxState {
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < WAIT_MAX, "the mailbox does not answer");
+            match client.outcome(digest).await {
+                Ok(outcome) => return outcome.state(),
+                Err(PeerError::Refused(Refused::TooFast)) => tokio::time::sleep(Duration::from_secs(1)).await,
                 Err(other) => panic!("{other}"),
-            };
-            tokio::time::sleep(pause).await;
+            }
         }
     }
 

@@ -33,7 +33,9 @@ pub(super) fn findings<S: Store>(world: &World<S>, memory: Memory, now: u64) -> 
     let unasked = (memory == Memory::Unasked).then(|| {
         let next = "Check the line: clearhouse netcheck. If this folder was put back from an old copy, phone your partners \
                     before anything goes: ask what they had from this node since.";
-        finding_of(UNASKED_CODE, UNASKED.to_owned(), next, true)
+        // For a moment that is so at each start, and in an office alone; it is a problem to those whose letter waits.
+        let is_problem = !world.office.mail().is_newest(now).is_empty();
+        finding_of(UNASKED_CODE, UNASKED.to_owned(), next, is_problem)
     });
     let missing = has_coordinators(&world.office, now).then(|| missing(world)).flatten();
     unasked.into_iter().chain(missing.and_then(|missing| uncosigned(missing, now))).collect()
@@ -91,6 +93,8 @@ mod tests {
     use clearhouse_protocol::audit::AuditEvent;
     use clearhouse_protocol::fixture::{NOW, Region};
     use clearhouse_protocol::limits::{DAY, HOUR};
+    use clearhouse_protocol::mail::{FAULT_UNASKED, Outgoing};
+    use clearhouse_protocol::rows::{Row, Table, Under};
     use clearhouse_store::MemoryStore;
 
     use super::*;
@@ -148,6 +152,12 @@ mod tests {
         assert_eq!(told(&own, NOW + 9 * DAY), None);
         let unasked = findings(&own, Memory::Unasked, NOW);
         assert!(unasked.len() == 1 && unasked[0]["code"] == UNASKED_CODE, "{unasked:?}");
+        assert_eq!(unasked[0]["problem"], false, "nothing waits for them");
+        let waiting = Outgoing { fault: FAULT_UNASKED, ..Outgoing::default() };
+        let (key, value) = (vec![9; 16], Some(prost::Message::encode_to_vec(&waiting)));
+        let row = Row { table: Table::Outbox, key, value, under: Under::Service, must_be_new: false };
+        own.office.apply([&row]);
+        assert_eq!(findings(&own, Memory::Unasked, NOW)[0]["problem"], true);
         assert!(heard(Memory::Unasked).contains(UNASKED_CODE) && !heard(Memory::Whole).contains("CH-"));
     }
 }
