@@ -10,6 +10,7 @@ mod folders;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
 use clearhouse_node::clock::{Clock as _, SystemClock};
@@ -42,6 +43,8 @@ const DAMAGES_USUALLY: usize = 500;
 const SEED: &str = "CLEARHOUSE_DAMAGE_SEED";
 /// Every so manieth is shown to the program too.
 const SHOWN_EVERY: usize = 40;
+/// How long a child that is not its program yet may hold a lock.
+const LOCK_MAX: Duration = Duration::from_secs(10);
 /// Read by the program before it opens its store.
 const FIRST: [&str; 5] = [files::IDENTITY, files::GENESIS, files::KEYS, files::DEVICE, "credential"];
 
@@ -67,7 +70,7 @@ fn seen(folder: &Path, of: &Member, region: &Region) -> Result<Seen, String> {
     if !folder.join(files::STORE_MADE).exists() {
         return Err("no store is here".to_owned());
     }
-    let (store, mut told) = DurableStore::open(&folder.join(files::STORE)).map_err(|e| e.to_string())?;
+    let (store, mut told) = opened(&folder.join(files::STORE))?;
     let vault = Vault::new(keys.service(), keys.content()).map_err(|e| e.to_string())?;
     let mut ledger = Ledger::new(store, vault);
     let tables: Vec<Table> = Table::ALL.into_iter().filter(|table| *table != Table::Wrap).collect();
@@ -89,6 +92,21 @@ fn seen(folder: &Path, of: &Member, region: &Region) -> Result<Seen, String> {
     told.extend(ledger.store_mut().scrub().map_err(|e| e.to_string())?);
     let rows = loaded.rows.into_iter().map(|row| ((row.table, row.key), row.value.unwrap_or_default())).collect();
     Ok(Seen { rows, unreadable: loaded.damaged.into_iter().collect(), events, told })
+}
+
+/// Opens a store that this process may have closed a moment ago. Other tests of this process start programs meanwhile, and
+/// a child has the lock of every open folder until it is that program.
+#[expect(clippy::disallowed_methods, reason = "a child tells nobody when it lets go of a lock")]
+fn opened(store: &Path) -> Result<(DurableStore, Vec<Finding>), String> {
+    let began = Instant::now();
+    loop {
+        match DurableStore::open(store).map_err(|e| e.to_string()) {
+            Err(why) if why.contains("in use by another process") && began.elapsed() < LOCK_MAX => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
 }
 
 /// What became of a damage.
