@@ -58,10 +58,10 @@ pub(crate) fn derive(dir: &Path, id: &StoreId, snapshot: &Snapshot, loss: Loss) 
     }
     let (mut disagreed, mut closed) = (None, BTreeSet::new());
     let walked = walk(dir, id, snapshot.point, &mut |seen| match seen {
-        Seen::Damage { first, last } if loss == Loss::Refuse && first <= last => {
-            Err(StoreError::Damaged { file: segment_name(first), offset: 0 })
+        Seen::Damage { first, last, file, offset } if loss == Loss::Refuse && first <= last => {
+            Err(StoreError::Damaged { file: file.to_owned(), offset })
         }
-        Seen::Damage { first, last } => {
+        Seen::Damage { first, last, .. } => {
             given_up.1 += (last + 1).saturating_sub(first);
             Ok(())
         }

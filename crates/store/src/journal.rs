@@ -37,8 +37,8 @@ const BUFFER_KEPT: usize = 1 << 20;
 pub(crate) enum Seen<'a> {
     /// A whole record, in its place in the chain.
     Record(Placed<'a>),
-    /// Commits `first..=last` cannot be read.
-    Damage { first: u64, last: u64 },
+    /// Commits `first..=last` cannot be read, from a byte of a file on.
+    Damage { first: u64, last: u64, file: &'a str, offset: u64 },
 }
 
 /// A whole record and where its payload lies.
@@ -216,8 +216,8 @@ impl Walk<'_> {
         if self.found.findings.len() >= DAMAGES_MAX {
             return Err(StoreError::Damaged { file, offset });
         }
-        self.found.findings.push(Finding::JournalDamaged { file, offset, first, last });
-        (self.visit)(Seen::Damage { first, last })
+        self.found.findings.push(Finding::JournalDamaged { file: file.clone(), offset, first, last });
+        (self.visit)(Seen::Damage { first, last, file: &file, offset })
     }
 
     fn lose(&mut self, path: &Path, offset: u64) -> Result<(), StoreError> {

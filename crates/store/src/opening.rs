@@ -202,7 +202,7 @@ impl KeptIndex {
     /// Takes in what the journal says next. Commits the index already holds are only passed by.
     fn follow(&mut self, seen: Seen<'_>, totals: &mut Totals) -> Result<(), StoreError> {
         let placed = match seen {
-            Seen::Damage { first, last } => {
+            Seen::Damage { first, last, .. } => {
                 if first <= last && self.applied.is_none_or(|applied| last > applied) {
                     self.fail(format!("commits {first} to {last} cannot be read"));
                 }

@@ -89,7 +89,7 @@ pub fn segment(folder: &Path, bytes: &[u8]) -> Option<usize> {
                 whole += 1;
             }
             // A stretch without a commit in it says that none is missing.
-            Seen::Damage { first, last: until } => {
+            Seen::Damage { first, last: until, .. } => {
                 assert!(first == last + 1 && until >= last, "damage {first} to {until} after {last}");
                 last = until;
             }

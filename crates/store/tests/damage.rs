@@ -287,7 +287,9 @@ fn a_salvage_says_what_it_gave_up_and_the_store_lives_on() {
         }
     }
     // With the index gone too, what the damaged commit did is not known: the start refuses, and says where.
-    let Err(OpenError::Damaged { .. }) = DurableStore::open(&dir) else { panic!("opened") };
+    let Err(OpenError::Damaged { file, offset, .. }) = DurableStore::open(&dir) else { panic!("opened") };
+    assert_eq!(dir.join(file), segment);
+    assert!((1..=middle as u64).contains(&offset), "{offset}");
     assert!(matches!(DurableStore::rebuild(&dir, Loss::Refuse), Err(OpenError::Damaged { .. })));
     let findings = DurableStore::rebuild(&dir, Loss::Accept).unwrap();
     assert!(findings.iter().any(|finding| matches!(finding, Finding::GivenUp { commits: 1, .. })), "{findings:?}");
