@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod cmd;
+#[path = "../crates/cli/src/free_port.rs"]
+mod free_port;
 mod fuzz;
 mod generated;
 mod interop;

@@ -191,8 +191,7 @@ impl Desk {
 
 /// A loopback address nobody listens on.
 fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    crate::free_port::on_loopback().unwrap().to_string()
 }
 
 /// A running node; stopped by SIGTERM when dropped.

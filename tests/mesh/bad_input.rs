@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use clearhouse_node::calls::Call;
@@ -184,17 +184,8 @@ fn found_at(now: u64) -> Region {
     Region::found_with(Path::new(PROGRAM), "keep_content_open = true\nlog_level = \"trace\"\n", false, now).unwrap()
 }
 
-/// A port nobody else of this test program was given.
-fn free_port() -> u16 {
-    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    loop {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut given = GIVEN.lock().unwrap();
-        if !given.contains(&port) {
-            given.push(port);
-            return port;
-        }
-    }
+fn free_address() -> std::net::SocketAddr {
+    crate::free_port::on_loopback().unwrap()
 }
 
 /// An office's folder and the node in it, ended by its own id.
@@ -211,7 +202,7 @@ impl Office {
         let office = Self::at_its_address(kept);
         let text = office.config();
         let listen = text.lines().find(|l| l.starts_with("listen = ")).unwrap().to_owned();
-        office.set_config(&text.replace(&listen, &format!("listen = \"127.0.0.1:{}\"", free_port())));
+        office.set_config(&text.replace(&listen, &format!("listen = \"{}\"", free_address())));
         office
     }
 

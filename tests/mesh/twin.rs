@@ -1,7 +1,6 @@
 //! A node's folder is copied while the node runs, and both are started: one of them finds out from the witnesses of their
 //! common log, stops with its sentence, and the other goes on. Nobody else is touched.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,7 +40,7 @@ impl Drop for Twin {
 
 impl Twin {
     fn start(folder: &Path) -> Self {
-        let endpoint = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).unwrap().to_string();
+        let endpoint = crate::free_port::on_loopback().unwrap().to_string();
         let quoted = Some(format!("{endpoint:?}"));
         reconfigure(folder, &[("listen", quoted.clone()), ("endpoint", quoted)]);
         let log = std::fs::File::create(folder.join("serve.log")).unwrap();

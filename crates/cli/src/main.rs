@@ -10,6 +10,7 @@ mod commands;
 mod demo;
 mod files;
 mod forms;
+mod free_port;
 mod fresh_folder;
 mod interrupt;
 mod log_folder;

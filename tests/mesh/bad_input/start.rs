@@ -101,7 +101,7 @@ fn a_second_process_on_the_same_store_is_turned_away_and_the_first_goes_on() {
         let config = first.config();
         let listen = config.lines().find(|l| l.starts_with("listen")).unwrap();
         let other = config
-            .replace(listen, &format!("listen = \"127.0.0.1:{}\"", super::free_port()))
+            .replace(listen, &format!("listen = \"{}\"", super::free_address()))
             .replace("control.sock", "other.sock");
         first.set_config(&other);
         first.run(&["serve"]).refused(5, "CH-R0903", &["A node already runs", "stop it"]);

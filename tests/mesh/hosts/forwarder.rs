@@ -40,10 +40,14 @@ struct State {
 impl Forwarder {
     /// Leads what comes to each of these ports of this machine to the address beside it, `delay` later, both ways.
     pub(super) fn start(ways: &[(u16, SocketAddr)], delay: Duration) -> Self {
+        let bound = |(port, to): &(u16, SocketAddr)| (TcpListener::bind(("0.0.0.0", *port)).unwrap(), *to);
+        Self::start_at(ways.iter().map(bound).collect(), delay)
+    }
+
+    fn start_at(ways: Vec<(TcpListener, SocketAddr)>, delay: Duration) -> Self {
         let state = State { delay, over: AtomicBool::new(false), passed: AtomicU64::new(0), lines: Mutex::default() };
         let state = Arc::new(state);
-        for (port, to) in ways.iter().copied() {
-            let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+        for (listener, to) in ways {
             listener.set_nonblocking(true).unwrap();
             let state = Arc::clone(&state);
             spawn(move || state.accept(&listener, to));
@@ -131,10 +135,11 @@ mod tests {
     #[test]
     fn what_passes_comes_later_whole_in_order_and_no_slower() {
         let far = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
         let delay = Duration::from_millis(300);
-        let way = Forwarder::start(&[(port, far.local_addr().unwrap())], delay);
-        let mut near = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let at = door.local_addr().unwrap();
+        let way = Forwarder::start_at(vec![(door, far.local_addr().unwrap())], delay);
+        let mut near = TcpStream::connect(at).unwrap();
         let sent: Vec<u8> = (0..3u32 << 20).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
         let began = Instant::now();

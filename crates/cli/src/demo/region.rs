@@ -1,7 +1,6 @@
 //! The demo's region: a training network founded by three coordinators of three countries, and three real nodes of
 //! it as processes of this very program, on loopback, in one private folder that is gone afterwards. Others may apply.
 
-use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,6 +21,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Failure, fresh_folder, interrupt};
+use crate::free_port;
 
 /// How long a node may take to answer.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -261,9 +261,7 @@ fn make(
     let failed = |e: &dyn std::fmt::Display| Failure::new("CH-E0202", format!("{} could not be made: {e}.", role.name));
     std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|e| failed(&e))?;
     let credential = Credential::create(&folder.join("credential"), rng).map_err(|e| failed(&e))?;
-    // A port that was free a moment ago: the demo's own nodes are the only ones that take it.
-    let free = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-    let port = if role.keeper.is_some() { None } else { Some(free().map_err(|e| failed(&e))?) };
+    let port = if role.keeper.is_some() { None } else { Some(free_port::on_loopback().map_err(|e| failed(&e))?) };
     let plan = Plan {
         folder: &folder,
         genesis,
