@@ -8,9 +8,9 @@ use clearhouse_node::calls::Call;
 use serde_json::Value;
 
 use super::backup::{KEPT_OPEN, block_on, create, restore, said, shelf, take_sheets};
-use super::canaries::{ask, consent, notice, staffed, text};
+use super::canaries::{ask, consent, notice, staffed, text, until};
 use super::found;
-use super::region::Member;
+use super::region::{Member, Region};
 
 async fn outbox(member: &Member) -> Vec<Value> {
     ask(member, Call::Outbox).await["messages"].as_array().unwrap().clone()
@@ -96,5 +96,41 @@ fn a_notice_that_waits_for_a_node_that_is_away_is_recalled_and_never_arrives() {
         region.origin.sign_in("ana").await.unwrap();
         let cases = ask(&region.origin, Call::CaseList).await;
         assert!(cases["cases"].as_array().unwrap().is_empty(), "{cases}");
+    });
+}
+
+#[test]
+fn what_waits_at_a_start_waits_until_a_witness_was_heard_and_doctor_says_so() {
+    block_on(async {
+        let mut region = found(KEPT_OPEN);
+        staffed(&mut region).await;
+        let d = &region.destination;
+        let case = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await["case"].as_str().unwrap().to_owned();
+        ask(d, Call::ConsentRecord { case: case.clone(), form: consent("ShareNotice", &[]) }).await;
+        region.origin.kill();
+        ask(&region.destination, Call::NoticeSend { case: case.clone(), form: Box::new(notice()) }).await;
+        region.coordinator.kill();
+        region.destination.kill();
+        region.destination.session = None;
+        region.destination.start().await.unwrap();
+        region.destination.sign_in("elena").await.unwrap();
+        let is_said =
+            async |region: &Region| ask(&region.destination, Call::Doctor).await.to_string().contains("CH-D0232");
+        assert!(is_said(&region).await);
+        let waits = outbox(&region.destination).await.into_iter().any(|row| row["case"] == case.as_str());
+        assert!(waits, "the notice is still here");
+
+        // The coordinator alone: it knows of nothing more, and what waits may go.
+        let records = region.records.clone();
+        region.coordinator.start().await.unwrap();
+        let began = Instant::now();
+        while is_said(&region).await {
+            assert!(began.elapsed() < Duration::from_secs(60), "a witness answers, and is not heard");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        region.origin.session = None;
+        region.origin.start().await.unwrap();
+        region.origin.learn(&records).await.unwrap();
+        until(&region.destination, &case, |state| !state["facts"]["received"].is_null()).await;
     });
 }

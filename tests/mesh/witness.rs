@@ -40,17 +40,24 @@ async fn cosigned(region: &Region, past: u64) -> u64 {
     }
 }
 
+/// Two offices that know each other, one of them the coordinator, and the size of the first head that it cosigned.
+async fn met() -> (Region, u64) {
+    let mut region = found("keep_content_open = true\n");
+    let records = region.records.clone();
+    region.destination.start().await.unwrap();
+    region.coordinator.start().await.unwrap();
+    region.destination.learn(&records).await.unwrap();
+    region.coordinator.learn(&records).await.unwrap();
+    let size = cosigned(&region, 0).await;
+    (region, size)
+}
+
 #[test]
 fn a_coordinator_cosigns_every_log_and_goes_on_after_each_kill() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut region = found("keep_content_open = true\n");
+        let (mut region, mut size) = met().await;
         let records = region.records.clone();
-        region.destination.start().await.unwrap();
-        region.coordinator.start().await.unwrap();
-        region.destination.learn(&records).await.unwrap();
-        region.coordinator.learn(&records).await.unwrap();
-        let mut size = cosigned(&region, 0).await;
         for _ in 0..KILLS {
             region.coordinator.kill();
             tokio::time::sleep(LOOK_EVERY).await;
@@ -74,13 +81,8 @@ const AWAY_FOR: u64 = 1_024 + 600;
 fn a_coordinator_far_behind_mirrors_the_log_before_it_signs_and_a_lost_disk_is_taken_back_from_it() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut region = found("keep_content_open = true\n");
+        let (mut region, old) = met().await;
         let records = region.records.clone();
-        region.destination.start().await.unwrap();
-        region.coordinator.start().await.unwrap();
-        region.destination.learn(&records).await.unwrap();
-        region.coordinator.learn(&records).await.unwrap();
-        let old = cosigned(&region, 0).await;
         region.destination.kill();
         let (folder, kept) = (region.destination.folder.clone(), region.destination.folder.with_extension("image"));
         copy(&folder, &kept);

@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// Which cases a tick looked at, and when each is to be looked at again, if nothing of it changes before.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Looked {
     /// The time of the tick, unix seconds.
     at: u64,
@@ -42,11 +42,6 @@ pub struct Looked {
 impl Looked {
     pub(super) fn new(at: u64) -> Self {
         Self { at, again: Vec::new() }
-    }
-
-    /// Whether it is of a tick; other steps look at nothing.
-    pub(super) fn is_some(&self) -> bool {
-        self.at > 0
     }
 }
 

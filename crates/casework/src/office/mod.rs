@@ -106,8 +106,8 @@ pub struct Step {
     pub effects: Vec<Effect>,
     /// What was verified of the records among the rows, so that taking them does not verify it again.
     pub verdicts: Verdicts,
-    /// Which cases a tick looked at.
-    pub looked: cases::Looked,
+    /// Which cases a tick looked at; other steps look at none.
+    pub looked: Option<cases::Looked>,
 }
 
 /// An organisation's node, in memory.
@@ -231,10 +231,8 @@ impl Office {
 
     /// Applies a whole step: its rows, and its events counted.
     pub fn take(&mut self, step: &Step) {
-        if let Some(cases) = &mut self.cases
-            && step.looked.is_some()
-        {
-            cases.looked(&step.looked);
+        if let (Some(cases), Some(looked)) = (&mut self.cases, &step.looked) {
+            cases.looked(looked);
         }
         self.apply_beside(&step.rows, &step.verdicts);
         self.next_event += step.events.len() as u64;

@@ -59,10 +59,11 @@ impl Office {
         self.end_relayed(&mut step, sure, now);
         self.open_aside(&mut step, now.time);
         if let Some(cases) = &self.cases {
-            step.looked = Looked::new(now.time);
+            let mut looked = Looked::new(now.time);
             for case in cases.to_look_at(now.time).filter(|case| !self.is_hidden(case.id())) {
-                self.watch_case(case, &mut step, now);
+                looked.again.push((case.id(), self.watch_case(case, &mut step, now)));
             }
+            step.looked = Some(looked);
         }
         step
     }
@@ -94,7 +95,8 @@ impl Office {
         message.and_then(|letter| self.name_letter(case, letter, happening)).unwrap_or(happening)
     }
 
-    fn watch_case<R: CryptoRng>(&self, case: &Case, step: &mut Step, now: &mut Now<'_, R>) {
+    /// Decides on one case; when it is to be looked at again.
+    fn watch_case<R: CryptoRng>(&self, case: &Case, step: &mut Step, now: &mut Now<'_, R>) -> u64 {
         let mut facts = FactWriter::new(case.id(), self.cases.as_ref().map_or(0, |c| c.next_fact(case.id())));
         for fact in case.fires(&self.deadlines, now.time) {
             step.rows.push(facts.row(&fact));
@@ -132,7 +134,7 @@ impl Office {
         // What still waits to leave is taken back the moment it may not any more.
         let soon = if case.has_waiting() { now.time } else { now.time.saturating_add(LOOK_EVERY_SECS) };
         let next = case.next_change(&self.deadlines, now.time);
-        step.looked.again.push((case.id(), next.map_or(soon, |next| next.min(soon))));
+        next.map_or(soon, |next| next.min(soon))
     }
 }
 

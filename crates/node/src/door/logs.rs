@@ -25,7 +25,8 @@ const OWN_LOG_BYTES_MAX: usize = 60 << 10;
 pub(super) enum Word {
     /// It may be signed.
     Cosign(Cosigning),
-    /// It was asked to sign only what it mirrors, and does not mirror all of it.
+    /// It was asked to sign only what it mirrors, and does not mirror all of it; or the head is no larger than what it heard
+    /// under a head that others cosigned, and is not known to be of that log.
     Behind,
     /// It is not signed, and why; the head held here.
     Not(WitnessFault, Option<SignedCheckpoint>),
@@ -55,8 +56,8 @@ pub(super) fn cosign<R: CryptoRng>(
         let (head, (leaves, _), (path, _)) = (head.checkpoint(), asked.leaves.as_chunks(), asked.path.as_chunks());
         office.mirror(from, Offered { first: asked.first, leaves, path }, (head.size, head.root))
     });
-    let Mirrored { rows, up_to, reaches } = mirror.unwrap_or_default();
-    if asked.mirror && !reaches {
+    let Mirrored { rows, up_to, reaches, strays } = mirror.unwrap_or_default();
+    if strays || asked.mirror && !reaches {
         // What was to be remembered as cosigned is not: nobody could take the log back up to there.
         return (Step { rows, ..Step::default() }, (up_to, Word::Behind));
     }
@@ -150,8 +151,10 @@ mod tests {
     use clearhouse_protocol::limits::{OPENING_LEN, TAIL_MAX};
     use clearhouse_protocol::log::checkpoint::Checkpoint;
     use clearhouse_protocol::log::leaf_hash;
-    use clearhouse_protocol::log::tree::{Levels, consistency};
+    use clearhouse_protocol::log::tree::{Edge, Levels, consistency};
     use clearhouse_protocol::merkle;
+
+    use clearhouse_casework::office::hearing::Heard;
 
     use super::*;
     use crate::clock::chance;
@@ -207,6 +210,32 @@ mod tests {
         let plain = wire::AddCheckpointRequest::default();
         let (_, (mirrored, word)) = cosign(&member.office, from, &request, &plain, &mut now);
         assert!(mirrored == 0 && matches!(word, Word::Cosign(_)));
+    }
+
+    #[test]
+    fn a_head_below_what_others_vouched_for_is_cosigned_for_no_asking() {
+        let region = Region::with_coordinators(1, 3, 1);
+        let (world, from) = (world(&region, 0, region.directory.clone()), region.members[1].node);
+        let log: Vec<Hash> = (0..600_u64).map(|n| clearhouse_protocol::pae::sha256(&n.to_be_bytes())).collect();
+        let cosigned = |office: &Office, size: usize| {
+            let (request, asked) = asked(&region, &log[..size], 0);
+            let plain = wire::AddCheckpointRequest { mirror: false, ..asked };
+            let mut rng = chance();
+            let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[0].sign };
+            let (step, (_, word)) = cosign(office, from, &request, &plain, &mut now);
+            (step, matches!(word, Word::Cosign(_)))
+        };
+        // Heard up to 500 under a head that this coordinator did not cosign: what it has is not a mirror it vouches for.
+        let (step, _) = cosigned(&world.office, 500);
+        let mut row = step.rows.iter().find(|row| row.table == Table::Heard).unwrap().clone();
+        let heard = Heard::decode(row.value.as_deref().unwrap()).unwrap();
+        let mut edge = Edge::default();
+        log[..500].iter().for_each(|commitment| edge.push(leaf_hash(commitment)));
+        let heard = Heard { size: 500, edge: edge.roots(), tail: Vec::new(), tail_first: 0, sure: 0, ..heard };
+        row.value = Some(heard.encode_to_vec());
+        let mut office = crate::fixture::world(&region, 0, region.directory.clone()).office;
+        office.apply([&row]);
+        assert_eq!([400, 500, 600].map(|size| cosigned(&office, size).1), [false, true, true]);
     }
 
     #[test]

@@ -12,31 +12,43 @@ fn letter(region: &mut Region, room: &Mailroom, id: u8) -> (Sealed, Vec<Row>) {
     letter_made(region, room, id, (NOW, NOW + DAY))
 }
 
-/// A letter that was made then, and ends then.
-fn letter_made(region: &mut Region, room: &Mailroom, id: u8, (created, expires): (u64, u64)) -> (Sealed, Vec<Row>) {
+/// A letter of this place in its conversation, that was made then and ends then.
+fn sealed_at(
+    region: &mut Region,
+    id: u8,
+    (seq, prev_digest): (u64, Option<[u8; 32]>),
+    (created, expires): (u64, u64),
+) -> Sealed {
     let (a, b) = (&region.members[0], &region.members[1]);
     let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
-    let conversation = ConversationId([1; 32]);
-    let place = room.next_place(conversation, b.node);
     let draft = Draft {
         net: region.net,
         msg_type: 2,
         body_version: 1,
         msg_id: MsgId([id; 16]),
         sender: (a.org, a.node),
-        conversation,
-        seq: place.seq,
-        prev_digest: place.prev,
+        conversation: ConversationId([1; 32]),
+        seq,
+        prev_digest,
         created,
         expires,
         actor: None,
         body: &[id],
         attachments: &[],
     };
-    let sealed = seal(&draft, &to, 0, &a.sign, &mut region.rng).unwrap();
+    seal(&draft, &to, 0, &a.sign, &mut region.rng).unwrap()
+}
+
+/// A letter that was made then, and ends then.
+fn letter_made(region: &mut Region, room: &Mailroom, id: u8, (created, expires): (u64, u64)) -> (Sealed, Vec<Row>) {
+    let conversation = ConversationId([1; 32]);
+    let place = room.next_place(conversation, region.members[1].node);
+    let sealed = sealed_at(region, id, (place.seq, place.prev), (created, expires));
+    let b = &region.members[1];
+    let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
     let out = Outbound {
         sealed: &sealed,
-        msg_id: draft.msg_id,
+        msg_id: MsgId([id; 16]),
         peer: (b.org, b.node),
         conversation,
         seq: place.seq,

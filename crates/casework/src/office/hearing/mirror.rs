@@ -42,6 +42,8 @@ pub struct Mirrored {
     pub up_to: u64,
     /// They make up the head.
     pub reaches: bool,
+    /// Accounts already reach the head or further, and nothing here shows that it is of their log.
+    pub strays: bool,
 }
 
 /// The key of block `nth` of a log.
@@ -118,8 +120,13 @@ impl Heard {
         (Self { tail, tail_first: size, tail_edge: Vec::new(), ..heard }, rows)
     }
 
-    /// This mirror with nothing but what was heard, and the blocks that go.
+    /// This mirror without what no head came to, and the blocks that go: with what was cosigned as far as that lies in the
+    /// tail, or else with what was heard. What goes of it is sent again at once.
     fn cut(&self) -> (Self, Vec<Row>) {
+        let cosigned = self.sure.checked_sub(self.tail_first()).and_then(|count| usize::try_from(count).ok());
+        if let Some(tail) = cosigned.and_then(|count| self.tail.get(..count.checked_mul(size_of::<Hash>())?)) {
+            return (Self { tail: tail.to_vec(), ..self.clone() }, Vec::new());
+        }
         let sure = self.sure.min(self.size);
         let heard = Self { tail: Vec::new(), tail_first: self.size, tail_edge: Vec::new(), sure, ..self.clone() };
         (heard, self.without_blocks(self.tail_first()))
@@ -167,7 +174,7 @@ impl Office {
             rows.push(heard_row(node, &next));
         }
         let most = if reaches { u64::MAX } else { size.saturating_sub(1) };
-        Mirrored { rows, up_to: next.mirrored().min(most), reaches }
+        Mirrored { rows, up_to: next.mirrored().min(most), reaches, strays: !reaches && size <= next.size }
     }
 }
 
@@ -184,7 +191,8 @@ enum Page {
 fn page(old: &Heard, offered: Offered<'_>, (size, root): (u64, Hash)) -> Page {
     let had = old.mirrored();
     if had >= size {
-        return if old.is_of((size, root)) { Page::Nothing } else { Page::Strays };
+        // A smaller head than what was heard says nothing of what is mirrored beyond.
+        return if size < old.size || old.is_of((size, root)) { Page::Nothing } else { Page::Strays };
     }
     let known = had.checked_sub(offered.first).and_then(|known| usize::try_from(known).ok());
     let fresh = known.and_then(|known| offered.leaves.get(known..)).unwrap_or_default();
@@ -203,12 +211,13 @@ fn begins(edge: &Edge, head: (u64, &Hash), path: &[Hash]) -> bool {
 }
 
 impl Heard {
-    /// Whether the commitments here make up a head. Of a smaller one it is known only when it was cosigned, or heard.
+    /// Whether the commitments here make up a head. Of a smaller one it is known only when one at least as large was cosigned
+    /// here; accounts may have been heard under a head that others cosigned, and what was heard tells no smaller root.
     fn is_of(&self, (size, root): (u64, Hash)) -> bool {
         match self.mirrored().cmp(&size) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => self.edge_of_mirror().is_some_and(|edge| edge.root() == root),
-            std::cmp::Ordering::Greater => size <= self.sure.max(self.size),
+            std::cmp::Ordering::Greater => size <= self.sure,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Stage {
         let key = &self.region.members[1].sign;
         let step = self.office.tick(time, &mut Now { time, rng: &mut rng, key });
         self.office.take(&step);
-        let mut looked: Vec<u8> = step.looked.again.iter().map(|(case, _)| case.0[0]).collect();
+        let mut looked: Vec<u8> = step.looked.as_ref().unwrap().again.iter().map(|(case, _)| case.0[0]).collect();
         looked.sort_unstable();
         (looked, step.rows.iter().filter(|row| row.table == Table::Fact).count())
     }

@@ -15,24 +15,7 @@ fn letter_row(n: u8, letter: &Letter) -> Row {
 
 /// A letter at a place of its sender's choice.
 fn at_place(region: &mut Region, id: u8, seq: u64, prev_digest: Option<[u8; 32]>) -> Sealed {
-    let (a, b) = (&region.members[0], &region.members[1]);
-    let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
-    let draft = Draft {
-        net: region.net,
-        msg_type: 2,
-        body_version: 1,
-        msg_id: MsgId([id; 16]),
-        sender: (a.org, a.node),
-        conversation: ConversationId([1; 32]),
-        seq,
-        prev_digest,
-        created: NOW,
-        expires: NOW + DAY,
-        actor: None,
-        body: &[id],
-        attachments: &[],
-    };
-    seal(&draft, &to, 0, &a.sign, &mut region.rng).unwrap()
+    sealed_at(region, id, (seq, prev_digest), (NOW, NOW + DAY))
 }
 
 /// The row of the first message after a step.

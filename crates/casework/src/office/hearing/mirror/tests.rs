@@ -51,7 +51,7 @@ impl Coordinator {
         let leaves = Levels::over(log.iter().map(leaf_hash).collect());
         let path = if end < log.len() { consistency(&leaves, end as u64, log.len() as u64).unwrap() } else { vec![] };
         let offered = Offered { first: first as u64, leaves: &log[first..end], path: &path };
-        let Mirrored { rows, up_to, reaches } = self.node.office.mirror(self.of(), offered, head(log));
+        let Mirrored { rows, up_to, reaches, .. } = self.node.office.mirror(self.of(), offered, head(log));
         self.keep(&rows);
         (up_to, reaches)
     }
@@ -157,6 +157,39 @@ fn a_page_that_does_not_begin_the_head_is_not_kept_and_never_said_to_be() {
     assert_eq!(coordinator.page(&log(4_000, 200, 2), 3_000, 3_500), (3_000, false));
     assert!(coordinator.shown() == one);
     assert_eq!(coordinator.page(&more, 3_000, 4_000), (4_000, true));
+}
+
+#[test]
+fn what_was_cosigned_stays_when_what_no_head_came_to_goes() {
+    let mut coordinator = Coordinator::new();
+    let all = log(1_500, 1_500, 0);
+    coordinator.bring_up(&all);
+    // Beyond it comes a page of a head that goes nowhere, and then another history.
+    assert_eq!(coordinator.page(&log(1_900, 1_500, 1), 1_500, 1_700), (1_700, false));
+    assert_eq!(coordinator.page(&log(1_900, 1_500, 2), 1_700, 1_900), (1_500, false), "it asks for what it let go");
+    assert!(coordinator.shown() == all);
+    assert_eq!(coordinator.page(&log(1_900, 1_500, 2), 1_500, 1_900), (1_900, true));
+}
+
+#[test]
+fn a_head_no_larger_than_what_others_vouched_for_is_not_taken_for_that_log() {
+    let mut coordinator = Coordinator::new();
+    let all = log(700, 700, 0);
+    coordinator.bring_up(&all[..100]);
+    // Accounts up to 500 came under a head that this coordinator did not cosign.
+    coordinator.page(&all, 100, 600);
+    coordinator.hears(&all, 500);
+    let asked = |coordinator: &Coordinator, log: &[Hash]| {
+        let mirrored = coordinator.node.office.mirror(coordinator.of(), Offered::default(), head(log));
+        (mirrored.reaches, mirrored.strays, mirrored.rows.len())
+    };
+    assert_eq!(asked(&coordinator, &all[..400]), (false, true, 0));
+    assert_eq!(asked(&coordinator, &log(400, 200, 1)), (false, true, 0));
+    assert_eq!(asked(&coordinator, &log(500, 200, 1)), (false, true, 1), "what lies beyond is not of this head either");
+    assert!(!asked(&coordinator, &log(600, 550, 1)).1, "beyond what was heard a consistency proof decides");
+    assert_eq!(asked(&coordinator, &all[..600]), (true, false, 1));
+    coordinator.bring_up(&all);
+    assert_eq!(asked(&coordinator, &all[..90]), (true, false, 0), "smaller than what was cosigned here");
 }
 
 #[test]
