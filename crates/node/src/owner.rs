@@ -436,7 +436,8 @@ impl<S: Store> Desk<S> {
                 for look in looks {
                     look(&mut self.world);
                 }
-                Ok(())
+                // Whoever waited has the answer, and goes on meanwhile.
+                self.world.ledger.settle().map_err(|error| error.to_string())
             }
             Err(LedgerError::Commit(error)) if error.is_fatal() => {
                 refuse(&error.to_string(), receipts, thens);

@@ -18,8 +18,8 @@ use crate::archive::{self, ARCHIVE_BYTES, ArchiveInfo};
 use crate::census::Census;
 use crate::changes::{EventLeaf, Key, TABLE_MAX, TABLE_MIN};
 use crate::contract::{CommitError, PAGE_ROWS_MAX, StoreError};
-use crate::derive::{Loss, derive};
-use crate::durable::{DurableStore, View, close};
+use crate::derive::Loss;
+use crate::durable::{DurableStore, close};
 use crate::entry::{Entry, Place};
 use crate::files::{failed, short_name, sync_folder, write_then_rename};
 use crate::folder::remove_index;
@@ -29,6 +29,7 @@ use crate::journal::remove_segments_until;
 use crate::opening::{clean_up, remove_cuttings};
 use crate::shelf::IndexFailed;
 use crate::snapshot::{Snapshot, Writer};
+use crate::view::View;
 
 /// Where a compaction can be made to stop, as if the power had gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -254,7 +255,7 @@ impl Filling<'_> {
 
 /// Goes over to the new snapshot and removes what it replaces.
 fn switch(store: &mut DurableStore, new: Snapshot, index: Option<Index>) -> Result<(), StoreError> {
-    let (dir, id) = (store.folder.dir.clone(), store.folder.id);
+    let dir = store.folder.dir.clone();
     let finished = index.ok_or_else(|| IndexFailed("it could not be written".to_owned())).and_then(|mut index| {
         index.finish_filling(new.point.seq)?;
         Ok(index)
@@ -264,10 +265,10 @@ fn switch(store: &mut DurableStore, new: Snapshot, index: Option<Index>) -> Resu
     store.closed.clear();
     store.last.close();
     match finished {
-        Ok(index) => store.view.replace(View { index, totals, failed: None }),
+        Ok(index) => store.view.replace(View::new(index, totals, None)),
         Err(IndexFailed(why)) => {
-            let derived = derive(&dir, &id, &store.snapshot, Loss::Refuse)?;
-            store.view.replace(View { index: derived.index, totals, failed: Some(why) })
+            let derived = store.derive()?;
+            store.view.replace(View::new(derived.index, totals, Some(why)))
         }
     };
     let cleaned = remove_segments_until(&dir, store.snapshot.point.seq)

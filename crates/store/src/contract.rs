@@ -48,6 +48,15 @@ pub trait Store: Send {
     /// After `Fatal` it is unknown whether the batch is there; the process must stop, and the next start tells.
     fn commit(&mut self, changes: &Changes) -> Result<u64, CommitError>;
 
+    /// Does what a commit left to be done once its answer is out. Whoever never calls it loses nothing: the next call of
+    /// anything else does it.
+    ///
+    /// # Errors
+    /// The store cannot be read any more: stop the process and start it again. What was committed stays.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The value of one row, verified; `None` when there is no such row.
     ///
     /// # Errors
@@ -260,6 +269,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn commit(&mut self, changes: &Changes) -> Result<u64, CommitError> {
         (**self).commit(changes)
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        (**self).settle()
     }
 
     fn get(&self, table: u8, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {

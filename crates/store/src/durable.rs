@@ -1,7 +1,8 @@
 //! The store of a node: the journal is the truth, sled an index derived from it, large values files of their own.
 //!
-//! A commit is: check expectations, make bodies durable, append one record and sync it, *then* tell the index. What
-//! follows the sync cannot fail the commit. When sled fails, the same index is derived in memory and the store goes on.
+//! A commit is: check expectations, make bodies durable, append one record and sync it. The index is told afterwards, in
+//! [`Store::settle`] or before anything is asked of it, and that cannot fail the commit. When sled fails, the same index is
+//! derived in memory and the store goes on.
 //!
 //! Refuses to go on after a failed sync, to share its folder, and to return a byte that is not what was committed.
 
@@ -15,7 +16,7 @@ use crate::census::Totals;
 use crate::changes::{Changes, EventLeaf, INLINE_MAX, Key, ROWS_MAX, usable};
 use crate::contract::{CommitError, PAGE_BYTES_MAX, PAGE_ROWS_MAX, Page, Stats, Store, StoreError};
 pub use crate::derive::Loss;
-use crate::derive::{Sources, derive, fetch, fetch_leaf, leaf_place};
+use crate::derive::{Derived, Sources, derive, fetch, fetch_leaf, leaf_place};
 use crate::entry::{Entry, Place};
 use crate::files::LastFile;
 use crate::finding::Finding;
@@ -28,6 +29,7 @@ use crate::record::{self, Places};
 use crate::room::{BALLAST_BYTES, Room, compaction_due, keep_ballast, spend_ballast};
 use crate::shelf::IndexFailed;
 use crate::snapshot::Snapshot;
+use crate::view::View;
 
 /// Commitments of the newest events that are kept at hand, 1 MiB: a log signs over them soon after.
 const RECENT_MAX: usize = 32 << 10;
@@ -45,14 +47,6 @@ pub struct DurableStore {
     recent: VecDeque<Hash>,
     /// In a cell because a read may find that the index failed, and mends it. One thread, no borrow outlives a call.
     pub(crate) view: RefCell<View>,
-}
-
-/// The index and what it amounts to.
-pub(crate) struct View {
-    pub(crate) index: Index,
-    pub(crate) totals: Totals,
-    /// Why the index is in memory, until a scrub reports it.
-    pub(crate) failed: Option<String>,
 }
 
 /// What a commit does to the rows, worked out before anything is written.
@@ -149,7 +143,7 @@ impl DurableStore {
 
     pub(crate) fn in_service(opened: Opened) -> (Self, Vec<Finding>) {
         let Opened { folder, snapshot, journal, index, bodies, totals, closed, findings } = opened;
-        let view = RefCell::new(View { index, totals, failed: None });
+        let view = RefCell::new(View::new(index, totals, None));
         let (last, recent) = (LastFile::default(), VecDeque::new());
         (Self { folder, snapshot, journal, bodies, last, closed, recent, view }, findings)
     }
@@ -160,9 +154,7 @@ impl DurableStore {
 
     /// Asks the index. If it fails, derives it anew in memory and asks once more.
     pub(crate) fn ask<T>(&self, question: impl Fn(&Index) -> Result<T, IndexFailed>) -> Result<T, StoreError> {
-        if self.journal.is_poisoned() {
-            return Err(StoreError::Stopped);
-        }
+        self.tell()?;
         let IndexFailed(why) = match question(&self.view.borrow().index) {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
@@ -171,10 +163,31 @@ impl DurableStore {
         question(&self.view.borrow().index).map_err(|IndexFailed(file)| StoreError::Damaged { file, offset: 0 })
     }
 
+    /// Tells the index of the newest commit, if it was not told yet.
+    fn tell(&self) -> Result<(), StoreError> {
+        if self.journal.is_poisoned() {
+            return Err(StoreError::Stopped);
+        }
+        let told = self.view.borrow_mut().tell();
+        told.or_else(|IndexFailed(why)| self.mend(why))
+    }
+
+    /// Another index, with every commit that was made.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] also when the files end before the newest commit.
+    pub(crate) fn derive(&self) -> Result<Derived, StoreError> {
+        let derived = derive(&self.folder.dir, &self.folder.id, &self.snapshot, Loss::Refuse)?;
+        if derived.walked.end.seq == self.generation() {
+            return Ok(derived);
+        }
+        Err(StoreError::Damaged { file: self.journal.file_name(), offset: 0 })
+    }
+
     /// Replaces a failed index by one in memory.
     pub(crate) fn mend(&self, why: String) -> Result<(), StoreError> {
-        let derived = derive(&self.folder.dir, &self.folder.id, &self.snapshot, Loss::Refuse)?;
-        *self.view.borrow_mut() = View { index: derived.index, totals: derived.totals, failed: Some(why) };
+        let derived = self.derive()?;
+        *self.view.borrow_mut() = View::new(derived.index, derived.totals, Some(why));
         Ok(())
     }
 
@@ -238,8 +251,8 @@ impl DurableStore {
         Ok(staged)
     }
 
-    /// Tells the index of a durable commit.
-    fn enter(&mut self, changes: &Changes, staged: &Staged, places: &Places, spot: Spot) -> Result<(), StoreError> {
+    /// Notes what a durable commit does to the index.
+    fn enter(&mut self, changes: &Changes, staged: &Staged, places: &Places, spot: Spot) {
         let before = self.totals();
         let mut edits = Edits::default();
         let within = |at: &usize| Spot { at: spot.at + *at as u64, ..spot };
@@ -256,12 +269,7 @@ impl DurableStore {
         edits.events(before.events, &leaves.collect::<Vec<_>>());
         edits.close(&changes.closes);
         let seq = self.journal.end().seq;
-        let view = self.view.get_mut();
-        view.totals = staged.after;
-        match view.index.apply(seq, edits) {
-            Ok(()) => Ok(()),
-            Err(IndexFailed(why)) => self.mend(why),
-        }
+        self.view.get_mut().owe(seq, edits, staged.after);
     }
 
     /// Up to `limit` events from `from` on that lie in one place: one archive, or one entry of the index. Empty when
@@ -312,6 +320,7 @@ impl Store for DurableStore {
 
     fn commit(&mut self, changes: &Changes) -> Result<u64, CommitError> {
         self.journal.alive()?;
+        self.tell().map_err(CommitError::Unreadable)?;
         self.check(changes)?;
         let staged = self.stage(changes)?;
         let large = changes.puts.iter().zip(&staged.hashes).filter(|(put, _)| put.value.len() > INLINE_MAX);
@@ -328,17 +337,17 @@ impl Store for DurableStore {
                 self.bodies.discard(&made);
             }
         })?;
-        // Durable from here on: nothing below may say that nothing was taken.
-        if let Err(error) = self.enter(changes, &staged, &places, spot) {
-            self.journal.stop();
-            let source = std::io::Error::other(error);
-            return Err(CommitError::Fatal { doing: "reading back a commit", source });
-        }
+        // Durable from here on: nothing below may fail.
+        self.enter(changes, &staged, &places, spot);
         self.closed.extend(&changes.closes);
         self.recent.extend(changes.events.iter().map(|event| event.commitment));
         self.recent.drain(..self.recent.len().saturating_sub(RECENT_MAX));
         self.bodies.settle(&staged.added, &staged.dropped);
         Ok(self.generation())
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.tell()
     }
 
     fn get(&self, table: u8, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
@@ -427,6 +436,13 @@ impl Store for DurableStore {
             low_on_space: room.map_or(true, Room::is_low),
             index_in_memory: view.index.is_in_memory(),
         }
+    }
+}
+
+impl Drop for DurableStore {
+    fn drop(&mut self) {
+        // The next start would do it, too.
+        let _ = self.tell();
     }
 }
 

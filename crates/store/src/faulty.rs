@@ -193,6 +193,11 @@ impl<S: Store> Store for Faulty<S> {
         }
     }
 
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.alive()?;
+        self.inner.settle()
+    }
+
     fn get(&self, table: u8, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.alive()?;
         let mut value = self.inner.get(table, key)?;

@@ -334,6 +334,11 @@ impl Journal {
         write_then_rename(&dir.join(segment_name(before.seq + 1)), |out| out.write_all(&bytes))
     }
 
+    /// The file that is appended to.
+    pub(crate) fn file_name(&self) -> String {
+        segment_name(self.last.first)
+    }
+
     /// Where the history ends.
     pub(crate) fn end(&self) -> Point {
         self.end

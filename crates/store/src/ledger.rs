@@ -87,6 +87,14 @@ impl<S: Store> Ledger<S> {
         &self.store
     }
 
+    /// See [`Store::settle`].
+    ///
+    /// # Errors
+    /// [`StoreError`]: stop the process.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        self.store.settle()
+    }
+
     /// The store, for scrub and compaction.
     pub fn store_mut(&mut self) -> &mut S {
         &mut self.store

@@ -55,6 +55,7 @@ mod shelf;
 mod snapshot;
 pub mod tile_files;
 pub mod vault;
+mod view;
 
 pub use changes::{Changes, EventLeaf, Key, Put, Refusal};
 pub use contract::{CommitError, Page, Stats, Store, StoreError};

@@ -6,8 +6,8 @@ use std::io;
 
 use crate::changes::Key;
 use crate::contract::StoreError;
-use crate::derive::{Loss, derive, file_of};
-use crate::durable::{DurableStore, View};
+use crate::derive::file_of;
+use crate::durable::DurableStore;
 use crate::entry::Entry;
 use crate::finding::Finding;
 use crate::format::{segment_name, snapshot_name};
@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::journal::walk;
 use crate::opening::{events_damaged, holds_events, store_index};
 use crate::snapshot::read_rows;
+use crate::view::View;
 
 /// Scrubs a store.
 ///
@@ -85,7 +86,7 @@ fn index(store: &mut DurableStore, findings: &mut Vec<Finding>) -> Result<(), St
     }
     findings.push(Finding::RowsDisagree { expected: totals.census.rows, found: count.census.rows });
     let (dir, id, base) = (store.folder.dir.clone(), store.folder.id, store.snapshot.point.seq);
-    let derived = match derive(&dir, &id, &store.snapshot, Loss::Refuse) {
+    let derived = match store.derive() {
         Ok(derived) => derived,
         // The journal is damaged as well, and that was named. What index there is stays.
         Err(StoreError::Damaged { .. }) => return Ok(()),
@@ -93,7 +94,7 @@ fn index(store: &mut DurableStore, findings: &mut Vec<Finding>) -> Result<(), St
     };
     let why = format!("a scrub counted {} rows where {} must be", count.census.rows, totals.census.rows);
     // The index in memory takes over first, so that the one on disk is closed before its files are replaced.
-    let new = View { index: derived.index, totals: derived.totals, failed: None };
+    let new = View::new(derived.index, derived.totals, None);
     let closed = store.view.replace(new).index.close();
     let view = store.view.get_mut();
     let stored = match closed {

@@ -294,6 +294,10 @@ impl Store for Counted {
         Ok(generation)
     }
 
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.settle()
+    }
+
     fn get(&self, table: u8, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.get(table, key)
     }

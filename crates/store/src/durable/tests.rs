@@ -22,7 +22,9 @@ fn batch(store: &DurableStore, puts: Vec<Put>) -> Changes {
 
 fn commit(store: &mut DurableStore, puts: Vec<Put>) -> Result<u64, CommitError> {
     let changes = batch(store, puts);
-    store.commit(&changes)
+    let done = store.commit(&changes)?;
+    store.settle().unwrap();
+    Ok(done)
 }
 
 struct Stage {
@@ -119,9 +121,75 @@ fn a_commit_during_which_sled_fails_is_a_commit() {
     let fill = |out: &mut Vec<u8>| places = record::encode(out, &changes, &staged.hashes, &staged.after);
     let spot = store.journal.append(fill).unwrap();
     store.view.get_mut().index.break_it();
-    store.enter(&changes, &staged, &places, spot).unwrap();
+    store.enter(&changes, &staged, &places, spot);
+    store.settle().unwrap();
+    assert!(store.stats().index_in_memory);
     assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
     assert_eq!(store.stats().rows, 2);
+}
+
+/// A copy of a store's folder, as a crash would leave it now.
+fn crashed(stage: &Stage) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(inside) = folders.pop() {
+        for found in fs::read_dir(stage.dir.path().join(&inside)).unwrap().map(Result::unwrap) {
+            let name = inside.join(found.file_name());
+            if found.file_type().unwrap().is_dir() {
+                fs::create_dir(copy.path().join(&name)).unwrap();
+                folders.push(name);
+            } else {
+                fs::copy(found.path(), copy.path().join(&name)).unwrap();
+            }
+        }
+    }
+    copy
+}
+
+#[test]
+fn a_commit_that_the_index_was_not_told_of_yet_is_there_for_everybody_and_after_a_crash() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(9, 10)]).unwrap();
+    let looks: [fn(&mut DurableStore, u8); 6] = [
+        |store, n| assert_eq!(store.get(1, &[n; 32]).unwrap().unwrap().len(), 5000),
+        |store, n| assert_eq!(store.scan(1, None, 99).unwrap().rows.len(), usize::from(n) + 1),
+        |store, n| assert_eq!(store.events(0, 99).unwrap().len(), usize::from(n)),
+        |store, n| assert_eq!((store.stats().rows, store.event_count()), (u64::from(n) + 1, u64::from(n))),
+        |store, _| assert_eq!(store.scrub().unwrap(), []),
+        |store, _| store.compact().unwrap(),
+    ];
+    for (n, look) in (2..).zip(looks) {
+        let mut changes = batch(&store, vec![put(n, 5000)]);
+        changes.dels = vec![(1, [7 + n; 32])];
+        changes.puts.push(put(8 + n, 1));
+        store.commit(&changes).unwrap();
+        let copy = crashed(&stage);
+        look(&mut store, n);
+        let (store, findings) = DurableStore::open(copy.path()).unwrap();
+        assert!(findings.iter().all(|finding| finding.weight() < Weight::Loss), "{n}: {findings:?}");
+        assert_eq!((store.stats().rows, store.get(1, &[7 + n; 32]).unwrap()), (u64::from(n) + 1, None), "{n}");
+        assert_eq!(store.get(1, &[n; 32]).unwrap().unwrap().len(), 5000, "{n}");
+    }
+}
+
+#[test]
+fn an_index_that_lacks_a_commit_and_cannot_be_derived_answers_nothing() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10)]).unwrap();
+    let changes = batch(&store, vec![put(2, 5000)]);
+    store.commit(&changes).unwrap();
+    store.view.get_mut().index.break_it();
+    let (segment, aside) = (stage.path(&segment_name(1)), stage.path("aside"));
+    fs::rename(&segment, &aside).unwrap();
+    assert!(store.settle().is_err());
+    assert!(store.get(1, &[2; 32]).is_err() && store.get(1, &[1; 32]).is_err() && store.scan(1, None, 9).is_err());
+    let next = batch(&store, vec![put(3, 10)]);
+    assert!(matches!(store.commit(&next), Err(CommitError::Unreadable(_))));
+    fs::rename(&aside, &segment).unwrap();
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap().len(), 5000);
+    assert_eq!(store.commit(&next).unwrap(), 3);
 }
 
 #[test]
