@@ -49,7 +49,7 @@ impl<S: Store + 'static> FrontDoor<S> {
     /// The handshake proved who calls; the directory may have learned since that this party is out.
     fn still_accredited(&self, from: NodeId) -> Result<(), Refused> {
         let directory = self.owner.signals.directory.borrow().clone();
-        let standing = directory.org_of(from).map(|org| directory.signing_key(org, from, self.clock.now()));
+        let standing = directory.org_of(from).map(|org| directory.may_speak(org, from, self.clock.now()));
         match standing {
             Some(Ok(_)) => Ok(()),
             Some(Err(_)) | None => Err(Refused::NotAccredited),

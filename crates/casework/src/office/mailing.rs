@@ -101,7 +101,7 @@ impl Office {
         // more (promise P14).
         let stands = |opened: &Opened| {
             let (org, node) = opened.sender;
-            self.directory.signing_key(org, node, now.time).is_ok()
+            self.directory.may_speak(org, node, now.time).is_ok()
         };
         let released = self.mail.letter(digest).is_some_and(|letter| letter.released);
         Some(match result {

@@ -202,7 +202,7 @@ fn keepers(directory: &Directory, node: NodeId) -> impl Iterator<Item = NodeId> 
 async fn check_mailboxes(client: &Client, directory: &Directory, node: NodeId, now: u64, steps: &mut Steps) {
     let stands = |keeper: NodeId| {
         let org = directory.org_of(keeper)?;
-        directory.signing_key(org, keeper, now).ok()
+        directory.may_speak(org, keeper, now).ok()
     };
     if keepers(directory, node).any(|keeper| stands(keeper).is_none()) {
         let next = "Letters to it wait or go by its other mailboxes. Ask now: clearhouse directory refresh; then ask your \

@@ -41,7 +41,7 @@ impl<S: Store + 'static> Handle<S> {
         let state = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();
-            let own = office.directory().signing_key(me.org, me.node, now);
+            let own = office.directory().may_speak(me.org, me.node, now);
             let mail = office.mail();
             let waiting = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) == Delivery::Queued).count();
             let stored = mail.all_outgoing().filter(|(_, o)| Delivery::of(o) == Delivery::Stored).count();
@@ -107,7 +107,7 @@ impl<S: Store + 'static> Handle<S> {
             let me = office.me();
             let mut seen = Vec::new();
             let own_entry = office.directory().descriptor(me.node).is_some();
-            if let Err(fault) = office.directory().signing_key(me.org, me.node, now) {
+            if let Err(fault) = office.directory().may_speak(me.org, me.node, now) {
                 let next = "Send application.record to your coordinators and import what comes back.";
                 seen.push(finding_of("CH-D0201", format!("This node is not accredited: {fault}."), next, true));
             }

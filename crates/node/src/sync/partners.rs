@@ -95,7 +95,7 @@ pub(super) fn candidates(
     let coordinators = directory.coordinators(me, now).into_iter().map(|(_, node)| node);
     let mut coordinators: Vec<NodeId> = coordinators.filter(answers).collect();
     let nodes = directory.orgs().flat_map(|(org, _)| directory.nodes_of(org).map(move |node| (org, node)));
-    let speaks = |(org, node): &(OrgId, NodeId)| *node != me && directory.signing_key(*org, *node, now).is_ok();
+    let speaks = |(org, node): &(OrgId, NodeId)| *node != me && directory.may_speak(*org, *node, now).is_ok();
     let others = nodes.filter(speaks).map(|(_, node)| node).filter(answers);
     let mut others: Vec<NodeId> = others.filter(|node| !coordinators.contains(node)).collect();
     shuffle(&mut coordinators, rng);

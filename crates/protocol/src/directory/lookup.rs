@@ -3,12 +3,12 @@
 //! Every answer walks the whole chain organisation, certificate, descriptor, prekey again: a record that expired
 //! or was revoked a second ago no longer counts.
 
-use clearhouse_wire::v1::{Coordinator, RootPolicy};
+use clearhouse_wire::v1::{Coordinator, NodeCert, RootPolicy};
 use prost::Message as _;
 
 use super::Directory;
 use crate::ids::{MailboxId, NodeId, OrgId, PrekeyId};
-use crate::keys::{Prekey, VerifyKey};
+use crate::keys::{Prekey, VerifyKey, key_id};
 use crate::limits::{ATTESTED_SECS, WEEK};
 
 /// Why a node may not be used now.
@@ -97,12 +97,31 @@ impl Directory {
         }
     }
 
+    /// Whether a node has a [`Directory::signing_key`], for whoever does not need the key itself: to make a point of its
+    /// bytes takes longer than all the rest.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn may_speak(&self, org: OrgId, node: NodeId, now: u64) -> Result<(), RouteFault> {
+        match self.chain(org, node, now)? {
+            (_, false) => Ok(()),
+            (_, true) => Err(RouteFault::Revoked),
+        }
+    }
+
     /// [`Directory::signing_key`], and whether a revocation is in force against it: for a letter that waits for a
     /// person's decision, never for anything that has an effect by itself.
     ///
     /// # Errors
     /// [`RouteFault`]; `Revoked` where nothing else of the chain is valid either.
     pub fn standing(&self, org: OrgId, node: NodeId, now: u64) -> Result<(VerifyKey, bool), RouteFault> {
+        let (cert, revoked) = self.chain(org, node, now)?;
+        // It was admitted when the certificate was.
+        Ok((VerifyKey::held(&cert.sign_pk).map_err(|_| RouteFault::Unknown)?, revoked))
+    }
+
+    /// The certificate of a node whose chain is valid at `now`, and whether a revocation is in force against it.
+    fn chain(&self, org: OrgId, node: NodeId, now: u64) -> Result<(&NodeCert, bool), RouteFault> {
         if !self.certs.contains_key(&node) || !self.orgs.contains_key(&org) {
             return Err(RouteFault::Unknown);
         }
@@ -113,15 +132,15 @@ impl Directory {
         if cert.org_id != org.0 {
             return Err(RouteFault::Unknown);
         }
-        let key = VerifyKey::held(&cert.sign_pk).map_err(|_| RouteFault::Unknown)?;
-        let revoked = [org.0, node.0, key.id().0].iter().any(|subject| self.is_revoked(subject, now));
+        let key = cert.sign_pk.as_slice().try_into().map_err(|_| RouteFault::Unknown)?;
+        let revoked = [org.0, node.0, key_id(key).0].iter().any(|subject| self.is_revoked(subject, now));
         let within = |from: u64, until: u64| from <= now && now < until;
         let policy = self.policy();
         let valid = within(record.valid_from, record.valid_until)
             && within(cert.valid_from, cert.valid_until)
             && within(policy.not_before, policy.not_after);
         match (valid, revoked) {
-            (true, _) => Ok((key, revoked)),
+            (true, _) => Ok((cert, revoked)),
             (false, true) => Err(RouteFault::Revoked),
             (false, false) => Err(RouteFault::Expired),
         }
@@ -138,7 +157,7 @@ impl Directory {
     pub fn coordinators(&self, me: NodeId, now: u64) -> Vec<(OrgId, NodeId)> {
         let orgs = self.orgs().map(|(org, _)| org).filter(|org| self.is_coordinator(*org));
         let nodes = orgs.flat_map(|org| self.nodes_of(org).map(move |node| (org, node)));
-        let speaks = |(org, node): &(OrgId, NodeId)| *node != me && self.signing_key(*org, *node, now).is_ok();
+        let speaks = |(org, node): &(OrgId, NodeId)| *node != me && self.may_speak(*org, *node, now).is_ok();
         let mut all: Vec<_> = nodes.filter(speaks).collect();
         all.sort_by_key(|(_, node)| *node);
         all
@@ -152,7 +171,7 @@ impl Directory {
         if self.is_contested() {
             return Err(RouteFault::Contested);
         }
-        self.signing_key(org, node, now)?;
+        self.may_speak(org, node, now)?;
         let descriptor = self.descriptors.get(&node).ok_or(RouteFault::NoDescriptor)?.value();
         if descriptor.expires <= now {
             return Err(RouteFault::NoDescriptor);
@@ -182,7 +201,7 @@ impl Directory {
         let node = *self.tls.get(tls_pk)?;
         let cert = self.cert(node)?;
         let org = OrgId::try_from(cert.org_id.as_slice()).ok()?;
-        self.signing_key(org, node, now).ok()?;
+        self.may_speak(org, node, now).ok()?;
         self.descriptors.get(&node).filter(|d| d.value().expires > now)?;
         Some(node)
     }

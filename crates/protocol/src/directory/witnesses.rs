@@ -78,7 +78,7 @@ impl Directory {
     }
 
     fn may_witness(&self, org: OrgId, node: NodeId, at: u64) -> bool {
-        self.witness_key(node).is_some() && !self.is_suspended(node) && self.signing_key(org, node, at).is_ok()
+        self.witness_key(node).is_some() && !self.is_suspended(node) && self.may_speak(org, node, at).is_ok()
     }
 
     /// Every node that has a witness key, valid or not: whoever may ever have cosigned.

@@ -60,7 +60,7 @@ impl Tenants {
     pub fn tenant(&self, directory: &Directory, mailbox: MailboxId, now: u64) -> Option<NodeId> {
         let node = *self.0.get(&mailbox)?;
         directory.descriptor(node).filter(|d| d.expires > now)?;
-        directory.signing_key(directory.org_of(node)?, node, now).ok()?;
+        directory.may_speak(directory.org_of(node)?, node, now).ok()?;
         Some(node)
     }
 }

@@ -26,13 +26,20 @@ fn valid(kind: &str, from: u64, until: u64) -> Region {
     region
 }
 
+/// Why a node may not speak, by both ways to ask.
+fn fault(region: &Region, (org, node): (OrgId, NodeId), at: u64) -> Option<RouteFault> {
+    let why = region.directory.may_speak(org, node, at).err();
+    assert_eq!(region.directory.signing_key(org, node, at).err(), why);
+    why
+}
+
 #[test]
 fn a_record_counts_from_its_first_second_until_its_last() {
     for kind in [media::ROOT, media::ORG, media::NODECERT] {
         let (from, until) = (NOW + 100, NOW + 200);
         let region = valid(kind, from, until);
         let m = &region.members[0];
-        let at = [from - 1, from, until - 1, until].map(|at| region.directory.signing_key(m.org, m.node, at).err());
+        let at = [from - 1, from, until - 1, until].map(|at| fault(&region, (m.org, m.node), at));
         let expired = Some(RouteFault::Expired);
         assert_eq!(at, [expired, None, None, expired], "{kind}");
     }
@@ -66,6 +73,9 @@ fn a_revocation_counts_from_its_first_second() {
     let sooner = ceremony::revoke(region.net, wire::SubjectKind::Node, m.node.0, "Closed", NOW + 4, &[&m.root]);
     take(&mut region.directory, &sooner);
     assert!(region.directory.is_revoked(&m.node.0, NOW + 4));
+    let m = &region.members[0];
+    let at = [3, 4].map(|at| fault(&region, (m.org, m.node), NOW + at));
+    assert_eq!(at, [None, Some(RouteFault::Revoked)]);
 }
 
 #[test]
@@ -95,7 +105,7 @@ fn a_message_is_sealed_in_a_suite_that_both_sides_and_the_policy_have() {
 fn a_node_speaks_for_its_own_organisation_and_for_no_other() {
     let region = Region::new(1, 2);
     let (a, b) = (&region.members[0], &region.members[1]);
-    let fault = |org, node| region.directory.signing_key(org, node, NOW).err();
+    let fault = |org, node| fault(&region, (org, node), NOW);
     assert_eq!(fault(a.org, a.node), None);
     for (org, node) in [(b.org, a.node), (OrgId([0; 16]), a.node), (a.org, NodeId([0; 16]))] {
         assert_eq!(fault(org, node), Some(RouteFault::Unknown));
