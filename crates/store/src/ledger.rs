@@ -199,3 +199,6 @@ impl<S: Store> Ledger<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,22 @@ fn an_answer_that_goes_again_names_what_it_answers_as_the_first_one_did() {
     assert_eq!(second.replaces_digest, first.envelope_digest);
     assert_eq!((second.msg_class, second.actor_role), (first.msg_class, first.actor_role));
 }
+
+#[test]
+fn what_has_expired_waits_for_nobody_to_unlock() {
+    for late in [false, true] {
+        let mut told = Told::before();
+        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
+        let what = bodies::notice_at(NOW).what.unwrap();
+        let (_, msg_id) =
+            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        let expires = told.sender.office.mail().outgoing(msg_id).unwrap().expires;
+        let stored = Attempt::Stored { locked: false };
+        told.sender.act(&told.region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));
+        told.sender.office.lock();
+        let at = if late { expires } else { expires - 1 };
+        told.sender.act(&told.region, at, |o, now| (o.attempted(msg_id, Attempt::NotOpened, now), ()));
+        let stands = if late { Delivery::NotOpened } else { Delivery::Stored };
+        assert_eq!(state(&told, msg_id), stands, "no newer sealing could leave any more: {late}");
+    }
+}
