@@ -431,4 +431,6 @@ impl Store for DurableStore {
 }
 
 #[cfg(test)]
+mod salvage;
+#[cfg(test)]
 mod tests;

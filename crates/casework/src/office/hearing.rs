@@ -265,4 +265,7 @@ fn heard_row(node: NodeId, heard: &Heard) -> Row {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod heads;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(super) mod tests;

@@ -79,6 +79,11 @@ impl Node {
 
     /// The head over everything so far, cosigned by these members.
     pub(in crate::office) fn head(&self, region: &Region, witnesses: &[usize]) -> Note {
+        self.head_at(region, witnesses, NOW)
+    }
+
+    /// [`Node::head`], cosigned at this time.
+    pub(in crate::office) fn head_at(&self, region: &Region, witnesses: &[usize], at: u64) -> Note {
         let member = &region.members[self.n];
         let origin = clearhouse_protocol::audit::origin(region.net, member.org, member.node, 1);
         let leaves = self.leaves();
@@ -86,7 +91,7 @@ impl Node {
         let mut note = head.sign(&member.log()).unwrap();
         for witness in witnesses.iter().map(|n| &region.members[*n]) {
             let name = clearhouse_protocol::audit::witness_name(region.net, witness.org, witness.node);
-            note.cosign(&name, &witness.witness(), NOW).unwrap();
+            note.cosign(&name, &witness.witness(), at).unwrap();
         }
         note
     }

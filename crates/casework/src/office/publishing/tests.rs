@@ -83,6 +83,21 @@ fn a_log_brings_records_that_were_not_held() {
 }
 
 #[test]
+fn a_head_that_is_held_already_is_written_once_and_a_newer_one_of_the_same_size_again() {
+    let region = Region::with_logs(3, 6);
+    let own = region.members[0].node;
+    let mut node = Node::new(&region, 4);
+    let all = entries(&Node::new(&region, 0));
+    let page = |time| region.log_page(0, &all, (0, all.len()), (&[1, 2], time));
+    let bare = |time| wire::DirectoryLogReply { entries: vec![], ..page(time) };
+    node.act(&region, NOW, |office, now| office.follow(own, &page(NOW), now)).1.unwrap();
+    let (step, taken) = node.act(&region, NOW, |office, now| office.follow(own, &bare(NOW), now));
+    assert!(taken.is_ok() && step.rows.is_empty() && step.effects.is_empty(), "nothing is new");
+    let (step, taken) = node.act(&region, NOW + HOUR, |office, now| office.follow(own, &bare(NOW + HOUR), now));
+    assert!(taken.is_ok() && step.rows.len() == 1 && step.effects.contains(&Effect::DirectoryChanged));
+}
+
+#[test]
 fn attack_15_a_log_with_two_histories_is_kept_as_evidence_and_followed_no_more() {
     let region = Region::with_logs(3, 6);
     let own = region.members[0].node;

@@ -183,3 +183,33 @@ fn a_receipt_that_comes_again_in_another_envelope_ends_unanswered_and_has_its_ef
     assert!(told.sender.office.mail().letter(digest).is_none_or(|letter| letter.state == 2), "the letter has ended");
     assert!(told.sender.office.mail().unopened().is_empty());
 }
+
+#[test]
+fn nothing_goes_to_a_node_that_does_not_read_it() {
+    let told = Told::before();
+    let (me, to) = (&told.region.members[1], &told.region.members[2]);
+    let read = &told.region.directory.recipient(to.org, to.node, NOW).unwrap().reads;
+    let newest = read.iter().find(|(class, _)| *class == MessageType::Answer as u32).unwrap().1;
+    for (class, version, goes) in [
+        (MessageType::Answer as u32, newest, true),
+        (MessageType::Answer as u32, newest + 1, false),
+        (LATER.0, 1, false),
+    ] {
+        let parcel = Parcel {
+            msg_type: class,
+            body_version: version,
+            to: (to.org, to.node),
+            conversation: ConversationId([3; 32]),
+            body: b"words",
+            attachments: &[],
+            actor: None,
+            case: None,
+            not_after: u64::MAX,
+            remade: 0,
+        };
+        let mut rng = told.region.rng.clone();
+        let mut now = Now { time: NOW, rng: &mut rng, key: &me.sign };
+        let queued = told.sender.office.seal_and_queue(&parcel, &mut Step::default(), &mut now);
+        assert_eq!(queued.err(), (!goes).then_some(Stop::CannotRead), "{class} {version}");
+    }
+}
