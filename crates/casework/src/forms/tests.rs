@@ -77,3 +77,18 @@ fn who_left_is_expected_at_a_time_and_waited_for_as_her_age_asks() {
     assert_eq!((show_time(stayed.at).as_str(), stayed.planned_arrival), ("2026-11-30T08:00Z", 0));
     assert!(stayed.arrival_due.is_none());
 }
+
+#[test]
+fn a_part_and_a_contact_are_what_was_typed() {
+    let field =
+        |name: &str| FieldForm { field: name.into(), values: vec!["Ileana".into()], null_reason: "Unknown".into() };
+    let form = PartForm { data_class: "Identity".into(), fields: vec![field("prs_FirstName"), field("prs_LastName")] };
+    let part = form.build();
+    assert_eq!((part.data_class.as_str(), part.attachments.len()), ("Identity", 0));
+    let fields: Vec<_> =
+        part.fields.iter().map(|f| (f.field.as_str(), f.values.concat(), f.null_reason.as_str())).collect();
+    let typed = |name| (name, "Ileana".to_owned(), "Unknown");
+    assert_eq!(fields, [typed("prs_FirstName"), typed("prs_LastName")]);
+    let contact = wire::Contact::from(ContactForm { label: "Ana P.".into(), role: "Manager".into() });
+    assert_eq!((contact.label.as_str(), contact.role.as_str()), ("Ana P.", "Manager"));
+}

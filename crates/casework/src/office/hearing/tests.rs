@@ -187,6 +187,7 @@ fn a_coordinator_that_lost_its_memory_hears_everything_again() {
     let refusals = anew.take(&region, sent, NOW + 2);
     assert!(anew.heard().is_none());
     one.take(&region, refusals, NOW + 2);
+    assert_eq!(one.office.told()[0].took, 0, "an erasure does not rest on what nobody has any more");
     let tell = one.office.to_tell(NOW + 3)[0];
     assert_eq!(tell.first, 0);
     let head = one.head(&region, &[0, 2]);

@@ -6,6 +6,8 @@ use clearhouse_protocol::directory::{Directory, RouteFault};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::{DAY, HOUR};
+use clearhouse_protocol::log::note::Note;
+use clearhouse_protocol::log::witness::Request;
 use clearhouse_wire::v1::MessageType;
 
 use super::super::desk::Stop;
@@ -178,4 +180,23 @@ fn a_bundle_with_proofs_makes_its_records_count_and_a_false_proof_is_named() {
     assert!(speaks(&again(&region, &stranger, 4)));
     let (step, _) = stranger.act(&region, NOW, |office, now| office.admit(&bundle, now));
     assert!(step.rows.is_empty(), "known");
+}
+
+#[test]
+fn a_head_to_cosign_is_of_the_log_that_it_names() {
+    let region = Region::with_logs(3, 6);
+    let (asked, mut keeper) = (Node::new(&region, 1), Node::new(&region, 0));
+    let m = &region.members[0];
+    let all = entries(&keeper);
+    let shared = region.log_page(0, &all, (0, all.len()), (&[1], NOW)).head;
+    keeper.send(&region, 2, 1);
+    let own = keeper.head(&region, &[]);
+    let named = |note: Note| {
+        let request = Request { old: 0, path: vec![], note };
+        asked.office.log_asked_for(m.node, &request).unwrap().name().to_owned()
+    };
+    let directory_log = region.directory.directory_log(m.node).unwrap();
+    assert_eq!(named(Note::parse(&shared).unwrap()), directory_log.name());
+    assert_eq!(named(own), region.directory.log_key(m.node).unwrap().name());
+    assert_ne!(directory_log.name(), region.directory.log_key(m.node).unwrap().name());
 }

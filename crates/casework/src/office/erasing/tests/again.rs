@@ -172,3 +172,16 @@ fn an_entry_is_heard_when_a_coordinator_took_it_and_not_the_one_after() {
     let took = sender.office.told().iter().map(|standing| standing.took).max().unwrap();
     assert!(took > 0 && sender.office.is_heard(took - 1) && !sender.office.is_heard(took));
 }
+
+#[test]
+fn the_largest_head_that_was_signed_elsewhere_is_kept_until_all_of_it_came_back() {
+    let (region, _, mut sender, _) = over();
+    assert!(sender.office.signed_elsewhere().is_none());
+    for (signed, known) in [(5, 5), (3, 5), (9, 9)] {
+        sender.act(&region, LATER, |office, _| (office.was_signed(signed), ()));
+        assert_eq!(sender.office.signed_elsewhere().unwrap().signed, known);
+    }
+    let gone = sender.office.elsewhere(None);
+    keep_row(&region, &mut sender, gone);
+    assert!(sender.office.signed_elsewhere().is_none());
+}
