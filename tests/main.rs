@@ -11,4 +11,5 @@ mod invented;
 mod layers;
 mod mesh;
 mod model;
+mod mutants;
 mod sim;

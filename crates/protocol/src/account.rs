@@ -242,4 +242,24 @@ mod tests {
         assert!(matches!(log.check(&body).err(), Some(AccountFault::Head(_))));
         assert_eq!(log.check(&body[1..]).err(), Some(AccountFault::Malformed));
     }
+
+    #[test]
+    fn an_opening_that_names_another_place_network_or_log_is_refused_for_each_alone() {
+        let mut log = Log::new(2);
+        let (member, peer) = (&log.region.members[0], &log.region.members[1]);
+        let net = log.region.net;
+        let other = crate::ids::Net([0x5a; 32]);
+        let theirs = origin(net, peer.org, peer.node, 1);
+        let of = Happening::of(AuditEvent::Sent).with(member.org, member.node).about(Digest([7; 32]), 2);
+        for (net, name, index, is_ours) in [
+            (net, &log.origin, 1, true),
+            (other, &log.origin, 1, false),
+            (net, &theirs, 1, false),
+            (net, &log.origin, 2, false),
+        ] {
+            log.rows[1] = record(&of, net, name, index, NOW, &mut log.region.rng);
+            let fault = log.check(&compose(&log.origin, 1, &log.shown(1..2), &log.head(2))).err();
+            assert_eq!(fault, (!is_ours).then_some(AccountFault::Entry(1)), "{name} {index}");
+        }
+    }
 }

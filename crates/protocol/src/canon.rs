@@ -124,6 +124,17 @@ mod tests {
         assert_eq!(decode::<RecordBundle>(&more, 1 << 20).err(), Some(NotCanonical::TooMany));
     }
 
+    #[test]
+    fn a_number_is_read_to_its_last_byte_and_no_further_than_ten() {
+        let longest = [&[0xff; 9][..], &[1, 7]].concat();
+        let read = |bytes: &[u8]| varint(bytes).map(|(value, rest)| (value, bytes.len() - rest.len()));
+        assert_eq!(read(&[5, 9]), Some((5, 1)));
+        assert_eq!(read(&[0xac, 2, 9]), Some((300, 2)));
+        assert_eq!(read(&[0x80, 0x80, 1]), Some((1 << 14, 3)));
+        assert_eq!(read(&longest), Some((u64::MAX, 10)));
+        assert_eq!([&[0x80][..], &[0x80; 11], &[]].map(read), [None; 3]);
+    }
+
     // What a decoder passes over must not end the count: of every kind of number one stands before the fields.
     #[test]
     fn what_stands_behind_a_number_of_any_kind_is_counted() {

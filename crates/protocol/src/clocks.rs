@@ -106,6 +106,9 @@ mod tests {
         assert_eq!(heard(&[]).off(AT), None);
         assert_eq!(heard(&[0, 0]).off(AT).map(|off| off.ahead), Some(1_794_657_600));
         assert!(heard(&[u64::MAX]).off(AT).is_some());
+        // Further off than can be written is as far off as can be, and on the right side.
+        let far = |theirs: u64, wall: u64| heard(&[theirs]).distance(Reading { wall, up: UP }).map(|off| off.ahead);
+        assert_eq!([far(0, u64::MAX), far(u64::MAX, 0)], [Some(i64::MAX), Some(i64::MIN)]);
     }
 
     #[test]

@@ -272,4 +272,27 @@ mod tests {
         assert_eq!(concerns(&audit), None);
         assert_eq!(concerns(&wire::Opening { msg_class: 2, ..audit }), Some(Concerns::Sent));
     }
+
+    #[test]
+    fn an_entry_is_owed_when_it_is_of_a_case_and_names_message_and_peer_whole() {
+        let whole = || wire::Opening {
+            event: AuditEvent::Sent as i32,
+            msg_class: 2,
+            peer_node: vec![1; NodeId::LEN],
+            envelope_digest: vec![2; Digest::LEN],
+            ..wire::Opening::default()
+        };
+        let of = |change: &dyn Fn(&mut wire::Opening)| {
+            let mut opening = whole();
+            change(&mut opening);
+            concerns(&opening)
+        };
+        assert_eq!(of(&|_| {}), Some(Concerns::Sent));
+        assert_eq!(of(&|o| o.event = AuditEvent::Unread as i32), Some(Concerns::Missed));
+        assert_eq!(of(&|o| o.event = AuditEvent::LocalAct as i32), None);
+        assert_eq!(of(&|o| o.msg_class = 0), None);
+        assert_eq!(of(&|o| o.msg_class = wire::MessageType::Audit as u32), None);
+        assert_eq!(of(&|o| o.peer_node = vec![1; NodeId::LEN - 1]), None);
+        assert_eq!(of(&|o| o.envelope_digest = vec![2; Digest::LEN + 1]), None);
+    }
 }

@@ -214,6 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_in_the_journal_is_none_of_the_bodies_of_a_batch() {
+        let with = |last: usize| {
+            let lens = [VALUE_MAX, VALUE_MAX, VALUE_MAX, BODIES_MAX - 3 * VALUE_MAX, last];
+            let puts = lens.into_iter().zip(1..).map(|(len, key)| put(1, key, len)).collect();
+            Changes { puts, ..Changes::default() }.check()
+        };
+        assert_eq!(with(INLINE_MAX), Ok(()));
+        assert!(matches!(with(INLINE_MAX + 1), Err(Refusal::TooMuch { .. })), "the smallest of bodies");
+    }
+
+    #[test]
     fn the_heaviest_batch_is_taken_and_one_byte_more_is_not() {
         let puts: Vec<Put> = (0..=255).map(|key| put(1, key, INLINE_MAX)).collect();
         let mut changes = Changes { puts, ..Changes::default() };

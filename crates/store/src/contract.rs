@@ -262,56 +262,6 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
-impl<S: Store + ?Sized> Store for Box<S> {
-    fn generation(&self) -> u64 {
-        (**self).generation()
-    }
-
-    fn commit(&mut self, changes: &Changes) -> Result<u64, CommitError> {
-        (**self).commit(changes)
-    }
-
-    fn settle(&mut self) -> Result<(), StoreError> {
-        (**self).settle()
-    }
-
-    fn get(&self, table: u8, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        (**self).get(table, key)
-    }
-
-    fn scan(&self, table: u8, after: Option<Key>, limit: usize) -> Result<Page, StoreError> {
-        (**self).scan(table, after, limit)
-    }
-
-    fn event_count(&self) -> u64 {
-        (**self).event_count()
-    }
-
-    fn events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
-        (**self).events(from, limit)
-    }
-
-    fn commitments(&self, from: u64, limit: usize) -> Result<Vec<[u8; 32]>, StoreError> {
-        (**self).commitments(from, limit)
-    }
-
-    fn scrub(&mut self) -> Result<Vec<Finding>, StoreError> {
-        (**self).scrub()
-    }
-
-    fn compact(&mut self) -> Result<(), StoreError> {
-        (**self).compact()
-    }
-
-    fn stats(&self) -> Stats {
-        (**self).stats()
-    }
-
-    fn pin(&mut self, into: &Path) -> Result<(), StoreError> {
-        (**self).pin(into)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

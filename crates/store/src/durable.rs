@@ -447,4 +447,6 @@ impl Drop for DurableStore {
 }
 
 #[cfg(test)]
+mod salvage;
+#[cfg(test)]
 mod tests;

@@ -180,3 +180,22 @@ impl fmt::Display for Finding {
 fn short(key: &Key) -> String {
     clearhouse_protocol::ids::hex(&key[..4])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_tells_damage_that_cost_nothing_from_commits_that_are_missing_and_names_rows_shortly() {
+        let damaged =
+            |first, last| Finding::JournalDamaged { file: "journal-1".into(), offset: 9, first, last }.to_string();
+        assert_eq!(damaged(4, 3), "journal-1: from byte 9 there are bytes of no commit; no commit is missing");
+        for (first, last) in [(3, 3), (3, 4)] {
+            assert!(damaged(first, last).contains(&format!("commits {first} to {last} cannot be read")));
+        }
+        let mut key = [0xee; 32];
+        key[..4].copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
+        let row = Finding::RowDamaged { table: 8, key, file: "bodies/1".into() }.to_string();
+        assert!(row.starts_with("bodies/1: the value of row 12345678 in table 8 is damaged or missing"), "{row}");
+    }
+}

@@ -207,3 +207,6 @@ impl<S: Store> Ledger<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

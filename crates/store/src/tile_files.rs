@@ -178,6 +178,25 @@ mod tests {
     }
 
     #[test]
+    fn tiles_are_removed_to_be_written_anew_and_none_at_all_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TileFiles::new(dir.path());
+        files.clear().unwrap();
+        for (id, hashes) in grow(&files, 0, &leaves(9)).unwrap() {
+            files.write(id, &hashes).unwrap();
+        }
+        fs::write(dir.path().join("head"), b"of the log").unwrap();
+        let id = TileId { level: Some(0), index: 0, width: 9 };
+        assert!(files.tile(id).is_ok());
+        files.clear().unwrap();
+        assert!(files.tile(id).is_err() && dir.path().join("head").exists(), "the tiles alone");
+        // What cannot be removed is told: a file in the place of the folder.
+        fs::write(dir.path().join("tile"), b"no folder").unwrap();
+        assert!(matches!(files.clear(), Err(TileError::Io { .. })));
+        assert!(matches!(files.tile(id), Err(TileError::Io { .. })), "and is not taken for a tile that is missing");
+    }
+
+    #[test]
     fn a_log_grown_in_files_has_the_root_of_its_leaves_at_every_size() {
         let dir = tempfile::tempdir().unwrap();
         let (files, leaves) = (TileFiles::new(dir.path()), leaves(1000));

@@ -236,4 +236,17 @@ mod tests {
         let case = Case::fold([&opened, &recorded("Ileana")]).unwrap();
         assert_eq!(case.consent_history()[0].role, "");
     }
+
+    #[test]
+    fn who_wrote_a_consent_down_is_kept_once_and_for_so_many() {
+        let mut witnesses = Witnesses::default();
+        for n in 0..=CONSENTS_MAX {
+            let id = (n as u128).to_be_bytes().to_vec();
+            let consent = Consent { id, ..samples::consent(1, "ShareNotice", &[]) };
+            let witness = Witness { role: None, org: OrgId([1; 16]), at: NOW };
+            witnesses.given(&consent, witness);
+            witnesses.given(&consent, witness);
+            assert_eq!(witnesses.given.len(), (n + 1).min(CONSENTS_MAX));
+        }
+    }
 }

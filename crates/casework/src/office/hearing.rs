@@ -148,8 +148,7 @@ impl Office {
     /// The logs this coordinator's node heard of.
     pub fn heard(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
         // Before its first account a log is mirrored, and nothing was heard of it.
-        let is_heard = |heard: &Heard| heard.heard_at > 0 || heard.size > 0;
-        self.hearing.0.iter().filter(move |(_, heard)| is_heard(heard)).map(|(node, heard)| (*node, heard))
+        self.hearing.0.iter().filter(|(_, heard)| heard.heard_at > 0).map(|(node, heard)| (*node, heard))
     }
 
     /// Deletes what the entries of these pages say, the next ones of a log that are not deleted yet; their commitments
@@ -264,6 +263,9 @@ fn heard_row(node: NodeId, heard: &Heard) -> Row {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod heads;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests;

@@ -328,6 +328,9 @@ fn is_of_a_case(msg_type: u32) -> bool {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod batch;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

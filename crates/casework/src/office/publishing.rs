@@ -151,6 +151,10 @@ impl Office {
     }
 
     fn keep_entries(&self, node: NodeId, first: u64, entered: &[Entered], entries: &[Vec<u8>], step: &mut Step) {
+        // A head alone changes none of them.
+        if entered.is_empty() {
+            return;
+        }
         for (entered, entry) in entered.iter().zip(entries) {
             step.rows.push(Row {
                 table: Table::DirectoryEntry,

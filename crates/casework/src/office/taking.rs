@@ -163,7 +163,7 @@ impl Office {
 }
 
 /// Matches attachments with the parts that speak of them; `None` unless each is spoken of exactly once.
-fn attached_to(body: &CheckedBody, attachments: &[Attachment]) -> Option<Vec<Attached>> {
+pub(super) fn attached_to(body: &CheckedBody, attachments: &[Attachment]) -> Option<Vec<Attached>> {
     let parts = match body.what() {
         Some(What::VictimProfile(profile)) => profile.parts.as_slice(),
         _ => &[],

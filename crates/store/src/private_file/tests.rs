@@ -216,3 +216,14 @@ fn what_is_destroyed_is_the_name_and_never_what_a_link_leads_to() {
     assert!(destroy(&folder.file("folder")).is_err());
     fs::remove_dir(folder.file("folder")).unwrap();
 }
+
+#[test]
+fn what_was_read_back_is_held_against_every_byte() {
+    let folder = Folder::new();
+    let path = folder.file("key");
+    create(&path, b"sealed bytes").unwrap();
+    assert!(prove(&path, b"sealed bytes").is_ok());
+    for other in [&b"sealed bytez"[..], b"sealed byte", b"sealed bytes."] {
+        assert!(matches!(prove(&path, other), Err(PrivateFileError::NotProven { .. })));
+    }
+}

@@ -612,3 +612,15 @@ mod turning {
         assert!(matches!(refused, Err(VaultError::WrapDamaged)));
     }
 }
+
+#[test]
+fn a_lock_takes_the_keys_of_cases_out_of_memory_and_no_others() {
+    let mut world = World::new(40);
+    world.put(&[fact(b"ana", b"1", ANA), fact(b"mira", b"2", MIRA), fact(b"letter", b"3", LETTER)]);
+    assert!(!world.vault.is_locked() && world.vault.deks().len() == 3);
+    world.vault.lock();
+    assert!(world.vault.is_locked() && world.vault.deks().len() == 1);
+    assert_eq!(world.read(Table::Fact, b"letter").ok(), Some(b"3".to_vec()));
+    world.vault.unlock(&world.content).unwrap();
+    assert!(!world.vault.is_locked());
+}

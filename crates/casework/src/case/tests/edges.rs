@@ -184,3 +184,23 @@ fn a_profile_is_usable_while_a_part_rests_on_a_consent_of_its_own_class() {
     says(&mut pair, 3, &["Contact"]);
     assert!(!usable(&pair), "what is left of that consent is for another class");
 }
+
+#[test]
+fn the_question_that_a_newer_notice_answers_is_no_answer_to_the_earlier_one() {
+    for crossed in [false, true] {
+        let mut pair = pair_in(State::InfoRequested);
+        let old = pair.notice_id();
+        let mut newer = bodies::notice();
+        as_notice(&mut newer).supersedes = old.to_vec();
+        pair.send(true, &newer).unwrap();
+        if crossed {
+            pair.send(false, &bodies::answer("Accepted", old.as_bytes())).unwrap();
+        }
+        pair.settle();
+        pair.both_are(State::Delivered);
+        for end in [&pair.d, &pair.o] {
+            let waiting = end.case.facts_view(&Deadlines::default()).waiting;
+            assert_eq!(waiting.contains(&Waiting::AnswerToEarlierNotice), crossed, "{waiting:?}");
+        }
+    }
+}

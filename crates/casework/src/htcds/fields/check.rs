@@ -247,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn degrees_are_plain_short_numbers_up_to_their_limit() {
+        let longest = format!("{:0<24}", "44.81");
+        for good in ["90", "-90", "+44.8125", "90.0", &longest] {
+            assert_eq!(one("org_ShippingLatitude", good), Ok(()), "{good}");
+        }
+        let too_long = format!("{longest}0");
+        for bad in [&too_long[..], "1e1", "NaN", "inf", "44,8", "4 4", "north", "+-4"] {
+            assert_eq!(one("org_ShippingLatitude", bad), Err(FieldFault::NotANumber), "{bad}");
+        }
+        for out in ["90.001", "-91"] {
+            let fault = FieldFault::OutOfRange { min: -90, max: 90 };
+            assert_eq!(one("org_ShippingLatitude", out), Err(fault), "{out}");
+        }
+    }
+
+    #[test]
     fn dates_are_real_days_of_plausible_years() {
         for good in ["2000-02-29", "1900-01-01", "2013-03-11"] {
             assert_eq!(one("prs_Birthdate", good), Ok(()), "{good}");

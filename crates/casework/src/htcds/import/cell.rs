@@ -332,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_is_one_of_two_numbers_or_words_and_nothing_else() {
+        let number = |n: f64| flag(&Value::Number(n)).ok().map(|taken| taken.values.concat());
+        let word = |text: &str| flag(&Value::Text(Zeroizing::new(text.to_owned()))).ok().map(|t| t.values.concat());
+        let [yes, no] = [true, false].map(|on| flag(&Value::Flag(on)).ok().map(|taken| taken.values.concat()));
+        assert!(yes.is_some() && no.is_some() && yes != no);
+        assert_eq!([number(1.0), number(0.0)], [yes.clone(), no.clone()]);
+        assert!([2.0, -1.0, 0.5, f64::NAN].iter().all(|n| number(*n).is_none()));
+        assert!(["yes", "true", "1", "Yes"].iter().all(|text| word(text) == yes));
+        assert!(["no", "false", "0", "NO"].iter().all(|text| word(text) == no));
+        assert!(word("perhaps").is_none());
+    }
+
+    #[test]
     fn days_of_both_calendars_are_the_days_the_spreadsheet_shows() {
         for (serial, shown) in [
             (1.0, "1900-01-01"),

@@ -226,6 +226,7 @@ mod tests {
         let refused = |text: &str| screen("xl/workbook.xml", text.as_bytes()) == Err(ImportFault::ForbiddenMarkup);
         assert!(!refused("<?xml version=\"1.0\" encoding=\"UTF-8\"?><a/>"));
         assert!(!refused("\u{feff}<?xml version='1.0'?><a/>"));
+        assert!(!refused("<a><!-- said beside --><![CDATA[as it is]]></a>"));
         assert!(refused("<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY b SYSTEM \"file:///etc/passwd\">]><a>&b;</a>"));
         assert!(refused("<?xml version=\"1.0\" encoding = 'windows-1251'?><a/>"));
         assert!(refused("plain text"));

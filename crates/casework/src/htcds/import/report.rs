@@ -392,6 +392,7 @@ mod tests {
     fn a_quote_is_kept_for_lists_and_never_for_words_of_the_person() {
         let gender = Finding::of_cell(2, 7, find("prs_Gender").unwrap(), Kind::UnknownChoice).quoting("femal\u{7}e");
         assert_eq!(gender.detail(), Some("female"));
+        assert_eq!(format!("{gender:?}"), gender.sentence());
         assert!(!format!("{gender:?}").contains("female"), "Debug quotes a cell");
         let name = Finding::of_cell(2, 3, find("prs_FirstName").unwrap(), Kind::WrongCellType).quoting("Ileana");
         assert_eq!(name.detail(), None);

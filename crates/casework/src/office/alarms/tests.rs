@@ -359,3 +359,39 @@ fn what_ended_leaves_room_for_what_goes_on() {
     world.tell_all(NOW + 2);
     assert!(world.heard(2, third).is_empty() && refused(&world) == before + 1);
 }
+
+#[test]
+fn a_node_keeps_so_many_open_alarms_and_not_one_more() {
+    for room in [1, 0] {
+        let mut world = World::new();
+        let digest = world.departure();
+        let (org, node) = world.party(0);
+        let heard = Heard {
+            kind: AlarmKind::OverdueArrival.into(),
+            org: org.to_vec(),
+            since: SINCE,
+            heard_at: NOW,
+            ended_at: 0,
+        };
+        let other = |n: usize| {
+            let mut digest = Digest([0xee; 32]);
+            digest.0[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            row(heard_key(digest, heard.kind, node), Some(heard.encode_to_vec()))
+        };
+        let rows: Vec<Row> = (0..ALARMS_MAX - room).map(other).collect();
+        world.offices[1].apply(&rows);
+        world.raise(&[world.found(digest)], NOW);
+        world.tell_all(NOW);
+        assert_eq!((world.heard(1, digest).len(), world.heard(2, digest).len()), (room, 1));
+    }
+}
+
+#[test]
+fn the_entry_of_an_alarm_names_the_kind_of_message_that_was_missed() {
+    for (kind, class) in
+        [(AlarmKind::OverdueArrival, MessageType::Departure), (AlarmKind::UnansweredNotice, MessageType::ReturnNotice)]
+    {
+        let said = super::about(AuditEvent::AlarmRaised, Digest([1; 32]), kind, None);
+        assert_eq!((said.msg_class, said.digest), (class as u32, Some(Digest([1; 32]))));
+    }
+}

@@ -219,7 +219,7 @@ impl Office {
         let mut step = Step { rows: self.proving.without(&trail.entries), ..Step::default() };
         if let Some(said) = self.erasing.retracted.all.iter().find(|one| one.covers(trail)) {
             let (rule, role) = (said.rule.clone(), said.role.clone());
-            let decision = Decision { role, rule, at: said.at, event: said.event, ..Decision::default() };
+            let decision = Decision { role, rule, at: said.at, ..Decision::default() };
             step.rows.extend(self.history_row(case, &decision, rng));
         }
         step.rows.push(row(super::INTENT, id.as_bytes(), None));

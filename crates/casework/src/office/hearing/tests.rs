@@ -79,6 +79,11 @@ impl Node {
 
     /// The head over everything so far, cosigned by these members.
     pub(in crate::office) fn head(&self, region: &Region, witnesses: &[usize]) -> Note {
+        self.head_at(region, witnesses, NOW)
+    }
+
+    /// [`Node::head`], cosigned at this time.
+    pub(in crate::office) fn head_at(&self, region: &Region, witnesses: &[usize], at: u64) -> Note {
         let member = &region.members[self.n];
         let origin = clearhouse_protocol::audit::origin(region.net, member.org, member.node, 1);
         let leaves = self.leaves();
@@ -86,7 +91,7 @@ impl Node {
         let mut note = head.sign(&member.log()).unwrap();
         for witness in witnesses.iter().map(|n| &region.members[*n]) {
             let name = clearhouse_protocol::audit::witness_name(region.net, witness.org, witness.node);
-            note.cosign(&name, &witness.witness(), NOW).unwrap();
+            note.cosign(&name, &witness.witness(), at).unwrap();
         }
         note
     }
@@ -182,6 +187,7 @@ fn a_coordinator_that_lost_its_memory_hears_everything_again() {
     let refusals = anew.take(&region, sent, NOW + 2);
     assert!(anew.heard().is_none());
     one.take(&region, refusals, NOW + 2);
+    assert_eq!(one.office.told()[0].took, 0, "an erasure does not rest on what nobody has any more");
     let tell = one.office.to_tell(NOW + 3)[0];
     assert_eq!(tell.first, 0);
     let head = one.head(&region, &[0, 2]);

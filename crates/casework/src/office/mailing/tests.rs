@@ -16,7 +16,7 @@ use super::*;
 const ENDED: u64 = NOW - DAY;
 const CONVERSATION: ConversationId = ConversationId([6; 32]);
 
-fn office(region: &Region) -> Office {
+pub(super) fn office(region: &Region) -> Office {
     let m = &region.members[1];
     let (mailboxes, zone) = (vec![m.mailbox], crate::deadlines::Zone::utc());
     let me = Me { net: region.net, org: m.org, node: m.node, mailboxes, generation: 1, zone };
@@ -31,7 +31,7 @@ fn letter(region: &mut Region) -> Vec<u8> {
 }
 
 /// A letter at a place of its conversation, with the digest of the body before it.
-fn letter_at(region: &mut Region, (seq, prev_digest): (u64, Option<[u8; 32]>), created: u64) -> Vec<u8> {
+pub(super) fn letter_at(region: &mut Region, (seq, prev_digest): (u64, Option<[u8; 32]>), created: u64) -> Vec<u8> {
     let (a, b) = (&region.members[0], &region.members[1]);
     let to = region.directory.recipient(b.org, b.node, NOW).unwrap();
     let letter = Letter {
@@ -236,6 +236,37 @@ fn an_envelope_that_stands_twice_in_a_batch_is_stored_once_and_answered_twice() 
     assert!(replies[0] == replies[2] && replies[0] != replies[1]);
     office.take(&step);
     assert_eq!(office.mail().to_open().count(), 2);
+}
+
+#[test]
+fn what_is_refused_for_an_extension_is_answered_to_whoever_still_stands_and_to_nobody_else() {
+    for revoked in [false, true] {
+        let mut region = Region::new(1, 2);
+        let mut office = office(&region);
+        let bytes = letter(&mut region);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
+        let outside = Outside::parse(&bytes).unwrap();
+        let digest = outside.digest;
+        let (step, _) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+        office.take(&step);
+        // Beside the owner, by the directory of before.
+        let Ok(Opening::Whole(opened)) = opening(&region, &office, &bytes) else { panic!("a sound letter") };
+        if revoked {
+            let a = &region.members[0];
+            let ended = revoke(region.net, wire::SubjectKind::Node, a.node.0, "Compromised", ENDED, &[&a.root]);
+            let bundle = wire::RecordBundle { records: vec![ended], prekeys: vec![], published: vec![] };
+            let (step, _) = office.admit(&bundle, &mut now);
+            office.take(&step);
+        }
+        let step = office.opened(digest, Ok(Opening::Rejected(opened, Rejected::Extension)), &mut now).unwrap();
+        office.take(&step);
+        let answered = |table| step.rows.iter().any(|row| row.table == table && row.value.is_some());
+        assert_eq!((answered(Table::Taken), answered(Table::Outbox)), (!revoked, !revoked));
+        let said = office.mail().seen(region.members[0].node, MsgId([5; 16])).map(|taken| taken.refusal);
+        assert_eq!(said, (!revoked).then_some(RefusalCode::Extension as i32));
+        assert!(office.mail().unopened().is_empty(), "it has ended either way");
+    }
 }
 
 #[test]

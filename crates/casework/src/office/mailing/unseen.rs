@@ -17,6 +17,8 @@ use super::*;
 const COORDINATOR: usize = 0;
 const SENDER: usize = 3;
 const RECEIVER: usize = 4;
+/// A member that is neither.
+const ANOTHER: usize = 5;
 
 /// An office whose coordinators were heard `ago` seconds ago, in a region that they can be heard in again.
 struct Stage {
@@ -29,7 +31,7 @@ struct Stage {
 
 impl Stage {
     fn heard(ago: u64) -> Self {
-        let mut region = Region::with_logs(7, 5);
+        let mut region = Region::with_logs(7, 6);
         let log = |of: usize| region.directory.to_enter(region.members[of].node);
         let logs = (0..3).map(|of| log(of).into_iter().map(prost::Message::encode_to_vec).collect()).collect();
         region.publish_all(NOW - ago);
@@ -163,6 +165,21 @@ fn whoever_wrote_here_before_and_the_coordinators_are_taken_all_the_same() {
     assert!(is_taken(&stage.opened(digest, &bytes)), "it is known here");
     let (digest, bytes) = stage.stored(COORDINATOR, 1);
     assert!(is_taken(&stage.opened(digest, &bytes)), "the policy knows it");
+}
+
+#[test]
+fn whoever_a_case_here_was_opened_towards_is_taken_and_no_other_stranger() {
+    let mut stage = Stage::heard(DIRECTORY_OLD_SECS);
+    let (ana, peer) =
+        (crate::office::erasing::tests::actor(crate::roles::Role::Caseworker), stage.region.members[SENDER].org);
+    let mut now = Now { time: NOW, rng: &mut stage.rng, key: &stage.region.members[RECEIVER].sign };
+    let (step, _) = stage.office.open_case(&ana, peer, &mut now).unwrap();
+    stage.office.take(&step);
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    assert!(is_taken(&stage.opened(digest, &bytes)), "people here chose them");
+    let (digest, bytes) = stage.stored(ANOTHER, 2);
+    assert!(!is_taken(&stage.opened(digest, &bytes)));
+    assert_eq!(stage.office.mail().aside().collect::<Vec<_>>(), [digest]);
 }
 
 #[test]

@@ -190,6 +190,12 @@ fn the_last_administrator_who_can_sign_in_stays() {
     assert_eq!(office.end("admin"), Err(StaffFault::LastAdministrator));
     office.end("ana").unwrap();
     office.end("second").unwrap();
+    let second = office.member("second");
+    assert!(
+        second.state == LEFT && second.invitation.is_empty() && second.verifier.is_empty(),
+        "nothing to sign in with"
+    );
+    assert!(office.member("ana").verifier.is_empty(), "hers is gone too");
     assert_eq!(office.end("second"), Err(StaffFault::NoSuch), "once");
     assert_eq!(office.end("nobody"), Err(StaffFault::NoSuch));
     office.invite(&invitee("third", Role::Administrator)).unwrap();

@@ -6,6 +6,8 @@ use clearhouse_protocol::directory::{Directory, RouteFault};
 use clearhouse_protocol::fixture::{NOW, Region};
 use clearhouse_protocol::ids::ConversationId;
 use clearhouse_protocol::limits::{DAY, HOUR};
+use clearhouse_protocol::log::note::Note;
+use clearhouse_protocol::log::witness::Request;
 use clearhouse_wire::v1::MessageType;
 
 use super::super::desk::Stop;
@@ -80,6 +82,21 @@ fn a_log_brings_records_that_were_not_held() {
     assert_eq!(taken.unwrap().new, all.len() - 1, "all but the policy");
     let m = &region.members[5];
     assert!(node.office.directory().signing_key(m.org, m.node, NOW).is_ok());
+}
+
+#[test]
+fn a_head_that_is_held_already_is_written_once_and_a_newer_one_of_the_same_size_again() {
+    let region = Region::with_logs(3, 6);
+    let own = region.members[0].node;
+    let mut node = Node::new(&region, 4);
+    let all = entries(&Node::new(&region, 0));
+    let page = |time| region.log_page(0, &all, (0, all.len()), (&[1, 2], time));
+    let bare = |time| wire::DirectoryLogReply { entries: vec![], ..page(time) };
+    node.act(&region, NOW, |office, now| office.follow(own, &page(NOW), now)).1.unwrap();
+    let (step, taken) = node.act(&region, NOW, |office, now| office.follow(own, &bare(NOW), now));
+    assert!(taken.is_ok() && step.rows.is_empty() && step.effects.is_empty(), "nothing is new");
+    let (step, taken) = node.act(&region, NOW + HOUR, |office, now| office.follow(own, &bare(NOW + HOUR), now));
+    assert!(taken.is_ok() && step.rows.len() == 1 && step.effects.contains(&Effect::DirectoryChanged));
 }
 
 #[test]
@@ -163,4 +180,23 @@ fn a_bundle_with_proofs_makes_its_records_count_and_a_false_proof_is_named() {
     assert!(speaks(&again(&region, &stranger, 4)));
     let (step, _) = stranger.act(&region, NOW, |office, now| office.admit(&bundle, now));
     assert!(step.rows.is_empty(), "known");
+}
+
+#[test]
+fn a_head_to_cosign_is_of_the_log_that_it_names() {
+    let region = Region::with_logs(3, 6);
+    let (asked, mut keeper) = (Node::new(&region, 1), Node::new(&region, 0));
+    let m = &region.members[0];
+    let all = entries(&keeper);
+    let shared = region.log_page(0, &all, (0, all.len()), (&[1], NOW)).head;
+    keeper.send(&region, 2, 1);
+    let own = keeper.head(&region, &[]);
+    let named = |note: Note| {
+        let request = Request { old: 0, path: vec![], note };
+        asked.office.log_asked_for(m.node, &request).unwrap().name().to_owned()
+    };
+    let directory_log = region.directory.directory_log(m.node).unwrap();
+    assert_eq!(named(Note::parse(&shared).unwrap()), directory_log.name());
+    assert_eq!(named(own), region.directory.log_key(m.node).unwrap().name());
+    assert_ne!(directory_log.name(), region.directory.log_key(m.node).unwrap().name());
 }

@@ -223,3 +223,20 @@ fn a_lost_root_key_waits_over_restarts_counts_after_three_days_and_its_rows_go_t
     let (step, _) = office.mind_lost_keys(&mut Now { time: NOW + 9 * DAY, rng: &mut rng, key: sign });
     assert!(step.rows.is_empty());
 }
+
+#[test]
+fn what_is_refused_of_a_bundle_is_named_by_its_place_records_first() {
+    let region = Region::new(1, 2);
+    let office = office(&region, region.directory.clone());
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[0].sign };
+    let mut broken = region.records[1].clone();
+    broken.signatures[0].sig = vec![0; 64];
+    let stray = wire::Prekey { week: 1, pk: vec![3; 9] };
+    let records = vec![region.records[0].clone(), broken, region.records[2].clone()];
+    let bundle = wire::RecordBundle { records, prekeys: vec![stray.clone(), stray], published: vec![] };
+    let (step, intake) = office.admit(&bundle, &mut now);
+    let places: Vec<usize> = intake.refused.iter().map(|(place, _)| *place).collect();
+    assert!(step.rows.is_empty() && intake.new == 0);
+    assert!(places.ends_with(&[3, 4]) && places.iter().all(|place| [1, 3, 4].contains(place)), "{places:?}");
+}

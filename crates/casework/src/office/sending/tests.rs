@@ -14,7 +14,9 @@ use clearhouse_wire::v1::{CaseBody, MessageType, Withdrawal};
 use prost::Message as _;
 
 mod put_back;
+mod resealed;
 mod taken_back;
+mod taken_in;
 mod watched;
 
 use super::super::erasing::tests::{act, actor, only_case};

@@ -222,3 +222,26 @@ fn a_log_is_not_witnessed_one_second_after_its_time() {
     assert_eq!(world.kinds(seen + stale), []);
     assert_eq!(world.kinds(seen + stale + 1), [Kind::NotWitnessed]);
 }
+
+#[test]
+fn findings_that_say_the_same_are_one_with_the_earliest_time_and_others_stay() {
+    let finding = |kind, to: usize, digest: u8, index, since| {
+        let parties = vec![party(0), party(to)];
+        Finding { kind, parties, digest: Some(Digest([digest; 32])), index: Some(index), since }
+    };
+    let one = finding(Kind::Replay, 1, 1, 1, 5);
+    let others = [
+        finding(Kind::Unattended, 1, 1, 1, 5),
+        finding(Kind::Replay, 2, 1, 1, 5),
+        finding(Kind::Replay, 1, 2, 1, 5),
+        finding(Kind::Replay, 1, 1, 2, 5),
+    ];
+    for other in others {
+        let later = Finding { since: 9, ..one.clone() };
+        let mut all = vec![later.clone(), other.clone(), one.clone()];
+        settle(&mut all);
+        let mut left = vec![one.clone(), other];
+        left.sort();
+        assert_eq!(all, left);
+    }
+}

@@ -62,6 +62,20 @@ fn what_was_taken_back_or_expired_or_could_not_be_opened_is_not_lost() {
 }
 
 #[test]
+fn what_one_end_calls_expired_is_still_owed_where_the_other_received_it() {
+    // A lost reply: the sender never learnt that it arrived. Whoever received it owes the answer all the same.
+    let mut world = World::new(2, 4);
+    let notice = world.digest();
+    world.sends(0, 1, ReturnNotice, START, notice, day(START + 5 * DAY), None, AuditEvent::Sent);
+    world.receive(0, 1, ReturnNotice, START + HOUR, notice);
+    world.open(0, 1, ReturnNotice, START + HOUR, notice);
+    let (org, node) = party(1);
+    let ended = Happening::of(AuditEvent::ExpiredUnsent).with(org, node).about(notice, ReturnNotice as u32);
+    world.at(0, START + DAY, ended);
+    assert!(!world.kinds(LATE).is_empty(), "nobody answered her");
+}
+
+#[test]
 fn attack_27_received_and_never_opened_is_unattended() {
     let mut world = World::new(2, 4);
     let digest = world.send(0, 1, ReturnNotice, START);

@@ -101,6 +101,17 @@ fn sheets_of_different_keys_or_of_two_sharings_or_the_same_twice_are_refused() {
 }
 
 #[test]
+fn two_sheets_that_differ_in_the_share_both_hold_are_refused_in_either_order() {
+    // Whichever of the two was copied wrongly: what one person typed is not taken over what the other did.
+    let (_, sheets) = made(5);
+    let mut wrong = again(&sheets[1]);
+    wrong.shares[0][3] ^= 1;
+    for pair in [[again(&sheets[0]), again(&wrong)], [again(&wrong), again(&sheets[0])]] {
+        assert_eq!(join(&pair).err(), Some(SheetFault::Mixed));
+    }
+}
+
+#[test]
 fn what_is_sealed_opens_with_the_seed_for_the_same_purpose_alone() {
     let (secret, _) = made(7);
     let key = secret.key().unwrap();

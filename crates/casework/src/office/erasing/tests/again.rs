@@ -1,8 +1,9 @@
 //! What was erased goes again from a folder that is an old copy, and a decision that nobody carried out is taken back.
 
-use clearhouse_protocol::limits::RESTORE_TOLD_SECS;
+use clearhouse_protocol::limits::{CONSENT_HISTORY_KEPT_SECS, RESTORE_TOLD_SECS};
 
 use super::*;
+use crate::consent::history::History;
 use crate::office::erasing::again::AfterCopy;
 use crate::office::mailing::Deposit;
 
@@ -45,7 +46,11 @@ fn a_case_with_an_entry_that_was_erased_goes_again_and_no_other_does() {
     let found = vec![(Table::Document, vec![1, 2, 3])];
     let (step, ()) = sender.act(&region, LATER, |office, now| (office.plan_again(case, &trail, found, now.rng), ()));
     assert!(step.events.is_empty() && envelopes(&step).is_empty(), "it was told and recorded when it was erased");
-    assert_eq!(step.rows.iter().filter(|row| row.table == Table::ConsentHistory).count(), 1);
+    let histories: Vec<_> = step.rows.iter().filter(|row| row.table == Table::ConsentHistory).collect();
+    assert_eq!(histories.len(), 1);
+    let history = History::decode(histories[0].value.as_deref().unwrap()).unwrap();
+    assert_eq!((history.rule.as_str(), history.role.as_str()), ("RetentionEnded", "Manager"), "as it was decided");
+    assert_eq!((history.erased_at, history.until), (NOW, NOW + CONSENT_HISTORY_KEPT_SECS), "kept since then");
     assert!(sender.office.cases().unwrap().case(case).is_none() && sender.office.plans() == [case]);
     let part = sender.office.part(case, 0, 10_000).unwrap();
     assert!(part.is_last && part.closes == trail.entries().collect::<Vec<_>>());
@@ -166,4 +171,17 @@ fn an_entry_is_heard_when_a_coordinator_took_it_and_not_the_one_after() {
     hear(&region, &mut sender, &mut coordinator, LATER);
     let took = sender.office.told().iter().map(|standing| standing.took).max().unwrap();
     assert!(took > 0 && sender.office.is_heard(took - 1) && !sender.office.is_heard(took));
+}
+
+#[test]
+fn the_largest_head_that_was_signed_elsewhere_is_kept_until_all_of_it_came_back() {
+    let (region, _, mut sender, _) = over();
+    assert!(sender.office.signed_elsewhere().is_none());
+    for (signed, known) in [(5, 5), (3, 5), (9, 9)] {
+        sender.act(&region, LATER, |office, _| (office.was_signed(signed), ()));
+        assert_eq!(sender.office.signed_elsewhere().unwrap().signed, known);
+    }
+    let gone = sender.office.elsewhere(None);
+    keep_row(&region, &mut sender, gone);
+    assert!(sender.office.signed_elsewhere().is_none());
 }

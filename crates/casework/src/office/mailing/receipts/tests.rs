@@ -129,6 +129,20 @@ fn one_that_nothing_can_be_sealed_for_today_keeps_its_words_and_is_asked_after_a
 }
 
 #[test]
+fn one_that_nothing_can_be_sealed_for_is_asked_after_as_often_as_any_and_then_shown() {
+    let mut answered = Answered::new();
+    let (mut at, mut asks) = (NOW + 90 * DAY, 1);
+    answered.attempted(Attempt::NotOpened, at);
+    while let Some(next) = answered.coordinator.office.mail().next_due() {
+        at = next;
+        asks += 1;
+        answered.attempted(Attempt::NotOpened, at);
+        assert!(asks <= RECEIPT_ASKS_MAX, "without end");
+    }
+    assert_eq!((asks, answered.state()), (RECEIPT_ASKS_MAX, Delivery::NotOpened));
+}
+
+#[test]
 fn a_statement_names_the_envelope_it_is_about_or_none() {
     let said = |digest: Vec<u8>| {
         let payload = wire::Receipt { envelope_digest: digest, ..wire::Receipt::default() }.encode_to_vec();

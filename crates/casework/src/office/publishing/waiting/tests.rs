@@ -156,3 +156,53 @@ fn what_nothing_makes_good_does_not_wait_and_one_log_has_so_much_room() {
     node.act(&region, NOW, again);
     assert_eq!(waiting(&node), WAITING_ENTRIES_MAX - 1);
 }
+
+#[test]
+fn of_several_that_are_tried_those_that_still_lack_something_wait_on_and_the_others_are_gone() {
+    let region = Region::with_logs(21, 6);
+    let (mut node, org, cert) = before(&region);
+    let mut stray = cert.clone();
+    stray.signatures[0].sig = vec![7; 64];
+    let entries = [stray.encode_to_vec(), cert.encode_to_vec()];
+    follow(&mut node, &region, &entries, 0);
+    assert_eq!(waiting(&node), 2);
+    let bundle = wire::RecordBundle { records: vec![org], ..wire::RecordBundle::default() };
+    node.act(&region, NOW, |office, now| office.admit(&bundle, now));
+    let leaf = |signed: &wire::Signed| {
+        let row = node.rows.iter().find(|row| row.value.as_deref() == Some(signed.encode_to_vec().as_slice()));
+        <[u8; 32]>::try_from(row.unwrap().key.as_slice()).unwrap()
+    };
+    let log = region.members[KEEPER].node;
+    let of_waiting = row(log, &[0; 32], vec![]).table;
+    let (bad, good) = (leaf(&stray), leaf(&cert));
+    // One without its bytes stands before both: places are those of what is tried.
+    let tried = [((log, [9; 32]), None), ((log, good), Some(cert.clone())), ((log, bad), Some(stray))];
+    let again = |office: &Office, now: &mut Now<'_, _>| office.try_again(&tried, Verdicts::default(), now);
+    let (step, intake) = node.act(&region, NOW, again);
+    assert_eq!((intake.new, intake.refused.len()), (1, 1));
+    let waits = step.rows.iter().filter(|row| [[9; 32], good, bad].iter().any(|leaf| row.key.ends_with(leaf)));
+    let waits: Vec<_> = waits.filter(|row| row.table == of_waiting).collect();
+    assert!(waits.len() == 2 && waits.iter().all(|row| row.value.is_none()), "gone, and not kept empty");
+    assert!(!waits.iter().any(|row| row.key.ends_with(&bad)));
+    let left: Vec<_> = node.office.waiting_for(&News::of_everybody()).into_iter().map(|(_, leaf)| leaf).collect();
+    assert_eq!(left, [bad]);
+}
+
+#[test]
+fn news_of_two_are_news_of_both() {
+    let region = Region::with_logs(21, 6);
+    let [one, other] = [1, 2].map(|n| region.members[n].org);
+    let mut both = News::of(one);
+    both.join(News::of(other));
+    assert!(both != News::of(one) && both != News::of(other));
+    let mut turned = News::of(other);
+    turned.join(News::of(one));
+    assert_eq!(both, turned);
+    both.join(News::of_everybody());
+    let mut everybody = News::of_everybody();
+    everybody.join(turned);
+    assert_eq!(both, everybody);
+    let mut nobody = News::default();
+    nobody.join(News::default());
+    assert!(nobody.is_empty() && !both.is_empty());
+}

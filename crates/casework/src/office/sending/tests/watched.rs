@@ -121,6 +121,21 @@ fn an_attempt_that_was_stored_is_told_once_and_others_move_the_timetable_only() 
 }
 
 #[test]
+fn a_message_that_lies_in_a_mailbox_is_shown_so_and_whether_people_there_are_away() {
+    for locked in [false, true] {
+        let mut told = Told::before();
+        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
+        let what = bodies::notice_at(NOW).what.unwrap();
+        let (_, msg_id) =
+            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        assert!(told.case().letter(msg_id).unwrap().fate() == crate::case::Fate::Waiting);
+        let stored = Attempt::Stored { locked };
+        told.sender.act(&told.region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));
+        assert!(told.case().letter(msg_id).unwrap().fate() == crate::case::Fate::Stored { locked });
+    }
+}
+
+#[test]
 fn what_she_takes_back_after_an_answer_still_settles_her_notice() {
     let mut told = Told::new().accepted();
     told.withdraw(1, "ShareNotice");
@@ -192,6 +207,13 @@ fn a_message_that_is_missing_is_a_gap_of_its_number() {
     let missing = told.case().letter(lost).unwrap().seq();
     told.send(true, &bodies::departure("Left", at), None);
     let deadlines = told.sender.office.deadlines().clone();
-    let case = told.receiver.office.cases().unwrap().case(only_case(&told.receiver)).unwrap();
+    let id = only_case(&told.receiver);
+    let case = told.receiver.office.cases().unwrap().case(id).unwrap();
     assert_eq!(case.facts_view(&deadlines).gaps, [(missing, missing)]);
+    // The gap and the message were written in one commit; each fact of a case has its own number, without a hole.
+    let facts: Vec<_> = told.receiver.rows.iter().filter(|row| row.table == Table::Fact).collect();
+    let numbered = (0..facts.len() as u64).map(|n| [id.as_bytes(), &n.to_be_bytes()[..]].concat());
+    assert_eq!(facts.iter().map(|row| row.key.clone()).collect::<Vec<_>>(), numbered.collect::<Vec<_>>());
+    assert!(facts.iter().all(|row| crate::office::cases::case_of(row) == Some(id)));
+    assert!(crate::office::cases::case_of(&Row { key: vec![1; 23], ..facts[0].clone() }).is_none());
 }
