@@ -127,17 +127,13 @@ mod tests {
     #[test]
     fn a_number_is_read_to_its_last_byte_and_no_further_than_ten() {
         let longest = [&[0xff; 9][..], &[1, 7]].concat();
-        let cases: [(&[u8], Option<(u64, usize)>); 7] = [
-            (&[5, 9], Some((5, 1))),
-            (&[0xac, 2, 9], Some((300, 2))),
-            (&[0x80, 0x80, 1], Some((1 << 14, 3))),
-            (&longest, Some((u64::MAX, 10))),
-            (&[0x80], None),
-            (&[0x80; 11], None),
-            (&[], None),
-        ];
-        for (bytes, read) in cases {
-            assert_eq!(varint(bytes).map(|(value, rest)| (value, bytes.len() - rest.len())), read, "{bytes:?}");
+        for (bytes, value, len) in
+            [(&[5, 9][..], 5, 1), (&[0xac, 2, 9], 300, 2), (&[0x80, 0x80, 1], 1 << 14, 3), (&longest, u64::MAX, 10)]
+        {
+            assert_eq!(varint(bytes), Some((value, &bytes[len..])), "{bytes:?}");
+        }
+        for bytes in [&[0x80][..], &[0x80; 11], &[]] {
+            assert_eq!(varint(bytes), None, "{bytes:?}");
         }
     }
 
