@@ -130,6 +130,11 @@ mod tests {
             clocks.hear(OrgId(n.to_be_bytes()), NOW, UP);
         }
         assert_eq!(clocks.heard.len(), HEARD_MAX);
+        // Of those, whoever was heard longest ago makes room, and never who is heard now.
+        clocks.hear(OrgId([0xfe; 16]), NOW, UP - 1);
+        assert!(clocks.heard.contains_key(&OrgId([0xfe; 16])));
+        clocks.hear(OrgId([0xfd; 16]), NOW, UP);
+        assert!(!clocks.heard.contains_key(&OrgId([0xfe; 16])) && clocks.heard.contains_key(&OrgId([0xfd; 16])));
         assert_eq!(clocks.distance(Reading { wall: NOW, up: UP + DAY }).map(|off| off.others), Some(HEARD_MAX));
         assert_eq!(clocks.distance(Reading { wall: NOW, up: UP + DAY + 1 }), None, "of yesterday");
     }

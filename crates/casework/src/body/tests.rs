@@ -501,3 +501,12 @@ fn a_skeleton_keeps_the_classes_and_consents_of_a_profile_and_none_of_its_conten
     let plain = prepare(&notice()).map_err(|f| f.to_string()).unwrap();
     assert!(plain.parts().is_empty() && *plain.skeleton() == *plain.encode());
 }
+
+#[test]
+fn a_notice_that_replaces_another_is_another_act() {
+    let mut body = notice();
+    assert_eq!(prepare(&body).ok().unwrap().act(), ActKind::SendNotice);
+    let Some(What::ReturnNotice(n)) = &mut body.what else { unreachable!() };
+    n.supersedes = vec![7; 16];
+    assert_eq!(prepare(&body).ok().unwrap().act(), ActKind::SupersedeNotice);
+}

@@ -92,3 +92,50 @@ fn a_part_and_a_contact_are_what_was_typed() {
     let contact = wire::Contact::from(ContactForm { label: "Ana P.".into(), role: "Manager".into() });
     assert_eq!((contact.label.as_str(), contact.role.as_str()), ("Ana P.", "Manager"));
 }
+
+#[test]
+fn an_answer_and_an_acknowledgement_are_what_was_typed_and_their_days_are_days() {
+    let contact = |label: &str| ContactForm { label: label.into(), role: "Caseworker".into() };
+    let answer = |start: &str| {
+        let offer =
+            ServiceForm { service: "Shelter".into(), start: start.into(), days: 90, paid_by: "Receiver".into() };
+        let form = AnswerForm {
+            answer: "Accepted".into(),
+            decline_reason: "none".into(),
+            services: vec![offer],
+            conditions: vec!["on a working day".into()],
+            info_requested: vec!["region".into()],
+            conflict_check_done: true,
+            language: "ron".into(),
+            child_place: true,
+            contact: Some(contact("Elena R.")),
+            alternate: None,
+        };
+        form.build()
+    };
+    let built = answer("1970-01-11").ok().unwrap();
+    let [offer] = built.services.as_slice() else { panic!("one service") };
+    assert_eq!(
+        (offer.service.as_str(), offer.start_day, offer.days, offer.paid_by.as_str()),
+        ("Shelter", 10, 90, "Receiver")
+    );
+    assert_eq!(
+        (built.answer.as_str(), built.decline_reason.as_str(), built.language.as_str()),
+        ("Accepted", "none", "ron")
+    );
+    assert!(built.conflict_check_done && built.child_place && built.alternate.is_none());
+    assert_eq!(
+        (built.conditions.concat(), built.info_requested.concat()),
+        ("on a working day".into(), "region".into())
+    );
+    assert_eq!(built.contact.unwrap().label, "Elena R.");
+    assert_eq!(answer("soon").err(), Some(FormFault::Day("services.start")));
+    let acknowledged = |day: &str| {
+        let (contact, alternate) = (contact("Elena R."), contact("Mira M."));
+        AcknowledgeForm { contact, alternate, expected_answer: day.into() }.build()
+    };
+    let built = acknowledged("1970-01-04").ok().unwrap();
+    assert_eq!(built.expected_answer_day, 3);
+    assert_eq!([built.contact, built.alternate].map(|c| c.unwrap().label), ["Elena R.", "Mira M."]);
+    assert_eq!(acknowledged("").err(), Some(FormFault::Day("expected_answer")));
+}

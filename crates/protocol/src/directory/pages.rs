@@ -169,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_without_prekeys_has_no_empty_page_behind_its_records() {
+        let region = Region::new(1, 1);
+        let founded = Directory::found(&region.genesis, None).unwrap();
+        assert_eq!(page(&founded, 0).map(|page| page.of), Some(1));
+        assert!(page(&founded, 1).is_none());
+        assert_eq!(page(&region.directory, 0).map(|page| page.of), Some(2), "its prekeys are behind");
+    }
+
+    #[test]
     fn a_directory_goes_through_a_file_whole() {
         let region = Region::new(1, 60);
         let pages = file(&region.directory);

@@ -123,7 +123,6 @@ pub struct Join {
     lapses: BTreeMap<(Digest, No), u64>,
     /// Receipts refused, by who sent them.
     pub(super) bad_receipts: BTreeMap<No, u64>,
-    taken: u64,
 }
 
 impl Join {
@@ -148,7 +147,6 @@ impl Join {
             closed: BTreeSet::new(),
             lapses: BTreeMap::new(),
             bad_receipts: BTreeMap::new(),
-            taken: 0,
         }
     }
 
@@ -175,22 +173,9 @@ impl Join {
         self.closed.insert(digest);
     }
 
-    /// Events taken so far.
-    #[must_use]
-    pub fn taken(&self) -> u64 {
-        self.taken
-    }
-
-    /// Digests known.
-    #[must_use]
-    pub fn digests(&self) -> usize {
-        self.records.len()
-    }
-
     /// Takes one opening of the log of `owner`: only such as [`account::examine`](super::account::examine) handed out,
     /// each once, in any order.
     pub fn take(&mut self, owner: Party, opening: &Opening) {
-        self.taken += 1;
         let Ok(digest) = Digest::try_from(opening.envelope_digest.as_slice()) else { return };
         let me = self.parties.number(owner);
         let receipt = opening.msg_class == MessageType::Receipt as u32;

@@ -231,6 +231,31 @@ fn a_scrub_finds_damage_to_the_journal_while_it_is_in_use_even_where_nothing_liv
     assert_eq!(store.scrub().unwrap(), []);
 }
 
+#[test]
+fn a_scrub_finds_damage_to_the_snapshot_while_it_is_in_use_and_that_it_is_gone() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 5000), put(2, 10)]).unwrap();
+    store.compact().unwrap();
+    let path = store.snapshot.path(stage.dir.path());
+    let (file, whole) = (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+    let told = |store: &mut DurableStore| {
+        let findings = store.scrub().unwrap();
+        findings.into_iter().any(|finding| finding == Finding::SnapshotDamaged { file: file.clone() })
+    };
+    assert!(!told(&mut store));
+    for at in [whole.len() / 2, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(told(&mut store), "byte {at}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(told(&mut store));
+    fs::write(&path, &whole).unwrap();
+    assert!(!told(&mut store));
+}
+
 /// Makes the index forget a row and that it ever had it, as if it had been opened without the row.
 fn forget(store: &mut DurableStore, n: u8) {
     let mut edits = Edits::default();

@@ -624,3 +624,16 @@ fn a_lock_takes_the_keys_of_cases_out_of_memory_and_no_others() {
     world.vault.unlock(&world.content).unwrap();
     assert!(!world.vault.is_locked());
 }
+
+#[test]
+fn a_turn_ends_with_keys_of_the_next_epoch_for_both_compartments_and_no_others() {
+    for (service, content, is_next) in
+        [(2, Some(2), true), (2, None, true), (2, Some(1), false), (3, Some(3), false), (1, None, false)]
+    {
+        let mut world = World::new(41);
+        let service = ServiceKeys { epoch: service, ..ServiceKeys::generate(&mut world.rng) };
+        let content = content.map(|epoch| ContentKeys { epoch, ..ContentKeys::generate(&mut world.rng) });
+        let ended = world.vault.end_turn(&service, content.as_ref());
+        assert_eq!((ended.is_ok(), world.vault.epoch()), (is_next, if is_next { 2 } else { 1 }));
+    }
+}

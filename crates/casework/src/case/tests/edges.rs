@@ -204,3 +204,14 @@ fn the_question_that_a_newer_notice_answers_is_no_answer_to_the_earlier_one() {
         }
     }
 }
+
+#[test]
+fn the_next_change_of_a_case_without_clocks_is_the_end_of_its_next_consent() {
+    let pair = pair_in(State::Draft);
+    let deadlines = Deadlines::default();
+    let ends: BTreeSet<u64> = pair.d.case.ledger().consents().map(|consent| consent.expires_at).collect();
+    let first = *ends.first().unwrap();
+    assert_eq!(pair.d.case.next_change(&deadlines, first - 1), Some(first));
+    assert_eq!(pair.d.case.next_change(&deadlines, first), ends.range(first + 1..).next().copied());
+    assert_eq!(pair.d.case.next_change(&deadlines, *ends.last().unwrap()), None, "nothing ends twice");
+}

@@ -234,6 +234,16 @@ mod tests {
     }
 
     #[test]
+    fn styles_are_read_up_to_their_limits() {
+        let long = |len: usize| format!("<a/>{}", " ".repeat(len - 4));
+        let many = |tags: usize| "<".repeat(tags);
+        let of = |text: String| screen("xl/styles.xml", text.as_bytes());
+        let refused = Err(ImportFault::PartTooLarge { max: STYLES_MAX as u64 });
+        assert_eq!([of(long(STYLES_MAX)), of(many(STYLE_TAGS_MAX))], [Ok(()), Ok(())]);
+        assert_eq!([of(long(STYLES_MAX + 1)), of(many(STYLE_TAGS_MAX + 1))], [refused, refused]);
+    }
+
+    #[test]
     fn a_promise_of_more_strings_than_bytes_is_refused() {
         let part = |count: &str| format!("<sst count=\"1\" uniqueCount = \"{count}\"><si><t>a</t></si></sst>");
         assert_eq!(screen("xl/sharedstrings.xml", part("1").as_bytes()), Ok(()));

@@ -278,3 +278,47 @@ fn check_together(parts: &[Part], directory: usize) -> Result<(), ImportFault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end of an archive without parts that says it has so many, behind what every archive begins with.
+    fn end_of(count: u16) -> Vec<u8> {
+        let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
+        end.extend_from_slice(&count.to_le_bytes());
+        end.extend_from_slice(&count.to_le_bytes());
+        end.extend_from_slice(&[0; 10]);
+        end
+    }
+
+    #[test]
+    fn a_file_may_be_as_long_and_of_as_many_parts_as_it_says_and_no_more() {
+        assert_eq!(parts(&vec![0; FILE_MAX]).err(), Some(ImportFault::NotAWorkbook));
+        assert_eq!(parts(&vec![0; FILE_MAX + 1]).err(), Some(ImportFault::FileTooLarge { max: FILE_MAX }));
+        let many = |count: usize| parts(&end_of(u16::try_from(count).unwrap())).err();
+        assert_eq!(many(PARTS_MAX + 1), Some(ImportFault::TooManyParts { max: PARTS_MAX }));
+        assert!(many(PARTS_MAX).is_some_and(|fault| fault != ImportFault::TooManyParts { max: PARTS_MAX }));
+    }
+
+    #[test]
+    fn parts_lie_beside_each_other_before_the_directory_under_names_of_their_own() {
+        let part = |name: &str, place: std::ops::Range<usize>, size: u64| Part {
+            name: name.into(),
+            deflated: false,
+            crc: 0,
+            packed: 0..0,
+            place,
+            size,
+        };
+        let together = |second: &str, place: std::ops::Range<usize>, size: u64| {
+            check_together(&[part("a", 0..50, 1), part(second, place, size)], 100)
+        };
+        assert_eq!(together("b", 50..100, 1), Ok(()));
+        assert_eq!(together("b", 49..100, 1), Err(ImportFault::OverlappingParts));
+        assert_eq!(together("b", 50..101, 1), Err(ImportFault::OverlappingParts), "in the directory");
+        assert_eq!(together("A", 50..100, 1), Err(ImportFault::UnsafePartName), "whatever its case");
+        assert_eq!(together("b", 50..100, TOTAL_MAX - 1), Ok(()));
+        assert_eq!(together("b", 50..100, TOTAL_MAX), Err(ImportFault::PartTooLarge { max: TOTAL_MAX }));
+    }
+}

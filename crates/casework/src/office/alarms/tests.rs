@@ -192,6 +192,7 @@ fn an_end_that_could_not_be_told_is_told_again() {
     assert_eq!(due.len(), 2);
     let (step, ()) = world.act(0, NOW, |office, now| (office.tell_alarm(due[0], now).ok().unwrap(), ()));
     assert!(world.offices[0].alarms_to_tell() == [due[1]], "the first is under way");
+    assert!(!world.offices[0].alarm_reached(&world.raised(), due[0].2), "and has reached nobody yet");
     let id = step.rows.iter().find(|row| row.table == Table::Outbox).unwrap().key.clone();
     let id = MsgId::try_from(id.as_slice()).unwrap();
     world.act(0, NOW, |office, now| (office.attempted(id, Attempt::NotOpened, now), ()));
@@ -391,7 +392,8 @@ fn the_entry_of_an_alarm_names_the_kind_of_message_that_was_missed() {
     for (kind, class) in
         [(AlarmKind::OverdueArrival, MessageType::Departure), (AlarmKind::UnansweredNotice, MessageType::ReturnNotice)]
     {
-        let said = super::about(AuditEvent::AlarmRaised, Digest([1; 32]), kind, None);
-        assert_eq!((said.msg_class, said.digest), (class as u32, Some(Digest([1; 32]))));
+        let peer = (OrgId([2; 16]), NodeId([3; 16]));
+        let said = super::about(AuditEvent::AlarmRaised, Digest([1; 32]), kind, Some(peer));
+        assert!(said.msg_class == class as u32 && said.digest == Some(Digest([1; 32])) && said.peer == Some(peer));
     }
 }

@@ -63,3 +63,17 @@ fn what_is_let_go_of_keeps_its_leaf_and_what_it_was_about_and_nothing_else() {
         coordinator.act(&region, NOW, |office, now| (Step::default(), office.let_go(nobody, &pages, now)));
     assert!(of_none.is_none(), "of a log that was never heard");
 }
+
+#[test]
+fn what_coordinators_have_of_a_log_is_kept_when_it_is_more_than_before() {
+    let (region, _, mut one, _) = region();
+    assert!(one.office.at_coordinators().is_none());
+    for (size, at, known) in
+        [(5, NOW, (5, NOW)), (5, NOW + 1, (5, NOW)), (4, NOW + 2, (5, NOW)), (6, NOW + 3, (6, NOW + 3))]
+    {
+        let (step, ()) = one.act(&region, at, |office, _| (office.has_coordinator(size, at), ()));
+        assert_eq!(step.rows.is_empty(), known.1 != at);
+        let has = one.office.at_coordinators().unwrap();
+        assert_eq!((has.size, has.at), known);
+    }
+}

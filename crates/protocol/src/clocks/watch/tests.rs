@@ -281,3 +281,25 @@ fn a_leap_beyond_all_numbers_is_told_in_its_own_direction() {
         assert_eq!(watch.doubt(), Some(Doubt::Leapt(leap)));
     }
 }
+
+#[test]
+fn others_who_agree_set_no_time_back_that_is_as_little_ahead_as_is_forgiven() {
+    let mut node = Machine::start(0, HOUR);
+    (1..=3).for_each(|n| node.hear(n, 0));
+    node.pass(60);
+    let gone_by = node.watch.read(node.reading());
+    node.off = -30;
+    assert_eq!((node.doubt(), node.watch.read(node.reading())), (None, gone_by), "it waits for the wall");
+}
+
+#[test]
+fn a_clock_that_others_contradict_stands_until_their_time_has_come_and_one_voice_does_not_stop_it() {
+    for (voices, stands) in [(1, false), (2, true), (3, true)] {
+        let mut node = Machine::start(secs(3 * HOUR), HOUR);
+        (1..=voices).for_each(|n| node.hear(n, 0));
+        let before = node.error();
+        node.pass(5 * MINUTE);
+        let since = node.error() - before;
+        assert_eq!(since, if stands { -secs(5 * MINUTE) } else { 0 }, "{voices}");
+    }
+}

@@ -270,3 +270,13 @@ fn attack_42_mailboxes_beyond_what_a_descriptor_may_list_are_refused() {
         assert_eq!(with(refused), Some(crate::directory::RecordFault::Field), "{refused}");
     }
 }
+
+#[test]
+fn every_answer_says_what_time_it_is_there() {
+    let region = Region::new(4, 2);
+    let buckets = Buckets::of(&region.directory);
+    let state = buckets.answer(&region.directory, &[], NOW);
+    assert_eq!((state.now, state.digests.is_empty()), (NOW, false));
+    let same = buckets.answer(&region.directory, &buckets.state(), NOW + 1);
+    assert_eq!((same.now, same.digests.is_empty()), (NOW + 1, true), "in one word");
+}

@@ -171,3 +171,17 @@ fn after_a_restore_a_case_that_others_open_later_has_no_gap_and_one_that_may_be_
     let (is_whole, answer, _) = answered(NOW - DAY + HOUR);
     assert!(!is_whole && answer > PLACES_SKIPPED);
 }
+
+#[test]
+fn what_nobody_recalls_does_not_wait_for_witnesses() {
+    let mut told = Told::before();
+    told.send(true, &bodies::notice_at(NOW), None);
+    let Told { region, receiver, at, .. } = &mut told;
+    let (case, ana) = (only_case(receiver), actor(Role::Caseworker));
+    let notice = receiver.office.cases().unwrap().case(case).unwrap().notice().unwrap().id();
+    let (step, ()) =
+        receiver.act(region, *at, |office, now| (office.open_message(case, &ana, notice, now).unwrap(), ()));
+    let queued = step.rows.iter().find(|row| row.table == Table::Outbox).unwrap();
+    let receipt = MsgId::try_from(queued.key.as_slice()).unwrap();
+    assert!(receiver.act(region, *at, |office, now| office.depart_unasked(receipt, now)).1);
+}

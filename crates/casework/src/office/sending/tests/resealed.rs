@@ -58,7 +58,9 @@ fn what_has_expired_waits_for_nobody_to_unlock() {
         let expires = told.sender.office.mail().outgoing(msg_id).unwrap().expires;
         let stored = Attempt::Stored { locked: false };
         told.sender.act(&told.region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));
+        assert!(told.sender.office.is_open());
         told.sender.office.lock();
+        assert!(!told.sender.office.is_open());
         let at = if late { expires } else { expires - 1 };
         told.sender.act(&told.region, at, |o, now| (o.attempted(msg_id, Attempt::NotOpened, now), ()));
         let stands = if late { Delivery::NotOpened } else { Delivery::Stored };
