@@ -120,6 +120,11 @@ impl Message {
         matches!(self.there, There::Taken | There::NotTaken)
     }
 
+    /// Whether it ended at the receiver without an effect.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.there == There::NotTaken
+    }
+
     /// Whether it waits to be carried, for the first time or again.
     fn is_waiting(&self) -> bool {
         matches!(self.out, Out::Queued | Out::Departing | Out::Leaving)

@@ -53,6 +53,13 @@ impl Way {
         self.may_be = self.may_be.iter().map(Message::carried_late).collect();
     }
 
+    /// Its receiver says that it refused it, seen there or not.
+    pub(crate) fn was_refused(&mut self) {
+        self.settle();
+        let opened: Vec<Message> = self.may_be.iter().flat_map(|message| self.after(*message, Act::Open)).collect();
+        self.may_be.extend(opened.into_iter().filter(Message::is_refused));
+    }
+
     /// Somebody sent it in another envelope, as the model does not.
     pub(crate) fn is_strange(&mut self) {
         self.strange = true;

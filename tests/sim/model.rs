@@ -96,7 +96,17 @@ impl Model {
             | Note::Read(_)
             | Note::Receipt(..)
             | Note::Departs(_)
+            | Note::MayNotGoOn(_)
             | Note::Revoked(_) => {}
+        }
+    }
+
+    /// Takes what a message's receiver says of it: one that is refused before there is a case leaves nothing there to see.
+    pub(super) fn answered(&mut self, note: &Note) {
+        if let Note::Receipt(msg_id, said) = note
+            && said.stage() == wire::Stage::Refused
+        {
+            self.ways.entry(*msg_id).or_default().was_refused();
         }
     }
 
@@ -146,6 +156,7 @@ impl Model {
                     mail.stopped = Some("its receiver was revoked");
                 }
             }
+            Note::MayNotGoOn(msg_id) => self.may_stop(*msg_id),
             Note::Withdrawn(..) | Note::Stayed(_) | Note::Receipt(..) => {}
         }
         Ok(())

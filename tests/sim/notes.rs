@@ -41,6 +41,8 @@ pub(super) enum Note {
     Revoked(Vec<u8>),
     /// A courier may put a message on the line from now on.
     Departs(MsgId),
+    /// A message goes no further: what it rested on has ended, or the other side declined since.
+    MayNotGoOn(MsgId),
 }
 
 /// Reads what a step says, and holds it against P5: what changes a case, a mailbox, the directory or the evidence has

@@ -4,7 +4,7 @@
 use clearhouse_casework::case::Fact;
 use clearhouse_casework::office::mailing::{Deposit, Deposited};
 use clearhouse_casework::office::{Effect, Now, Step};
-use clearhouse_protocol::ids::{Digest, MsgId};
+use clearhouse_protocol::ids::{CaseId, Digest, MsgId};
 use clearhouse_protocol::mail::{Delivery, DepositFault, Outgoing};
 use clearhouse_protocol::receipt;
 use clearhouse_protocol::rows::{EventRow, Row, Table};
@@ -205,8 +205,10 @@ impl World {
 
     /// Stages a step: memory takes it, the batch gathers it.
     fn take(&mut self, site: Site, step: Step, staged: &mut Staged) -> Result<(), Violation> {
-        let notes = notes::notes(&step)?;
+        let mut notes = notes::notes(&step)?;
         notes.iter().for_each(|note| self.model.hears(note));
+        let ended: Vec<Note> = notes.iter().filter_map(|note| self.may_not_go_on(site, note)).collect();
+        notes.splice(0..0, ended);
         staged.notes.push(notes);
         if let Some(up) = self.nodes[site].up.as_mut() {
             up.office.take(&step);
@@ -218,6 +220,15 @@ impl World {
         staged.events.extend(step.events);
         staged.effects.extend(step.effects);
         Ok(())
+    }
+
+    /// What is said first of a message that a step takes back: that it may not leave any more, by its case as it was before.
+    fn may_not_go_on(&self, site: Site, note: &Note) -> Option<Note> {
+        let Note::Outgoing(msg_id, out) = note else { return None };
+        let node = &self.nodes[site];
+        let case = node.up.as_ref()?.office.cases()?.case(CaseId::try_from(out.case.as_slice()).ok()?)?;
+        let stopped = case.release_still_allowed(*msg_id, node.clock(self.time)).is_err();
+        (Delivery::of(out) == Delivery::Recalled && stopped).then_some(Note::MayNotGoOn(*msg_id))
     }
 
     fn commit(&mut self, site: Site, mut staged: Staged, meets: Meets) -> Result<(), Violation> {
@@ -326,6 +337,7 @@ impl World {
         for notes in steps {
             // Her word comes first: what the same step takes back is taken back because of it.
             self.hear_her(site, notes);
+            notes.iter().for_each(|note| self.model.answered(note));
             notes.iter().try_for_each(|note| self.model.committed(site, note))?;
         }
         // And last: nothing of the whole batch that rests on what she withdrew leaves any more.
