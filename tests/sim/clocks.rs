@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use clearhouse_casework::office::{Now, Office, Step};
 use clearhouse_protocol::audit;
 use clearhouse_protocol::clocks::Reading;
-use clearhouse_protocol::clocks::watch::Watch;
+use clearhouse_protocol::clocks::watch::{Doubt, Watch};
 use clearhouse_protocol::fixture::NOW;
 use clearhouse_protocol::ids::OrgId;
 use clearhouse_protocol::limits::{DAY, HOUR, MINUTE, SKEW_SECS};
@@ -85,6 +85,13 @@ impl Node {
             && self.watch.borrow().as_ref().is_some_and(|watch| watch.doubt().is_some())
     }
 
+    /// Whether no reading of its clock was believed since the start.
+    fn is_unbelieved(&self, time: u64) -> bool {
+        self.clock(time);
+        let doubt = self.watch.borrow().as_ref().and_then(Watch::doubt);
+        matches!(doubt, Some(Doubt::Ahead(_) | Doubt::Behind(_)))
+    }
+
     fn hear(&self, org: OrgId, theirs: u64, time: u64) {
         let up = self.reading(time).up;
         if let Some(watch) = self.watch.borrow_mut().as_mut() {
@@ -108,6 +115,9 @@ impl World {
             Some(site) if self.dice.percent(70) => (site, 0),
             _ => (site, self.dice.pick(&LEAPS)),
         };
+        // Whoever was not believed since the start, and is set to what would have been believed at it, is believed.
+        let as_at_a_start = BELIEVED_AT_A_START.contains(&off) && self.nodes[site].is_unbelieved(self.time);
+        let off = if as_at_a_start { 0 } else { off };
         self.note(format!("the clock of site {site} is set {off} s off"));
         self.nodes[site].off = off;
     }
