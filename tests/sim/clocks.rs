@@ -85,6 +85,12 @@ impl Node {
             && self.watch.borrow().as_ref().is_some_and(|watch| watch.doubt().is_some())
     }
 
+    /// Whether another node's clock has agreed with its own since the start.
+    pub(super) fn is_confirmed(&self, time: u64) -> bool {
+        self.clock(time);
+        self.flaw == Some(Flaw::ClockBelieved) || self.watch.borrow().as_ref().is_none_or(Watch::is_confirmed)
+    }
+
     /// Whether no reading of its clock was believed since the start.
     fn is_unbelieved(&self, time: u64) -> bool {
         self.clock(time);
@@ -117,7 +123,9 @@ impl World {
         };
         // Whoever was not believed since the start, and is set to what would have been believed at it, is believed.
         let as_at_a_start = BELIEVED_AT_A_START.contains(&off) && self.nodes[site].is_unbelieved(self.time);
-        let off = if as_at_a_start { 0 } else { off };
+        // Two that are wrong alike would vouch for each other.
+        let is_shared = self.nodes.iter().enumerate().any(|(other, node)| other != site && node.off == off);
+        let off = if as_at_a_start || is_shared { 0 } else { off };
         self.note(format!("the clock of site {site} is set {off} s off"));
         self.nodes[site].off = off;
     }

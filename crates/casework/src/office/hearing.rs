@@ -148,7 +148,8 @@ impl Office {
     /// The logs this coordinator's node heard of.
     pub fn heard(&self) -> impl Iterator<Item = (NodeId, &Heard)> {
         // Before its first account a log is mirrored, and nothing was heard of it.
-        self.hearing.0.iter().filter(|(_, heard)| heard.heard_at > 0).map(|(node, heard)| (*node, heard))
+        let is_heard = |heard: &Heard| heard.heard_at > 0 || heard.size > 0;
+        self.hearing.0.iter().filter(move |(_, heard)| is_heard(heard)).map(|(node, heard)| (*node, heard))
     }
 
     /// Deletes what the entries of these pages say, the next ones of a log that are not deleted yet; their commitments

@@ -219,7 +219,11 @@ impl Mailroom {
                 slot.2 = soonest.get(thread).map_or(slot.2, |at| slot.2.min(*at));
             }
         }
-        first.into_values().filter(|(_, _, next_try)| *next_try <= now).map(|(_, id, _)| id).collect()
+        let was_tried = |id: &MsgId| self.outgoing.get(id).is_some_and(|o| o.attempts > 0);
+        // No pause between two attempts is longer: a later one was set by a clock that was wrong.
+        let latest = now.saturating_add(BACKOFF_MAX_SECS);
+        let is_due = |id: &MsgId, at: u64| at <= now || at > latest && was_tried(id);
+        first.into_values().filter(|(_, id, at)| is_due(id, *at)).map(|(_, id, _)| id).collect()
     }
 
     /// Whether an attempt to carry this may begin now, and the rows that say so. They must be durable before anything

@@ -81,7 +81,7 @@ fn store(region: &Region, room: &mut Mailroom, sealed: &Sealed) -> Outside {
 
 fn opened(region: &Region, outside: &Outside) -> Box<Opened> {
     let b = &region.members[1];
-    let me = Reader { org: b.org, node: b.node, directory: &region.directory, now: NOW };
+    let me = Reader::new((b.org, b.node), &region.directory, NOW);
     match open(outside, Some(b.prekey(NOW)), &me) {
         Ok(Opening::Whole(opened)) => opened,
         Ok(Opening::Rejected(..) | Opening::Ended(_) | Opening::Early(_)) | Err(_) => panic!("a genuine letter opens"),
@@ -370,6 +370,27 @@ fn pauses_grow_and_stay_within_their_limit() {
         now = next;
     }
     assert!(pauses[0] <= 2 && pauses.iter().all(|p| *p <= BACKOFF_MAX_SECS) && pauses[19] >= BACKOFF_MAX_SECS / 2);
+}
+
+#[test]
+fn a_pause_that_a_wrong_clock_set_is_not_waited_for_when_it_is_right_again() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter_made(&mut region, &room, 1, (NOW, NOW + 9 * DAY));
+    apply(&mut room, &rows);
+    let id = MsgId([1; 16]);
+    let rows = room.attempted(id, Attempt::Failed { fault: 1 }, NOW + 5 * DAY, &mut region.rng);
+    apply(&mut room, &rows);
+    let at = room.outgoing(id).unwrap().next_try;
+    assert_eq!([at - 1, at].map(|now| room.due(now).len()), [0, 1]);
+    assert_eq!([at - BACKOFF_MAX_SECS, at - BACKOFF_MAX_SECS - 1].map(|now| room.due(now).len()), [0, 1]);
+    // What was never tried waits for its own time, however late that is.
+    let row = Row {
+        value: Some(Outgoing { attempts: 0, ..room.outgoing(id).unwrap().clone() }.encode_to_vec()),
+        ..rows[0].clone()
+    };
+    apply(&mut room, &[row]);
+    assert!(room.due(NOW).is_empty());
 }
 
 #[test]
