@@ -232,8 +232,7 @@ impl World {
 
     /// One turn of the opener of a site: opens some letters beside the owner and hands in what it found.
     pub(super) fn opener(&mut self, site: Site) -> Result<(), Violation> {
-        let (node, ground) = (&self.nodes[site], self.nodes[site].ground());
-        let times = (node.clock(self.time), node.sure(self.time), node.is_confirmed(self.time));
+        let (now, ground) = (self.nodes[site].clock(self.time), self.nodes[site].ground());
         let doubts = self.nodes[site].doubts(self.time);
         let Some(up) = self.nodes[site].up.as_mut() else { return Ok(()) };
         let waits = up.inbox.iter().any(|ask| matches!(ask, Ask::Letter { .. }));
@@ -246,7 +245,7 @@ impl World {
             let Ok(Some(bytes)) = bytes else {
                 return Err(Violation::new(format!("P1: the letter {digest} at site {site} cannot be read back")));
             };
-            let result = open_one(&bytes, ground, &directory, times);
+            let result = open_one(&bytes, ground, &directory, now);
             up.inbox.push_back(Ask::Letter { digest, result });
         }
         Ok(())
@@ -257,12 +256,11 @@ fn open_one(
     bytes: &[u8],
     ground: &Ground,
     directory: &Directory,
-    (now, sure, is_confirmed): (u64, u64, bool),
+    now: u64,
 ) -> Result<clearhouse_protocol::envelope::Opening, Unopenable> {
     let outside = Outside::parse(bytes)?;
     let prekey = ground.prekeys.iter().find(|(id, _)| *id == outside.prekey).map(|(_, secret)| *secret);
-    let reader = Reader::new((ground.member.org, ground.member.node), directory, now);
-    open(&outside, prekey, &Reader { sure: sure.min(now), is_confirmed, ..reader })
+    open(&outside, prekey, &Reader { org: ground.member.org, node: ground.member.node, directory, now })
 }
 
 fn route(

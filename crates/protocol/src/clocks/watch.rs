@@ -128,12 +128,6 @@ impl Watch {
         if self.confirmed { now } else { now.min(carried(self.attested, reading)) }
     }
 
-    /// Whether somebody else's clock agreed with a believed reading of this run.
-    #[must_use]
-    pub fn is_confirmed(&self) -> bool {
-        self.confirmed
-    }
-
     /// Why the clock is not trusted, as of the last reading.
     #[must_use]
     pub fn doubt(&self) -> Option<Doubt> {

@@ -82,9 +82,8 @@ pub enum Opening {
     /// Authentic by a key that a revocation ended: whoever holds it now may have written this, whatever date it bears
     /// (attack case 25). A person decides.
     Ended(Box<Opened>),
-    /// Authentic, and dated further ahead than clocks are forgiven: one of two clocks is wrong. By more than
-    /// [`LETTER_AHEAD_WAIT_SECS`] only while nobody has confirmed this node's. Whether it is taken is asked again from this
-    /// time on, unix seconds, at most so long from now.
+    /// Authentic, and dated further ahead than clocks are forgiven, by at most [`LETTER_AHEAD_WAIT_SECS`]: one of two clocks
+    /// is wrong. Whether it is taken is asked again from this time on, unix seconds.
     Early(u64),
 }
 
@@ -98,18 +97,6 @@ pub struct Reader<'a> {
     pub directory: &'a Directory,
     /// Unix seconds.
     pub now: u64,
-    /// The time that more than this node's clock vouches for, never later than `now`: by it a letter's life is over.
-    pub sure: u64,
-    /// Somebody else's clock agreed with this node's: a date that does not fit is the sender's mistake.
-    pub is_confirmed: bool,
-}
-
-impl<'a> Reader<'a> {
-    /// An organisation's node that goes by a time which others confirm, unix seconds.
-    #[must_use]
-    pub fn new((org, node): (OrgId, NodeId), directory: &'a Directory, now: u64) -> Self {
-        Self { org, node, directory, now, sure: now, is_confirmed: true }
-    }
 }
 
 /// Opens an envelope with the one prekey its header names.
@@ -121,7 +108,7 @@ pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -
     if SUITE < policy.min_suite || !policy.allowed_suites.contains(&SUITE) {
         return Err(Unopenable::Suite);
     }
-    if outside.expires <= me.sure {
+    if outside.expires <= me.now {
         return Err(Unopenable::Time);
     }
     let prekey = prekey.ok_or(Unopenable::Prekey)?;
@@ -131,7 +118,7 @@ pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -
     let inner: wire::Inner = canon::decode(inner_bytes, INNER_MAX).map_err(|_| Unopenable::Inner)?;
     let attachments = take_attachments(&inner, rest)?;
     addressed_to_me(&inner, outside, me)?;
-    let opens_at = timely(&inner, outside, me)?;
+    let opens_at = timely(&inner, outside, me.now)?;
 
     let (org, node, key_id) = sender(&inner).ok_or(Unopenable::Inner)?;
     let (key, revoked) = me.directory.standing(org, node, me.now)?;
@@ -219,17 +206,16 @@ fn addressed_to_me(inner: &wire::Inner, outside: &Outside, me: &Reader<'_>) -> R
     if to_me && same { Ok(()) } else { Err(Unopenable::Misdirected) }
 }
 
-/// From when on a message may be taken, or is to be looked at again, unix seconds.
-fn timely(inner: &wire::Inner, outside: &Outside, me: &Reader<'_>) -> Result<u64, Unopenable> {
+/// From when on a message may be taken, unix seconds.
+fn timely(inner: &wire::Inner, outside: &Outside, now: u64) -> Result<u64, Unopenable> {
     let life = inner.expires.checked_sub(inner.created).ok_or(Unopenable::Time)?;
     let opens_at = inner.created.saturating_sub(SKEW_SECS);
-    let waits_until = me.now.saturating_add(LETTER_AHEAD_WAIT_SECS);
     let sound = life > 0
         && life <= ENVELOPE_LIFE_SECS
-        && inner.expires > me.sure
-        && (opens_at <= waits_until || !me.is_confirmed)
+        && inner.expires > now
+        && opens_at <= now.saturating_add(LETTER_AHEAD_WAIT_SECS)
         && inner.expires.div_ceil(HOUR).checked_mul(HOUR) == Some(outside.expires);
-    if sound { Ok(opens_at.min(waits_until)) } else { Err(Unopenable::Time) }
+    if sound { Ok(opens_at) } else { Err(Unopenable::Time) }
 }
 
 fn sender(inner: &wire::Inner) -> Option<(OrgId, NodeId, KeyId)> {

@@ -108,7 +108,7 @@ impl Stage {
 
     fn opened(&mut self, digest: Digest, bytes: &[u8]) -> Step {
         let m = &self.region.members[RECEIVER];
-        let reader = Reader::new((m.org, m.node), self.office.directory(), self.now);
+        let reader = Reader { org: m.org, node: m.node, directory: self.office.directory(), now: self.now };
         let opening = open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader);
         let mut now = Now { time: self.now, rng: &mut self.rng, key: &m.sign };
         let step = self.office.opened(digest, opening, &mut now).unwrap();
