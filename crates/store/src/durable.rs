@@ -441,8 +441,8 @@ impl Store for DurableStore {
 
 impl Drop for DurableStore {
     fn drop(&mut self) {
-        // The next start would do it, too.
-        let _ = self.tell();
+        // The next start would do it, too; and derives the index anew, if it failed.
+        let _ = self.view.get_mut().tell();
     }
 }
 

@@ -7,6 +7,9 @@ use crate::ids::MsgId;
 use crate::limits::{RECEIPT_ASK_SECS, RECEIPT_ASKS_MAX};
 use crate::rows::{Row, Table};
 
+/// The longest pause between two questions.
+const PAUSE_MAX_SECS: u64 = RECEIPT_ASK_SECS << (2 * RECEIPT_ASKS_MAX);
+
 impl Mailroom {
     /// Whether a receipt is stored there, and nobody said yet whether it opened.
     #[must_use]
@@ -18,7 +21,11 @@ impl Mailroom {
     /// receipts that may not have opened.
     #[must_use]
     pub fn to_ask(&self, now: u64) -> Vec<MsgId> {
-        let due = self.asks.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id);
+        let due = self.asks.iter().take_while(|(at, _)| *at <= now);
+        // No pause between two questions is longer: a later one was set by a clock that was wrong.
+        let latest = now.saturating_add(PAUSE_MAX_SECS);
+        let misset = self.asks.iter().rev().take_while(|(at, _)| *at > latest);
+        let due = due.chain(misset).map(|(_, id)| *id);
         // A letter that ran out is not asked after any more; the next beat ends it.
         let lives = |id: &MsgId| self.outgoing.get(id).is_some_and(|o| is_unconfirmed(o) || o.expires > now);
         due.filter(lives).collect()

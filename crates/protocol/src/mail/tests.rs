@@ -394,6 +394,24 @@ fn a_pause_that_a_wrong_clock_set_is_not_waited_for_when_it_is_right_again() {
 }
 
 #[test]
+fn nor_is_a_question_put_off_by_a_clock_that_was_years_ahead() {
+    let mut region = Region::new(1, 2);
+    let mut room = Mailroom::default();
+    let (_, rows) = letter_made(&mut region, &room, 1, (NOW, NOW + 9 * DAY));
+    apply(&mut room, &rows);
+    let id = MsgId([1; 16]);
+    let rows = room.attempted(id, Attempt::Stored { locked: false }, NOW + 3650 * DAY, &mut region.rng);
+    apply(&mut room, &rows);
+    assert_eq!(room.to_ask(NOW), [id]);
+    let longest = crate::limits::RECEIPT_ASK_SECS << (2 * crate::limits::RECEIPT_ASKS_MAX);
+    let at = room.outgoing(id).unwrap().next_try;
+    let until = Outgoing { expires: u64::MAX, ..room.outgoing(id).unwrap().clone() };
+    apply(&mut room, &[service_row(Table::Outbox, id.as_bytes(), Some(&until))]);
+    let asked = |now: u64| room.to_ask(now).len();
+    assert_eq!([at - longest - 1, at - longest, at - 1, at].map(asked), [1, 0, 0, 1]);
+}
+
+#[test]
 fn a_message_whose_keeper_is_silent_goes_to_the_next_mailbox_and_one_that_was_fetched_does_not() {
     use crate::limits::KEEPER_LOST_ASKS;
     let mut region = Region::new(1, 2);
