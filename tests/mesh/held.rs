@@ -16,19 +16,23 @@ async fn outbox(member: &Member) -> Vec<Value> {
     ask(member, Call::Outbox).await["messages"].as_array().unwrap().clone()
 }
 
+/// A notice in a case of its own, sent while nobody is there to take it. The case.
+async fn notice_to_nobody(region: &mut Region) -> String {
+    let d = &region.destination;
+    let case = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await["case"].as_str().unwrap().to_owned();
+    ask(d, Call::ConsentRecord { case: case.clone(), form: consent("ShareNotice", &[]) }).await;
+    region.origin.kill();
+    ask(&region.destination, Call::NoticeSend { case: case.clone(), form: Box::new(notice()) }).await;
+    case
+}
+
 #[test]
 fn a_notice_of_somebody_who_stays_since_the_backup_is_not_sent_by_the_node_that_was_put_back() {
     block_on(async {
         let mut region = found(KEPT_OPEN);
         staffed(&mut region).await;
         let (shelf, sheets) = (shelf(&region), take_sheets(&region.destination, &region.folder));
-        let d = &region.destination;
-        let case = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await["case"].as_str().unwrap().to_owned();
-        ask(d, Call::ConsentRecord { case: case.clone(), form: consent("ShareNotice", &[]) }).await;
-        // Nobody is there to take it.
-        region.origin.kill();
-        let d = &region.destination;
-        ask(d, Call::NoticeSend { case: case.clone(), form: Box::new(notice()) }).await;
+        let case = notice_to_nobody(&mut region).await;
         region.destination.sign_in("admin").await.unwrap();
         let backup = create(&region.destination, &shelf).await;
         region.destination.sign_in("elena").await.unwrap();
@@ -73,12 +77,8 @@ fn a_notice_that_waits_for_a_node_that_is_away_is_recalled_and_never_arrives() {
     block_on(async {
         let mut region = found(KEPT_OPEN);
         staffed(&mut region).await;
+        let case = notice_to_nobody(&mut region).await;
         let d = &region.destination;
-        let case = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await["case"].as_str().unwrap().to_owned();
-        ask(d, Call::ConsentRecord { case: case.clone(), form: consent("ShareNotice", &[]) }).await;
-        region.origin.kill();
-        let d = &region.destination;
-        ask(d, Call::NoticeSend { case: case.clone(), form: Box::new(notice()) }).await;
         let waiting = outbox(d).await.into_iter().find(|row| row["case"] == case.as_str()).unwrap();
         let message = waiting["message"].as_str().unwrap().to_owned();
         // While an attempt is under way nobody can say that nothing left; it ends soon, and then somebody can.
@@ -104,11 +104,7 @@ fn what_waits_at_a_start_waits_until_a_witness_was_heard_and_doctor_says_so() {
     block_on(async {
         let mut region = found(KEPT_OPEN);
         staffed(&mut region).await;
-        let d = &region.destination;
-        let case = ask(d, Call::CaseOpen { to: text("Casa Nova") }).await["case"].as_str().unwrap().to_owned();
-        ask(d, Call::ConsentRecord { case: case.clone(), form: consent("ShareNotice", &[]) }).await;
-        region.origin.kill();
-        ask(&region.destination, Call::NoticeSend { case: case.clone(), form: Box::new(notice()) }).await;
+        let case = notice_to_nobody(&mut region).await;
         region.coordinator.kill();
         region.destination.kill();
         region.destination.session = None;

@@ -58,19 +58,27 @@ fn opening(region: &Region, office: &Office, bytes: &[u8]) -> Result<Opening, Un
     open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader)
 }
 
+/// A letter that was deposited here, and its bytes.
+fn stored(region: &mut Region, office: &mut Office) -> (Digest, Vec<u8>) {
+    let bytes = letter(region);
+    let outside = Outside::parse(&bytes).unwrap();
+    let digest = outside.digest;
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
+    let (step, replies) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
+    assert!(replies[0].is_ok(), "the mailbox looks at the outside only");
+    office.take(&step);
+    (digest, bytes)
+}
+
 #[test]
 fn attack_25_a_letter_of_a_revoked_key_has_no_effect_whatever_its_date_and_whenever_it_was_opened() {
     for opened_before in [false, true] {
         let mut region = Region::new(1, 2);
         let mut office = office(&region);
-        let bytes = letter(&mut region);
+        let (digest, bytes) = stored(&mut region, &mut office);
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
-        let outside = Outside::parse(&bytes).unwrap();
-        let digest = outside.digest;
-        let (step, replies) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
-        assert!(replies[0].is_ok(), "the mailbox looks at the outside only");
-        office.take(&step);
         // Beside the owner, by the directory of before: the revocation comes while the letter is open.
         let early = opening(&region, &office, &bytes);
         assert!(matches!(early, Ok(Opening::Whole(_))));
@@ -243,13 +251,9 @@ fn what_is_refused_for_an_extension_is_answered_to_whoever_still_stands_and_to_n
     for revoked in [false, true] {
         let mut region = Region::new(1, 2);
         let mut office = office(&region);
-        let bytes = letter(&mut region);
+        let (digest, bytes) = stored(&mut region, &mut office);
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let mut now = Now { time: NOW, rng: &mut rng, key: &region.members[1].sign };
-        let outside = Outside::parse(&bytes).unwrap();
-        let digest = outside.digest;
-        let (step, _) = office.deposit(vec![Deposit { outside, bytes: bytes.clone() }], &mut now);
-        office.take(&step);
         // Beside the owner, by the directory of before.
         let Ok(Opening::Whole(opened)) = opening(&region, &office, &bytes) else { panic!("a sound letter") };
         if revoked {

@@ -66,6 +66,16 @@ impl Told {
         told
     }
 
+    /// [`Told::before`], with a notice that waits here to leave.
+    fn queued() -> (Self, MsgId) {
+        let mut told = Self::before();
+        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
+        let what = bodies::notice_at(NOW).what.unwrap();
+        let (_, msg_id) =
+            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        (told, msg_id)
+    }
+
     fn case(&self) -> &Case {
         self.sender.office.cases().unwrap().case(only_case(&self.sender)).unwrap()
     }

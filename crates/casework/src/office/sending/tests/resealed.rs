@@ -50,11 +50,7 @@ fn an_answer_that_goes_again_names_what_it_answers_as_the_first_one_did() {
 #[test]
 fn what_has_expired_waits_for_nobody_to_unlock() {
     for late in [false, true] {
-        let mut told = Told::before();
-        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
-        let what = bodies::notice_at(NOW).what.unwrap();
-        let (_, msg_id) =
-            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        let (mut told, msg_id) = Told::queued();
         let expires = told.sender.office.mail().outgoing(msg_id).unwrap().expires;
         let stored = Attempt::Stored { locked: false };
         told.sender.act(&told.region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));

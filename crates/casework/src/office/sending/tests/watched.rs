@@ -105,11 +105,7 @@ fn every_kind_of_message_has_its_event_and_its_due_day() {
 
 #[test]
 fn an_attempt_that_was_stored_is_told_once_and_others_move_the_timetable_only() {
-    let mut told = Told::before();
-    let (case, who) = (only_case(&told.sender), actor(Role::Manager));
-    let what = bodies::notice_at(NOW).what.unwrap();
-    let (_, msg_id) =
-        told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+    let (mut told, msg_id) = Told::queued();
     let mut tried = |attempt| told.sender.act(&told.region, NOW, |o, now| (o.attempted(msg_id, attempt, now), ())).0;
     let failed = tried(Attempt::Failed { fault: 1 });
     assert!(failed.events.is_empty() && failed.effects.is_empty() && !failed.rows.is_empty());
@@ -123,11 +119,7 @@ fn an_attempt_that_was_stored_is_told_once_and_others_move_the_timetable_only() 
 #[test]
 fn a_message_that_lies_in_a_mailbox_is_shown_so_and_whether_people_there_are_away() {
     for locked in [false, true] {
-        let mut told = Told::before();
-        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
-        let what = bodies::notice_at(NOW).what.unwrap();
-        let (_, msg_id) =
-            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        let (mut told, msg_id) = Told::queued();
         assert!(told.case().letter(msg_id).unwrap().fate() == crate::case::Fate::Waiting);
         let stored = Attempt::Stored { locked };
         told.sender.act(&told.region, NOW, |office, now| (office.attempted(msg_id, stored, now), ()));
@@ -183,11 +175,7 @@ fn messages_in_their_order_leave_no_gap_and_every_act_stands_in_its_case() {
 #[test]
 fn nothing_is_sealed_anew_when_its_time_is_over() {
     for late in [false, true] {
-        let mut told = Told::before();
-        let (case, who) = (only_case(&told.sender), actor(Role::Manager));
-        let what = bodies::notice_at(NOW).what.unwrap();
-        let (_, msg_id) =
-            told.sender.act(&told.region, NOW, |office, now| office.send(case, &who, what, None, &[], now).unwrap());
+        let (mut told, msg_id) = Told::queued();
         let expires = told.sender.office.mail().outgoing(msg_id).unwrap().expires;
         let (_, _, step) = not_opened(&mut told, if late { expires } else { expires - 1 });
         assert_eq!(envelopes(&step).is_empty(), late);
