@@ -452,7 +452,7 @@ fn nothing_opens(region: &Region, known: &Directory, sent: &Sent) {
     let secrets: Vec<PrekeySecret> =
         keys.content().unwrap().prekeys().values().map(|seed| PrekeySecret::from_seed(seed.expose())).collect();
     let now = SystemClock.now();
-    let reader = Reader { org: keeper.org, node: keeper.node, directory: known, now };
+    let reader = Reader::new((keeper.org, keeper.node), known, now);
     let from = &region.destination.made;
     let letters: Vec<Digest> = sent.letters().iter().map(|(_, letter)| letter.digest).collect();
     let mut others = 0;

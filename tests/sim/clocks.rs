@@ -85,6 +85,12 @@ impl Node {
             && self.watch.borrow().as_ref().is_some_and(|watch| watch.doubt().is_some())
     }
 
+    /// Whether another node's clock has agreed with its own since the start.
+    pub(super) fn is_confirmed(&self, time: u64) -> bool {
+        self.clock(time);
+        self.flaw == Some(Flaw::ClockBelieved) || self.watch.borrow().as_ref().is_none_or(Watch::is_confirmed)
+    }
+
     /// Whether no reading of its clock was believed since the start.
     fn is_unbelieved(&self, time: u64) -> bool {
         self.clock(time);

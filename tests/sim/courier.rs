@@ -232,7 +232,8 @@ impl World {
 
     /// One turn of the opener of a site: opens some letters beside the owner and hands in what it found.
     pub(super) fn opener(&mut self, site: Site) -> Result<(), Violation> {
-        let (now, ground) = (self.nodes[site].clock(self.time), self.nodes[site].ground());
+        let (node, ground) = (&self.nodes[site], self.nodes[site].ground());
+        let times = (node.clock(self.time), node.sure(self.time), node.is_confirmed(self.time));
         let doubts = self.nodes[site].doubts(self.time);
         let Some(up) = self.nodes[site].up.as_mut() else { return Ok(()) };
         let waits = up.inbox.iter().any(|ask| matches!(ask, Ask::Letter { .. }));
@@ -245,7 +246,7 @@ impl World {
             let Ok(Some(bytes)) = bytes else {
                 return Err(Violation::new(format!("P1: the letter {digest} at site {site} cannot be read back")));
             };
-            let result = open_one(&bytes, ground, &directory, now);
+            let result = open_one(&bytes, ground, &directory, times);
             up.inbox.push_back(Ask::Letter { digest, result });
         }
         Ok(())
@@ -256,11 +257,12 @@ fn open_one(
     bytes: &[u8],
     ground: &Ground,
     directory: &Directory,
-    now: u64,
+    (now, sure, is_confirmed): (u64, u64, bool),
 ) -> Result<clearhouse_protocol::envelope::Opening, Unopenable> {
     let outside = Outside::parse(bytes)?;
     let prekey = ground.prekeys.iter().find(|(id, _)| *id == outside.prekey).map(|(_, secret)| *secret);
-    open(&outside, prekey, &Reader { org: ground.member.org, node: ground.member.node, directory, now })
+    let reader = Reader::new((ground.member.org, ground.member.node), directory, now);
+    open(&outside, prekey, &Reader { sure: sure.min(now), is_confirmed, ..reader })
 }
 
 fn route(

@@ -337,7 +337,7 @@ impl World {
         let ground = self.nodes[reader].ground();
         let Some((_, prekey)) = ground.prekeys.iter().find(|(id, _)| *id == outside.prekey) else { return Ok(()) };
         let directory = &region().directory;
-        let reader = Reader { org: ground.member.org, node: ground.member.node, directory, now };
+        let reader = Reader::new((ground.member.org, ground.member.node), directory, now);
         let Ok(Opening::Whole(opened)) = open(&outside, Some(prekey), &reader) else { return Ok(()) };
         let Some(from) = site_of(opened.sender.1.as_bytes()) else { return Ok(()) };
         let Ok(recipient) = directory.recipient(ground.member.org, ground.member.node, now) else { return Ok(()) };

@@ -20,6 +20,11 @@ pub trait Clock: Send + Sync + 'static {
         self.now()
     }
 
+    /// Whether another node's clock has agreed with this one since the start.
+    fn is_confirmed(&self) -> bool {
+        true
+    }
+
     /// Why the machine's clock is not trusted. Then no letter is opened, and no message of a case sealed.
     fn doubt(&self) -> Option<Doubt> {
         None
@@ -107,6 +112,11 @@ impl Clock for JudgedClock {
     fn sure(&self) -> u64 {
         let mut watch = self.watch();
         watch.sure((self.read)())
+    }
+
+    fn is_confirmed(&self) -> bool {
+        self.now();
+        self.watch().is_confirmed()
     }
 
     fn doubt(&self) -> Option<Doubt> {

@@ -90,6 +90,7 @@ impl<S: Store + 'static> Opener<S> {
             .ok()?;
         let directory = self.owner.signals.directory.borrow().clone();
         let (me, now) = (self.me, self.clock.now());
+        let (sure, is_confirmed) = (self.clock.sure().min(now), self.clock.is_confirmed());
         let mut openings = Vec::with_capacity(letters.len());
         for (digest, bytes) in letters {
             let (prekeys, directory) = (Arc::clone(&prekeys), Arc::clone(&directory));
@@ -99,7 +100,7 @@ impl<S: Store + 'static> Opener<S> {
                     // A body that rotted is no different to its sender from one that never opened: it will resend.
                     Ok(None) | Err(_) => return (digest, Err(Unopenable::Length)),
                 };
-                let reader = Reader { org: me.0, node: me.1, directory: &directory, now };
+                let reader = Reader { sure, is_confirmed, ..Reader::new(me, &directory, now) };
                 (digest, open_one(&bytes, &prekeys, &reader))
             }));
         }

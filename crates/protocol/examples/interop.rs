@@ -94,7 +94,7 @@ fn make(folder: &Path) {
     let (mut region, stranger) = region();
     let sealed = letter_to(&mut region, &stranger);
     write(folder, "envelope.bin", &sealed.bytes);
-    let reader = Reader { org: stranger.org, node: stranger.node, directory: &region.directory, now: NOW };
+    let reader = Reader::new((stranger.org, stranger.node), &region.directory, NOW);
     let outside = Outside::parse(&sealed.bytes).unwrap();
     let Ok(Opening::Whole(opened)) = envelope::open(&outside, Some(stranger.prekey(NOW)), &reader) else {
         panic!("our own letter opens")
@@ -286,7 +286,7 @@ fn read(region: &Region, bytes: &[u8]) -> Result<Box<Opened>, String> {
     let me = &region.members[0];
     let outside = Outside::parse(bytes).map_err(|f| format!("{f:?}"))?;
     let held = me.prekeys.iter().map(|(_, secret)| secret).find(|s| s.public().unwrap().id() == outside.prekey);
-    let reader = Reader { org: me.org, node: me.node, directory: &region.directory, now: NOW };
+    let reader = Reader::new((me.org, me.node), &region.directory, NOW);
     match envelope::open(&outside, held, &reader).map_err(|f| format!("{f:?}"))? {
         Opening::Whole(opened) => Ok(opened),
         Opening::Rejected(_, why) => Err(format!("Rejected({why:?})")),

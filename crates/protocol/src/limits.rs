@@ -15,6 +15,8 @@ pub const WEEK: u64 = 7 * DAY;
 pub const SKEW_SECS: u64 = 10 * MINUTE;
 /// How much further ahead a letter may be dated and wait, sealed, for its time, instead of ending.
 pub const LETTER_AHEAD_WAIT_SECS: u64 = HOUR;
+/// How long one that is dated further ahead waits before it is looked at again, while nobody has confirmed this clock.
+pub const UNCONFIRMED_LOOK_SECS: u64 = 5 * MINUTE;
 /// Longest life of an envelope, from `created` to `expires`.
 pub const ENVELOPE_LIFE_SECS: u64 = 30 * DAY;
 /// How long a delivered message id is remembered after its envelope could last be valid.

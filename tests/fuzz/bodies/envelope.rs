@@ -80,7 +80,7 @@ impl Ground {
 
     fn opened(&self, outside: &Outside) -> Option<Box<Opened>> {
         let (_, b) = self.ends();
-        let reader = Reader { org: b.org, node: b.node, directory: &self.region.directory, now: NOW };
+        let reader = Reader::new((b.org, b.node), &self.region.directory, NOW);
         match open(outside, Some(b.prekey(NOW)), &reader) {
             Ok(Opening::Whole(opened) | Opening::Rejected(opened, _) | Opening::Ended(opened)) => Some(opened),
             Ok(Opening::Early(at)) => {

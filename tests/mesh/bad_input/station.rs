@@ -55,6 +55,18 @@ impl Station {
         Self { region, known }
     }
 
+    /// A coordinator runs, and the office has heard that its clock agrees.
+    pub(super) async fn confirm_clock(&mut self) {
+        let records = self.region.records.clone();
+        self.region.coordinator.start().await.unwrap();
+        self.region.coordinator.learn(&records).await.unwrap();
+        let began = Instant::now();
+        while self.region.origin.ask(Call::Status).await.unwrap()["clock"] != "trusted" {
+            assert!(began.elapsed() < WAIT_MAX, "nobody confirms the office's clock");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     pub(super) fn draft(&self) -> Draft {
         let now = SystemClock.now();
         let (mut msg_id, mut conversation) = ([0; 16], [0; 32]);

@@ -291,7 +291,7 @@ impl World {
                 return Err(format!("node {n}: a letter that waits cannot be read"));
             };
             let outside = Outside::parse(bytes).unwrap();
-            let me = Reader { org: member.org, node: member.node, directory: &self.region.directory, now };
+            let me = Reader::new((member.org, member.node), &self.region.directory, now);
             let opened = open(&outside, Some(member.prekey(now)), &me);
             let crash = self.crash();
             self.nodes[n].act(self.region, now, crash, flaw, |office, now| {

@@ -173,7 +173,7 @@ impl<'a> Bench<'a> {
         let mut rng = chance();
         Ok(Self {
             sealer: Sealer::new(directory, from, to, now)?,
-            reader: Reader { org: to.made.org, node: to.made.node, directory, now },
+            reader: Reader::new((to.made.org, to.made.node), directory, now),
             prekey: PrekeySecret::from_seed(seed.expose()),
             bare: Hybrid::new(&mut rng),
             classical: Classical::new(&mut rng),

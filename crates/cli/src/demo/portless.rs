@@ -123,7 +123,7 @@ fn learned(region: &Region, newcomer: &Member, known: &Directory, now: u64) -> R
     let digest = Digest::try_from(kept.digest.as_slice()).map_err(|_| "no digest".to_owned())?;
     let bytes = ledger.read(Table::Envelope, &Depot::bytes_key(mailbox, digest)).map_err(|e| text(&e))?;
     let outside = Outside::parse(&bytes.ok_or("it lies in no mailbox of the newcomer")?).map_err(|e| text(&e))?;
-    let reader = Reader { org: keeper.org, node: keeper.node, directory: known, now };
+    let reader = Reader::new((keeper.org, keeper.node), known, now);
     let prekeys = content.ok_or("its own keys are locked")?.prekeys();
     let mut secrets = prekeys.values().map(|seed| PrekeySecret::from_seed(seed.expose()));
     if prekeys.is_empty() || secrets.any(|secret| open(&outside, Some(&secret), &reader).is_ok()) {

@@ -37,7 +37,11 @@ impl<S: Store + 'static> Handle<S> {
         let last_backup = self.last_backup().map(show_time);
         let witnesses = vouched::heard(*self.memory.borrow());
         let log_signed = self.log.head().map_or(0, |head| head.checkpoint.size);
-        let clock = self.clock.doubt().map_or_else(|| "trusted".to_owned(), |doubt| format!("not trusted: {doubt}"));
+        let clock = match (self.clock.doubt(), self.clock.is_confirmed()) {
+            (Some(doubt), _) => format!("not trusted: {doubt}"),
+            (None, true) => "trusted".to_owned(),
+            (None, false) => "trusted; no other node has agreed with it since the start".to_owned(),
+        };
         let state = self.owner.look(move |world| {
             let (office, stats) = (&world.office, world.ledger.store().stats());
             let me = office.me();

@@ -69,7 +69,7 @@ impl Scene {
         let prekey = held.find(|secret| secret.public().unwrap().id() == outside.prekey);
         let to = &self.region.members[1];
         let now = self.end + days * DAY;
-        open(&outside, prekey.as_ref(), &Reader { org: to.org, node: to.node, directory: &self.region.directory, now })
+        open(&outside, prekey.as_ref(), &Reader::new((to.org, to.node), &self.region.directory, now))
     }
 
     fn opens(&self, days: u64) -> bool {

@@ -80,8 +80,8 @@ pub struct Watch {
     attested: Reading,
     /// The last reading that was believed, if one was.
     believed: Option<Reading>,
-    /// The newest time that was gone by.
-    shown: u64,
+    /// The newest time that was gone by, and when.
+    shown: Reading,
     /// Somebody else's clock agreed with a believed reading of this run.
     confirmed: bool,
     doubt: Option<Doubt>,
@@ -95,8 +95,8 @@ impl Watch {
     pub fn begin(reading: Reading, signed: u64, attested: u64) -> Self {
         let (begun, others) = (reading, Clocks::default());
         let attested = Reading { wall: attested, up: reading.up };
-        let mut watch =
-            Self { begun, signed, attested, believed: None, shown: 0, confirmed: false, doubt: None, others };
+        let shown = Reading { wall: 0, up: reading.up };
+        let mut watch = Self { begun, signed, attested, believed: None, shown, confirmed: false, doubt: None, others };
         watch.read(reading);
         watch
     }
@@ -111,21 +111,38 @@ impl Watch {
             self.others = Clocks::default();
         }
         if self.doubt.is_some() {
-            self.shown = self.shown.max(self.guess(reading));
-            return self.shown;
+            return self.slow(reading);
         }
         self.confirmed |= agreed;
         let lasting = self.believed.filter(|last| !agreed && reading.up.saturating_sub(last.up) < BELIEVED_ANEW);
         self.believed = lasting.or(Some(reading));
-        let set_right = agreed && self.shown.saturating_sub(reading.wall) > SKEW_SECS;
-        self.shown = if set_right { reading.wall } else { self.shown.max(reading.wall) };
-        self.shown
+        let set_right = agreed && self.shown.wall.saturating_sub(reading.wall) > SKEW_SECS;
+        let wall = if set_right { reading.wall } else { self.shown.wall.max(reading.wall) };
+        self.shown = Reading { wall, ..reading };
+        wall
+    }
+
+    /// The time to go by while the clock is in doubt. Where it lies ahead of the guess it goes on at half the pace until it
+    /// is caught up: standing still, nothing would be tried again by it, such as telling that she withdraws.
+    fn slow(&mut self, reading: Reading) -> u64 {
+        let half = reading.up.saturating_sub(self.shown.up) / 2;
+        // An odd second is kept for the next reading: they come more often than that.
+        let gone_by = Reading { wall: self.shown.wall.saturating_add(half), up: self.shown.up + 2 * half };
+        let guess = Reading { wall: self.guess(reading), ..reading };
+        self.shown = if guess.wall >= gone_by.wall { guess } else { gone_by };
+        self.shown.wall
     }
 
     /// The time at `reading` that more than this clock vouches for: nothing may expire or be erased by a later one.
     pub fn sure(&mut self, reading: Reading) -> u64 {
         let now = self.read(reading);
         if self.confirmed { now } else { now.min(carried(self.attested, reading)) }
+    }
+
+    /// Whether somebody else's clock agreed with a believed reading of this run.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
     /// Why the clock is not trusted, as of the last reading.
@@ -189,7 +206,7 @@ impl Watch {
     }
 
     /// The time to go by while the clock is in doubt: what was last believed, or all that is known, carried on. Where
-    /// others contradict it, no later than they say; what was gone by before stands all the same.
+    /// others contradict it, no later than they say.
     fn guess(&self, reading: Reading) -> u64 {
         let guess = self.believed.map_or_else(|| self.known(reading), |last| carried(last, reading));
         let middle = self.others.distance(reading).filter(|off| off.others >= CONTRADICTING_MIN);

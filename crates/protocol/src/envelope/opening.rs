@@ -17,6 +17,7 @@ use crate::keys::{Kem, PrekeySecret};
 use crate::labels::media;
 use crate::limits::{
     ATTACHMENTS_MAX, ENVELOPE_LIFE_SECS, HOUR, INNER_MAX, KEM_ENC_LEN, LETTER_AHEAD_WAIT_SECS, SKEW_SECS,
+    UNCONFIRMED_LOOK_SECS,
 };
 use crate::pae::sha256;
 
@@ -82,8 +83,9 @@ pub enum Opening {
     /// Authentic by a key that a revocation ended: whoever holds it now may have written this, whatever date it bears
     /// (attack case 25). A person decides.
     Ended(Box<Opened>),
-    /// Authentic, and dated further ahead than clocks are forgiven, by at most [`LETTER_AHEAD_WAIT_SECS`]: one of two clocks
-    /// is wrong. Whether it is taken is asked again from this time on, unix seconds.
+    /// Authentic, and dated further ahead than clocks are forgiven: one of two clocks is wrong. By more than
+    /// [`LETTER_AHEAD_WAIT_SECS`] only while nobody has confirmed this node's. Whether it is taken is asked again from this
+    /// time on, unix seconds, at most that long from now.
     Early(u64),
 }
 
@@ -97,6 +99,18 @@ pub struct Reader<'a> {
     pub directory: &'a Directory,
     /// Unix seconds.
     pub now: u64,
+    /// The time that more than this node's clock vouches for, never later than `now`: by it a letter's life is over.
+    pub sure: u64,
+    /// Somebody else's clock agreed with this node's: a date that does not fit is the sender's mistake.
+    pub is_confirmed: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// An organisation's node that goes by a time which others confirm, unix seconds.
+    #[must_use]
+    pub fn new((org, node): (OrgId, NodeId), directory: &'a Directory, now: u64) -> Self {
+        Self { org, node, directory, now, sure: now, is_confirmed: true }
+    }
 }
 
 /// Opens an envelope with the one prekey its header names.
@@ -108,7 +122,7 @@ pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -
     if SUITE < policy.min_suite || !policy.allowed_suites.contains(&SUITE) {
         return Err(Unopenable::Suite);
     }
-    if outside.expires <= me.now {
+    if outside.expires <= me.sure {
         return Err(Unopenable::Time);
     }
     let prekey = prekey.ok_or(Unopenable::Prekey)?;
@@ -118,7 +132,7 @@ pub fn open(outside: &Outside, prekey: Option<&PrekeySecret>, me: &Reader<'_>) -
     let inner: wire::Inner = canon::decode(inner_bytes, INNER_MAX).map_err(|_| Unopenable::Inner)?;
     let attachments = take_attachments(&inner, rest)?;
     addressed_to_me(&inner, outside, me)?;
-    let opens_at = timely(&inner, outside, me.now)?;
+    let opens_at = timely(&inner, outside, me)?;
 
     let (org, node, key_id) = sender(&inner).ok_or(Unopenable::Inner)?;
     let (key, revoked) = me.directory.standing(org, node, me.now)?;
@@ -206,16 +220,21 @@ fn addressed_to_me(inner: &wire::Inner, outside: &Outside, me: &Reader<'_>) -> R
     if to_me && same { Ok(()) } else { Err(Unopenable::Misdirected) }
 }
 
-/// From when on a message may be taken, unix seconds.
-fn timely(inner: &wire::Inner, outside: &Outside, now: u64) -> Result<u64, Unopenable> {
+/// From when on a message may be taken, or is to be looked at again, unix seconds.
+fn timely(inner: &wire::Inner, outside: &Outside, me: &Reader<'_>) -> Result<u64, Unopenable> {
     let life = inner.expires.checked_sub(inner.created).ok_or(Unopenable::Time)?;
     let opens_at = inner.created.saturating_sub(SKEW_SECS);
+    let may_wait = opens_at <= me.now.saturating_add(LETTER_AHEAD_WAIT_SECS);
     let sound = life > 0
         && life <= ENVELOPE_LIFE_SECS
-        && inner.expires > now
-        && opens_at <= now.saturating_add(LETTER_AHEAD_WAIT_SECS)
+        && inner.expires > me.sure
+        && (may_wait || !me.is_confirmed)
         && inner.expires.div_ceil(HOUR).checked_mul(HOUR) == Some(outside.expires);
-    if sound { Ok(opens_at) } else { Err(Unopenable::Time) }
+    match (sound, may_wait) {
+        (false, _) => Err(Unopenable::Time),
+        (true, true) => Ok(opens_at),
+        (true, false) => Ok(me.now.saturating_add(UNCONFIRMED_LOOK_SECS)),
+    }
 }
 
 fn sender(inner: &wire::Inner) -> Option<(OrgId, NodeId, KeyId)> {

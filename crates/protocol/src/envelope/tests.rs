@@ -4,7 +4,7 @@ mod limits;
 use super::opening::{split, take_attachments};
 use super::*;
 use crate::fixture::{Member, NOW, Region};
-use crate::limits::{CHUNK_LEN, DAY, LETTER_AHEAD_WAIT_SECS, MINUTE, SKEW_SECS, WEEK};
+use crate::limits::{CHUNK_LEN, DAY, LETTER_AHEAD_WAIT_SECS, MINUTE, SKEW_SECS, UNCONFIRMED_LOOK_SECS, WEEK};
 
 fn letter<'a>(region: &Region, from: &Member, body: &'a [u8]) -> Letter<'a> {
     Letter {
@@ -33,10 +33,14 @@ fn send(region: &mut Region, body: &[u8]) -> Sealed {
 
 fn read(region: &Region, member: usize, bytes: &[u8], now: u64) -> Result<Opening, Unopenable> {
     let me = &region.members[member];
+    read_as(region, member, bytes, &Reader::new((me.org, me.node), &region.directory, now))
+}
+
+fn read_as(region: &Region, member: usize, bytes: &[u8], reader: &Reader<'_>) -> Result<Opening, Unopenable> {
+    let me = &region.members[member];
     let outside = Outside::parse(bytes)?;
     let held = me.prekeys.iter().find(|(_, s)| s.public().unwrap().id() == outside.prekey).map(|(_, s)| s);
-    let reader = Reader { org: me.org, node: me.node, directory: &region.directory, now };
-    open(&outside, held, &reader)
+    open(&outside, held, reader)
 }
 
 fn fault(region: &Region, member: usize, bytes: &[u8], now: u64) -> Option<Unopenable> {
@@ -170,6 +174,17 @@ fn attack_05_time_is_bounded_on_both_sides() {
         assert!(matches!(ahead(secs), Ok(Opening::Early(at)) if at == NOW - SKEW_SECS), "it may wait for its time");
     }
     assert_eq!(ahead(LETTER_AHEAD_WAIT_SECS + 1).err(), Some(Unopenable::Time));
+    // Nobody has said that it is not this clock that is behind: it is looked at again, and again, until somebody does.
+    let unconfirmed = |now: u64, sure: u64| {
+        let me = &region.members[1];
+        let reader = Reader { sure, is_confirmed: false, ..Reader::new((me.org, me.node), &region.directory, now) };
+        read_as(&region, 1, &sealed.bytes, &reader)
+    };
+    let behind = NOW - SKEW_SECS - 3 * LETTER_AHEAD_WAIT_SECS;
+    assert!(matches!(unconfirmed(behind, behind), Ok(Opening::Early(at)) if at == behind + UNCONFIRMED_LOOK_SECS));
+    // Nor that it is not ahead: its life is over when more than this clock says so.
+    assert!(matches!(unconfirmed(NOW + 7 * DAY, NOW), Ok(Opening::Whole(_))));
+    assert_eq!(unconfirmed(NOW + 7 * DAY, NOW + 7 * DAY).err(), Some(Unopenable::Time));
     assert!(read(&region, 1, &sealed.bytes, NOW + 7 * DAY - 1).is_ok());
     assert_eq!(fault(&region, 1, &sealed.bytes, NOW + 7 * DAY), Some(Unopenable::Time));
 

@@ -81,7 +81,7 @@ fn store(region: &Region, room: &mut Mailroom, sealed: &Sealed) -> Outside {
 
 fn opened(region: &Region, outside: &Outside) -> Box<Opened> {
     let b = &region.members[1];
-    let me = Reader { org: b.org, node: b.node, directory: &region.directory, now: NOW };
+    let me = Reader::new((b.org, b.node), &region.directory, NOW);
     match open(outside, Some(b.prekey(NOW)), &me) {
         Ok(Opening::Whole(opened)) => opened,
         Ok(Opening::Rejected(..) | Opening::Ended(_) | Opening::Early(_)) | Err(_) => panic!("a genuine letter opens"),

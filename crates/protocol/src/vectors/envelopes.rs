@@ -120,7 +120,7 @@ impl ReaderFile {
         };
         let outside = Outside::parse(bytes).map_err(refusal)?;
         let held = (self.prekey.public().unwrap().id() == outside.prekey).then_some(&self.prekey);
-        let reader = Reader { org: self.org, node: self.node, directory: &directory, now };
+        let reader = Reader::new((self.org, self.node), &directory, now);
         match open(&outside, held, &reader).map_err(refusal)? {
             Opening::Whole(opened) => Ok(opened),
             Opening::Rejected(_, why) => Err(format!("Rejected({why:?})")),

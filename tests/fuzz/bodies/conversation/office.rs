@@ -195,7 +195,7 @@ impl Site {
             let bytes = row.and_then(|row| row.value.as_deref()).expect("a letter that waits is kept");
             let outside = Outside::parse(bytes).expect("it was parsed at the door");
             let directory = self.office.directory().clone();
-            let reader = Reader { org: self.member.org, node: self.member.node, directory: &directory, now: time };
+            let reader = Reader::new((self.member.org, self.member.node), &directory, time);
             let result = open(&outside, Some(self.member.prekey(super::NOW)), &reader);
             self.decides(time, |office, now| office.opened(digest, result, now).unwrap_or_default());
             if self.office.mail().to_open().all(|waits| waits != digest)

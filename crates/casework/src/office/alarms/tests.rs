@@ -94,7 +94,7 @@ impl World {
         let (outside, again) = (Outside::parse(&bytes).unwrap(), Outside::parse(&bytes).unwrap());
         self.act(n, at, |office, now| office.deposit(vec![Deposit { outside, bytes }], now));
         let member = &self.region.members[n];
-        let me = Reader { org: member.org, node: member.node, directory: &self.region.directory, now: at };
+        let me = Reader::new((member.org, member.node), &self.region.directory, at);
         let opened = open(&again, Some(member.prekey(at)), &me);
         self.act(n, at, |office, now| (office.opened(again.digest, opened, now).unwrap(), ())).0
     }

@@ -356,7 +356,7 @@ fn a_letter_nobody_has_looked_into_and_a_receipt_under_way_hold_it_back() {
     assert_eq!(decide(&region, &mut receiver, LATER), Err(Refusal::ErasureLettersWait.into()));
     let outside = Outside::parse(&bytes).unwrap();
     let member = &region.members[2];
-    let me = Reader { org: member.org, node: member.node, directory: &region.directory, now: LATER };
+    let me = Reader::new((member.org, member.node), &region.directory, LATER);
     let opened = open(&outside, Some(member.prekey(NOW)), &me);
     receiver.act(&region, LATER, |office, now| (office.opened(outside.digest, opened, now).unwrap(), ()));
     decide(&region, &mut receiver, LATER).unwrap();

@@ -112,7 +112,7 @@ impl Node {
             let again = Outside::parse(&bytes).unwrap();
             self.act(region, at, |office, now| office.deposit(vec![Deposit { outside, bytes }], now));
             let member = &region.members[self.n];
-            let me = Reader { org: member.org, node: member.node, directory: &region.directory, now: at };
+            let me = Reader::new((member.org, member.node), &region.directory, at);
             let opened = open(&again, Some(member.prekey(at)), &me);
             let (step, ()) =
                 self.act(region, at, |office, now| (office.opened(again.digest, opened, now).unwrap(), ()));

@@ -4,7 +4,7 @@
 
 use clearhouse_protocol::directory::logs::Freshness;
 use clearhouse_protocol::ids::{Digest, OrgId};
-use clearhouse_protocol::limits::HOUR;
+use clearhouse_protocol::limits::{HOUR, LETTER_AHEAD_WAIT_SECS};
 
 use super::{Effect, Office, Step};
 
@@ -35,7 +35,8 @@ impl Office {
         let old = matches!(self.directory.freshness(now), Freshness::Old(_));
         let due = |digest: &Digest| match self.mail.letter(*digest).map_or(0, |letter| letter.opens_at) {
             0 => !old,
-            opens_at => opens_at <= now,
+            // Further away than any wait is long: the clock was set back since.
+            opens_at => opens_at <= now || opens_at > now.saturating_add(LETTER_AHEAD_WAIT_SECS),
         };
         let due = self.mail.aside().filter(due);
         let rows: Vec<_> = due.filter_map(|digest| self.mail.lay_aside(digest, false)).collect();

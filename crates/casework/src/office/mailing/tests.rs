@@ -54,7 +54,7 @@ pub(super) fn letter_at(region: &mut Region, (seq, prev_digest): (u64, Option<[u
 
 fn opening(region: &Region, office: &Office, bytes: &[u8]) -> Result<Opening, Unopenable> {
     let m = &region.members[1];
-    let reader = Reader { org: m.org, node: m.node, directory: office.directory(), now: NOW };
+    let reader = Reader::new((m.org, m.node), office.directory(), NOW);
     open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader)
 }
 

@@ -108,7 +108,7 @@ impl Stage {
 
     fn opened(&mut self, digest: Digest, bytes: &[u8]) -> Step {
         let m = &self.region.members[RECEIVER];
-        let reader = Reader { org: m.org, node: m.node, directory: self.office.directory(), now: self.now };
+        let reader = Reader::new((m.org, m.node), self.office.directory(), self.now);
         let opening = open(&Outside::parse(bytes).unwrap(), Some(m.prekey(NOW)), &reader);
         let mut now = Now { time: self.now, rng: &mut self.rng, key: &m.sign };
         let step = self.office.opened(digest, opening, &mut now).unwrap();
@@ -230,6 +230,18 @@ fn what_is_dated_ahead_waits_sealed_for_its_time_and_is_taken_up_by_itself() {
     assert_eq!((stage.to_open(), stage.office.mail().dated_ahead().count()), (vec![digest], 0));
     assert!(is_taken(&stage.opened(digest, &bytes)));
     assert!(stage.tick().rows.is_empty(), "once");
+
+    // Laid aside by a clock that is set back afterwards: longer than any wait is long it does not wait.
+    let mut stage = Stage::heard(0);
+    stage.now = NOW - SKEW_SECS - 1;
+    let (digest, bytes) = stage.stored(SENDER, 1);
+    stage.opened(digest, &bytes);
+    stage.now = NOW - SKEW_SECS - LETTER_AHEAD_WAIT_SECS;
+    stage.tick();
+    assert!(stage.to_open().is_empty());
+    stage.now -= 1;
+    stage.tick();
+    assert_eq!(stage.to_open(), [digest]);
 
     let mut stage = Stage::heard(0);
     stage.now = NOW - SKEW_SECS - LETTER_AHEAD_WAIT_SECS - 1;

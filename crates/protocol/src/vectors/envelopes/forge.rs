@@ -140,7 +140,7 @@ impl World {
         self.header = wire::Header::decode(envelope.header.as_slice()).unwrap();
         let b = &self.region.members[1];
         let outside = crate::envelope::Outside::parse(plain).unwrap();
-        let reader = crate::envelope::Reader { org: b.org, node: b.node, directory: &self.region.directory, now: NOW };
+        let reader = crate::envelope::Reader::new((b.org, b.node), &self.region.directory, NOW);
         let opening = crate::envelope::open(&outside, Some(b.prekey(NOW)), &reader);
         let Ok(crate::envelope::Opening::Whole(opened)) = opening else { panic!("an honest letter opens") };
         self.inner = opened.inner().clone();
