@@ -23,7 +23,7 @@ use crate::durable::{DurableStore, close};
 use crate::entry::{Entry, Place};
 use crate::files::{failed, short_name, sync_folder, write_then_rename};
 use crate::folder::remove_index;
-use crate::format::{index_name, segment_name};
+use crate::format::index_name;
 use crate::index::{Edits, FILL_BATCH, Index};
 use crate::journal::remove_segments_until;
 use crate::opening::{clean_up, remove_cuttings};
@@ -106,18 +106,14 @@ fn write_archives(store: &DurableStore, loss: Loss) -> Result<Vec<ArchiveInfo>, 
                 next += more.len() as u64;
                 events.extend(more);
             }
-            Err(error) if loss == Loss::Refuse => return Err(error),
-            Ok(_) if loss == Loss::Refuse => {
-                let file = segment_name(store.snapshot.point.seq + 1);
-                return Err(StoreError::Damaged { file, offset: 0 });
-            }
+            unread if loss == Loss::Refuse => return Err(unread.err().unwrap_or_else(|| store.events_lost())),
             // What is lost keeps its number, so that the others keep theirs.
             Ok(_) | Err(_) => {
                 events.push(EventLeaf { index: next, commitment: [0; 32], sealed: Vec::new() });
                 next += 1;
             }
         }
-        if events.len() * 64 >= 4 * ARCHIVE_BYTES {
+        if events.len() >= EVENTS_AT_ONCE {
             archives.extend(written(dir, store, &events)?);
             events.clear();
         }
@@ -206,8 +202,8 @@ pub(crate) fn each_row(
                 visit(table, key, entry)?;
             }
             match page.last() {
-                Some((key, _)) if page.len() == PAGE_ROWS_MAX => after = Some(*key),
-                _ => break,
+                Some((key, _)) => after = Some(*key),
+                None => break,
             }
         }
     }
@@ -230,6 +226,9 @@ fn write_row<W: io::Write>(
     let at = writer.inline(table, key, &old.hash, &value).map_err(writing)?;
     Ok(Entry::snapshotted(old.hash, &value, at))
 }
+
+/// Events that are held in memory before they are written: some archives of the smallest.
+const EVENTS_AT_ONCE: usize = 4 * ARCHIVE_BYTES / 64;
 
 /// Fills an index in batches; the first failure gives it up.
 struct Filling<'f> {

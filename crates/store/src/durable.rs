@@ -272,6 +272,11 @@ impl DurableStore {
         self.view.get_mut().owe(seq, edits, staged.after);
     }
 
+    /// That the index lacks events which the journal counts.
+    pub(crate) fn events_lost(&self) -> StoreError {
+        StoreError::Damaged { file: segment_name(self.journal.segment()), offset: 0 }
+    }
+
     /// Up to `limit` events from `from` on that lie in one place: one archive, or one entry of the index. Empty when
     /// `from` is lost, though it is below the count.
     pub(crate) fn some_events(&self, from: u64, limit: usize) -> Result<Vec<EventLeaf>, StoreError> {
@@ -388,13 +393,9 @@ impl Store for DurableStore {
         let mut events: Vec<EventLeaf> = Vec::new();
         while events.len() < limit && from + (events.len() as u64) < self.event_count() {
             match self.some_events(from + events.len() as u64, limit - events.len()) {
-                Ok(more) if more.is_empty() && events.is_empty() => {
-                    return Err(StoreError::Damaged { file: segment_name(self.snapshot.point.seq + 1), offset: 0 });
-                }
-                Ok(more) if more.is_empty() => break,
-                Ok(more) => events.extend(more),
-                Err(error) if events.is_empty() => return Err(error),
-                Err(_) => break,
+                Ok(more) if !more.is_empty() => events.extend(more),
+                unread if events.is_empty() => return Err(unread.err().unwrap_or_else(|| self.events_lost())),
+                _ => break,
             }
         }
         Ok(events)
@@ -445,6 +446,9 @@ impl Drop for DurableStore {
         let _ = self.view.get_mut().tell();
     }
 }
+
+#[cfg(test)]
+mod rot;
 
 #[cfg(test)]
 mod salvage;

@@ -14,20 +14,15 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// Makes a folder that only its owner may enter, or tightens one that exists. Durable, its parent's entry included.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-        Ok(()) => sync_parent(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let meta = fs::metadata(path)?;
-            if !meta.is_dir() {
-                return Err(io::Error::from(io::ErrorKind::NotADirectory));
-            }
-            if meta.permissions().mode() & 0o077 != 0 {
-                fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?;
-            }
-            Ok(())
-        }
-        Err(error) => Err(error),
+    let Err(refused) = DirBuilder::new().mode(FOLDER_MODE).create(path) else { return sync_parent(path) };
+    let Ok(meta) = fs::metadata(path) else { return Err(refused) };
+    if !meta.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::NotADirectory));
     }
+    if meta.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))?;
+    }
+    Ok(())
 }
 
 /// Makes names created, renamed or removed in a folder durable.
@@ -157,6 +152,19 @@ mod tests {
         assert_eq!((mode(&folder), mode(&open)), (0o700, 0o700));
         write_then_rename(&folder.join("a"), |out| out.write_all(b"x")).unwrap();
         assert_eq!(mode(&folder.join("a")), 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_an_error_and_not_a_file_that_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, b"four").unwrap();
+        assert_eq!(length(&file).unwrap(), Some(4));
+        assert_eq!((length(dir.path()).unwrap(), length(&dir.path().join("none")).unwrap()), (None, None));
+        assert!(length(&file.join("below")).is_err());
+        let refused = |path: &Path| private_folder(path).err().map(|error| error.kind());
+        assert_eq!(refused(&file), Some(io::ErrorKind::NotADirectory));
+        assert_eq!(refused(&dir.path().join("none/below")), Some(io::ErrorKind::NotFound));
     }
 
     #[test]

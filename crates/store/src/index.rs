@@ -175,8 +175,8 @@ impl Index {
         self.write(edits.0)
     }
 
-    /// Fills an empty index on disk with everything another holds, and syncs it: from then on its number counts.
-    pub(crate) fn fill_from(&mut self, other: &Self, seq: u64) -> Indexed<()> {
+    /// Fills an empty index on disk with everything another holds but its number.
+    pub(crate) fn fill_from(&mut self, other: &Self) -> Indexed<()> {
         let mut edits = Vec::new();
         let mut failed = Ok(());
         other.shelf.each(&mut |key, bytes| {
@@ -188,8 +188,7 @@ impl Index {
             }
         })?;
         failed?;
-        self.write(edits)?;
-        self.finish_filling(seq)
+        self.write(edits)
     }
 
     /// Adds to an index that is being filled. It holds no number yet, so a crash leaves one that is not believed.
@@ -254,6 +253,12 @@ impl Index {
     #[cfg(test)]
     pub(crate) fn lose(&mut self, table: u8, key: &Key) {
         self.shelf.apply(vec![(row_key(table, key), None)]).unwrap();
+    }
+
+    /// Makes it lose the entry of events that begins with this one.
+    #[cfg(test)]
+    pub(crate) fn lose_events(&mut self, first: u64) {
+        self.shelf.apply(vec![(event_key(first), None)]).unwrap();
     }
 }
 
@@ -484,6 +489,27 @@ mod tests {
         assert_eq!(seen, [1, 2, 3].map(|n| (n, [n; 32], [n; 32])));
         index.shelf.apply(vec![(row_key(2, &[9; 32]), Some(vec![0xff]))]).unwrap();
         assert!(index.each_row(&mut |_, _, _| ()).is_err());
+    }
+
+    #[test]
+    fn one_that_is_filled_from_another_has_no_number_before_all_of_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = Index::create(dir.path(), [1; 16]).unwrap();
+        index.fill_from(&with_events(&[(10, 80)])).unwrap();
+        assert_eq!(index.applied().unwrap(), None);
+        index.finish_filling(7).unwrap();
+        assert_eq!((index.applied().unwrap(), index.count().unwrap().events), (Some(7), vec![(10, 80)]));
+    }
+
+    #[test]
+    fn a_small_value_that_rots_in_the_index_is_an_index_that_failed() {
+        for value in [[7; 9], [8; 9]] {
+            let mut index = Index::in_memory([1; 16]);
+            let mut edits = Edits::default();
+            edits.put(1, &[1; 32], &Entry { hash: digest(&[7; 9]), place: Place::Small(value.to_vec()) });
+            index.apply(1, edits).unwrap();
+            assert_eq!(index.count().is_ok(), value == [7; 9]);
+        }
     }
 
     #[test]

@@ -176,6 +176,9 @@ impl Walk<'_> {
     fn enter(&mut self, path: &Path, first: u64, found: &[u8]) -> Result<bool, StoreError> {
         let next = self.found.end.seq + 1;
         let lost = self.lost_from.take();
+        if first < next {
+            return Err(damaged(path, 0));
+        }
         if first == next {
             if let Some((file, offset)) = lost {
                 self.report(file, offset, next, next - 1)?;
@@ -188,7 +191,7 @@ impl Walk<'_> {
         }
         // Commits are missing, so the chain is too: only the heading can say where this file goes on.
         let before = read_heading(found).filter(|(id, before)| id == self.id && before.seq + 1 == first);
-        let Some((_, before)) = before.filter(|_| first > next) else { return Err(damaged(path, 0)) };
+        let Some((_, before)) = before else { return Err(damaged(path, 0)) };
         let (file, offset) = lost.unwrap_or_else(|| (segment_name(next), 0));
         self.report(file, offset, next, first - 1)?;
         self.found.end = before;

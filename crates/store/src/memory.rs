@@ -160,7 +160,14 @@ mod tests {
         assert_eq!(with(&[INLINE_MAX + 1]).stats().live_bytes, 0);
         let stats = with(&[5, 7]).stats();
         assert_eq!((stats.generation, stats.rows, stats.live_bytes, stats.events), (1, 2, 12, 0));
-        assert!(!stats.low_on_space && !stats.compaction_due);
+        assert!(!stats.low_on_space && !stats.compaction_due && stats.free_bytes == u64::MAX);
+        let mut store = with(&[5]);
+        let events = vec![EventLeaf { index: 0, commitment: [1; 32], sealed: vec![2] }];
+        store.commit(&Changes { generation: 1, events, ..Changes::default() }).unwrap();
+        assert_eq!(store.stats().events, 1);
+        // Nothing of it lies in files.
+        let unsupported = |error: &StoreError| matches!(error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::Unsupported);
+        assert!(store.pin(std::path::Path::new("nowhere")).is_err_and(|error| unsupported(&error)));
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(crate) fn rebuild(folder: Folder, loss: Loss) -> Result<(Opened, (u64, u64))
     let (dir, id) = (folder.dir.clone(), folder.id);
     let snapshot = newest_snapshot(&dir, &id, &mut findings)?;
     let mut derived = derive(&dir, &id, &snapshot, loss).map_err(|e| told(e, &findings))?;
-    if derived.walked.last.is_none() && loss == Loss::Accept {
+    if derived.walked.last.is_none() {
         Journal::create_segment(&dir, &id, &derived.walked.end).map_err(failed("making a segment in", &dir))?;
         derived = derive(&dir, &id, &snapshot, loss)?;
     }
@@ -294,7 +294,8 @@ fn on_disk(
 pub(crate) fn store_index(dir: &Path, id: &StoreId, base: u64, from: &Index, seq: u64) -> Result<Index, String> {
     remove_index(dir, base).map_err(|error| error.to_string())?;
     let filled = Index::create(&dir.join(index_name(base)), *id).and_then(|mut index| {
-        index.fill_from(from, seq)?;
+        index.fill_from(from)?;
+        index.finish_filling(seq)?;
         Ok(index)
     });
     filled.map_err(|IndexFailed(why)| why)

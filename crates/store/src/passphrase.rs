@@ -14,6 +14,8 @@ use crate::secret::{SecretBytes, never};
 
 /// Longest pass phrase, in bytes.
 pub const PASSPHRASE_MAX: usize = 1024;
+/// As much of a file as is read of it: with a line break, of two bytes at most.
+const FILE_MAX: usize = PASSPHRASE_MAX + 2;
 /// Shortest pass phrase that is accepted when one is chosen, in characters.
 pub const PASSPHRASE_MIN_CHARS: usize = 12;
 
@@ -63,7 +65,7 @@ impl Passphrase {
     /// # Errors
     /// As [`Passphrase::new`], and [`PassphraseError::File`].
     pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
-        let mut bytes = private_file::read(path, PASSPHRASE_MAX + 2, Owner::MeOrRoot).map_err(|error| {
+        let mut bytes = private_file::read(path, FILE_MAX, Owner::MeOrRoot).map_err(|error| {
             let too_long = matches!(error, PrivateFileError::TooLong { .. });
             if too_long { PassphraseError::TooLong } else { PassphraseError::File(error) }
         })?;

@@ -234,7 +234,7 @@ fn open_checked(path: &Path, owner: Owner) -> Result<File, PrivateFileError> {
     // A credential may be a link into a mounted secret; a key file is replaced by rename and so must be itself.
     // NONBLOCK: a pipe put in its place is refused below instead of hanging us here.
     let flags = match owner {
-        Owner::Me => OFlags::NOFOLLOW | OFlags::NONBLOCK,
+        Owner::Me => OFlags::NOFOLLOW.union(OFlags::NONBLOCK),
         Owner::MeOrRoot => OFlags::NONBLOCK,
     };
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
@@ -264,16 +264,15 @@ fn check_rights((uid, mode): (u32, u32), path: &Path, owner: Owner, me: u32) -> 
     Ok(())
 }
 
-fn read_open(mut file: &File, path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+fn read_open(file: &File, path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     // One buffer of the final size: a growing one would leave copies of the secret behind.
     let mut bytes = Zeroizing::new(vec![0u8; max + 1]);
     let mut len = 0;
     loop {
-        match file.read(&mut bytes[len..]) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(PrivateFileError::Io { what: "read", path: path.to_owned(), source }),
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut bytes[len..]));
+        match read.map_err(io::Error::from).map_err(io("read", path))? {
+            0 => break,
+            n => len += n,
         }
     }
     if len > max {
@@ -300,7 +299,7 @@ fn lock(path: &Path) -> Result<File, PrivateFileError> {
 const LOCK_TRIES: u32 = 16;
 
 fn open_to_write(path: &Path) -> Result<File, PrivateFileError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
     let opened = OpenOptions::new().read(true).write(true).custom_flags(flags.bits().cast_signed()).open(path);
     opened.map_err(|source| unopened(path, source))
 }

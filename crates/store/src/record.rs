@@ -26,7 +26,6 @@ const VERSION: u8 = 1;
 const VERSION_CLOSING: u8 = 2;
 const INLINE: u8 = 0;
 const BODY: u8 = 1;
-const LEAF_FIXED: usize = 8 + 32 + 4;
 
 /// A payload, read.
 pub(crate) struct Record<'a> {
@@ -119,29 +118,24 @@ pub(crate) fn decode(payload: &[u8]) -> Option<Record<'_>> {
     let cursor = &mut Cursor::new(payload);
     let version = cursor.u8().filter(|version| [VERSION, VERSION_CLOSING].contains(version))?;
     let after = Totals::decode(cursor)?;
-    let puts = listed(cursor, ROWS_MAX, 1 + 32 + 1 + 4, decode_put)?;
-    let dels = listed(cursor, ROWS_MAX, 1 + 32, |cursor| row_head(cursor))?;
-    let events = listed(cursor, EVENTS_MAX, LEAF_FIXED, |cursor| {
+    let puts = listed(cursor, ROWS_MAX, decode_put)?;
+    let dels = listed(cursor, ROWS_MAX, |cursor| row_head(cursor))?;
+    let events = listed(cursor, EVENTS_MAX, |cursor| {
         let at = cursor.at();
         let leaf = decode_leaf(cursor)?;
         Some(LeafAt { index: leaf.index, at, bytes: payload.get(at..cursor.at())? })
     })?;
     let closes = if version == VERSION_CLOSING {
         let index = |cursor: &mut Cursor<'_>| cursor.u64().filter(|index| *index <= COUNT_MAX);
-        listed(cursor, CLOSES_MAX, 8, index).filter(|closes| !closes.is_empty())?
+        listed(cursor, CLOSES_MAX, index).filter(|closes| !closes.is_empty())?
     } else {
         Vec::new()
     };
     (cursor.left() == 0).then_some(Record { after, puts, dels, events, closes })
 }
 
-fn listed<'a, T>(
-    cursor: &mut Cursor<'a>,
-    limit: usize,
-    each: usize,
-    read: impl Fn(&mut Cursor<'a>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let count = cursor.count(each)?;
+fn listed<'a, T>(cursor: &mut Cursor<'a>, limit: usize, read: impl Fn(&mut Cursor<'a>) -> Option<T>) -> Option<Vec<T>> {
+    let count = cursor.count(1)?;
     if count > limit {
         return None;
     }

@@ -37,8 +37,12 @@ impl Room {
     /// Of the system.
     pub fn of(dir: &Path) -> io::Result<Self> {
         let stat = rustix::fs::statvfs(dir)?;
-        let files = (stat.f_files > 0).then_some(stat.f_favail);
-        Ok(Self { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), files })
+        Ok(Self { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), files: counted(stat.f_files, stat.f_favail) })
+    }
+
+    /// Whether holding the reserve back leaves more than it takes.
+    fn spares_ballast(self) -> bool {
+        self.bytes / 2 > BALLAST_BYTES
     }
 
     /// Whether new work is to be refused.
@@ -46,6 +50,11 @@ impl Room {
     pub fn is_low(self) -> bool {
         self.bytes < LOW_WATER_BYTES || self.files.is_some_and(|files| files < LOW_WATER_FILES)
     }
+}
+
+/// How many more files fit; nothing where the file system does not count them.
+fn counted(files: u64, free: u64) -> Option<u64> {
+    (files > 0).then_some(free)
 }
 
 /// Whether a journal has outgrown what is live in it.
@@ -65,7 +74,7 @@ pub(crate) fn keep_ballast(dir: &Path) -> bool {
     if length(&path).is_ok_and(|len| len == Some(BALLAST_BYTES)) {
         return true;
     }
-    let enough = Room::of(dir).is_ok_and(|room| room.bytes > 2 * BALLAST_BYTES);
+    let enough = Room::of(dir).is_ok_and(Room::spares_ballast);
     // Zeros are written, not skipped over: a hole would hold nothing back.
     enough
         && write_then_rename(&path, |out| {
@@ -94,6 +103,16 @@ mod tests {
         assert!(!Room { bytes: LOW_WATER_BYTES, files: None }.is_low());
         assert!(Room { bytes: u64::MAX, files: Some(LOW_WATER_FILES - 1) }.is_low());
         assert!(!Room { bytes: u64::MAX, files: Some(LOW_WATER_FILES) }.is_low());
+    }
+
+    #[test]
+    fn files_count_where_the_file_system_counts_them_and_a_reserve_leaves_more_than_it_takes() {
+        assert_eq!(
+            [(0, 0), (0, 7), (1, 0), (9, 7)].map(|(all, free)| counted(all, free)),
+            [None, None, Some(0), Some(7)]
+        );
+        let spares = |bytes| Room { bytes, files: None }.spares_ballast();
+        assert_eq!([2 * BALLAST_BYTES, 2 * BALLAST_BYTES + 2].map(spares), [false, true]);
     }
 
     #[test]

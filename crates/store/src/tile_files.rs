@@ -5,7 +5,7 @@
 //! not as long as its name says; whether its hashes are those of the log its reader knows (`log::tiles::Tiled`).
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use clearhouse_protocol::log::tiles::{TILE_WIDTH, TileId, Tiles};
 
 /// How often a tile that is being replaced is looked for.
 const LOOKS: usize = 3;
+/// Bytes of a full tile.
+const TILE_BYTES_MAX: usize = TILE_WIDTH as usize * size_of::<Hash>();
 
 /// A folder of tiles.
 #[derive(Clone)]
@@ -121,15 +123,12 @@ impl TileFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if file.metadata()?.len() != id.width * size_of::<Hash>() as u64 {
-            return Ok(Some(None));
-        }
-        let mut hashes = vec![[0; 32]; id.width as usize];
-        match file.read_exact_at(hashes.as_flattened_mut(), 0) {
-            Ok(()) => Ok(Some(Some(hashes))),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(None)),
-            Err(error) => Err(error),
-        }
+        // A byte more than a full tile has, so that a longer file is noticed.
+        let mut bytes = Vec::with_capacity(TILE_BYTES_MAX + 1);
+        file.take(TILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        let (hashes, rest) = bytes.as_chunks();
+        let is_whole = rest.is_empty() && hashes.len() as u64 == id.width;
+        Ok(Some(is_whole.then(|| hashes.to_vec())))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::finding::Weight;
 use crate::format::{BALLAST_FILE, BODIES_DIR, index_name, segment_name};
 use crate::journal::tests::{Script, folder, through};
 
-fn put(n: u8, len: usize) -> Put {
+pub(super) fn put(n: u8, len: usize) -> Put {
     Put { table: 1, key: [n; 32], value: vec![n; len] }
 }
 
@@ -20,24 +20,24 @@ fn batch(store: &DurableStore, puts: Vec<Put>) -> Changes {
     Changes { generation: store.generation(), puts, events: vec![event], ..Changes::default() }
 }
 
-fn commit(store: &mut DurableStore, puts: Vec<Put>) -> Result<u64, CommitError> {
+pub(super) fn commit(store: &mut DurableStore, puts: Vec<Put>) -> Result<u64, CommitError> {
     let changes = batch(store, puts);
     let done = store.commit(&changes)?;
     store.settle().unwrap();
     Ok(done)
 }
 
-struct Stage {
-    dir: tempfile::TempDir,
+pub(super) struct Stage {
+    pub(super) dir: tempfile::TempDir,
     script: Arc<Mutex<Script>>,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: folder(), script: Arc::default() }
     }
 
-    fn open(&self) -> (DurableStore, Vec<Finding>) {
+    pub(super) fn open(&self) -> (DurableStore, Vec<Finding>) {
         DurableStore::open_through(self.dir.path(), || through(&self.script)).unwrap()
     }
 
@@ -45,7 +45,7 @@ impl Stage {
         names(&self.dir.path().join(BODIES_DIR)).unwrap().len()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }

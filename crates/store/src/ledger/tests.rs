@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::changes::{Changes, Put};
+use crate::durable::DurableStore;
 use crate::erasure::{Step, finalise_stepwise};
 use crate::keyfile::{ContentKeys, DeviceSecret, KdfCost, KeyFile, NewSlot, Opens, ServiceKeys};
 use crate::memory::MemoryStore;
@@ -167,4 +168,23 @@ fn an_erasure_is_final_with_new_keys_and_what_a_cut_left_of_the_old_ones_is_clea
     ledger.clear_old_wraps().unwrap();
     assert_eq!(wraps(&ledger), 1);
     assert_eq!(ledger.read(Table::Fact, b"mira").unwrap().unwrap().as_slice(), b"two");
+}
+
+#[test]
+fn rows_that_the_disk_spoiled_are_counted_beside_those_that_do_not_open() {
+    let World { service, content, mut rng, .. } = World::new();
+    let dir = crate::journal::tests::folder();
+    let (store, _) = DurableStore::open(dir.path()).unwrap();
+    let mut ledger = Ledger::new(store, Vault::new(&service, Some(&content)).ok().unwrap());
+    // In the journal alone, not in the index as well.
+    let rows = [b"a", b"b"].map(|key| row(Table::Outbox, key, &[3; 3000], Under::Service));
+    ledger.commit(&rows, &[], &mut rng).ok().unwrap();
+    assert!(ledger.load(&[Table::Outbox]).unwrap().damaged.is_empty());
+    let journal = dir.path().join(crate::format::segment_name(1));
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let middle = bytes.len() / 4;
+    bytes[middle] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    let loaded = ledger.load(&[Table::Outbox]).unwrap();
+    assert_eq!((loaded.damaged, loaded.rows.len()), (vec![(Table::Outbox, 1)], 1));
 }
