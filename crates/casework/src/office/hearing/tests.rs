@@ -457,6 +457,41 @@ fn what_the_other_end_did_is_proved_under_a_head_that_a_quorum_cosigned() {
 }
 
 #[test]
+fn each_message_is_marked_once_however_many_proofs_of_it_come_together_and_all_are_kept() {
+    let (region, _, mut one, mut two) = region();
+    one.send(&region, 2, 1);
+    let peer = (region.members[1].org, region.members[1].node);
+    let head = one.head(&region, &[0, 2]);
+    let tell = |first| ToTell { to: (region.members[2].org, region.members[2].node), first, anyway: true };
+    let digests: Vec<Digest> = [0, 1]
+        .into_iter()
+        .flat_map(|_| one.tell(&region, tell(0), &head, NOW))
+        .map(|bytes| Outside::parse(&bytes).unwrap().digest)
+        .collect();
+    let marked = [digests[0], *digests.last().unwrap()];
+    assert_ne!(marked[0], marked[1]);
+    for (event, digest) in [
+        (AuditEvent::AuditReceived, marked[0]),
+        (AuditEvent::AuditOpened, marked[0]),
+        (AuditEvent::AuditReceived, marked[1]),
+    ] {
+        let happening = Happening::of(event).with(peer.0, peer.1).about(digest, 2);
+        two.act(&region, NOW, |office, now| (office.note_happening(&happening, now), ()));
+    }
+    let (head, leaves) = (two.head(&region, &[0, 1]).to_string(), two.leaves());
+    let entry = |n: usize| (two.events[n].clone(), merkle::path(&leaves, n));
+    let entries: Vec<_> = (two.events.len() - 3..two.events.len()).map(entry).collect();
+    let (step, ()) = two.act(&region, NOW, |office, now| (office.send_proofs(peer, &head, &entries, now).unwrap(), ()));
+    let before = one.rows.len();
+    one.take(&region, envelopes(&step), NOW);
+    let rows = &one.rows[before..];
+    let count = |table| rows.iter().filter(|row| row.table == table && row.value.is_some()).count();
+    assert_eq!((count(Table::Outbox), count(Table::Receipt)), (2, 3));
+    let proved = one.office.mail().all_outgoing().filter(|(_, out)| out.proved_at == NOW).count();
+    assert_eq!(proved, 2);
+}
+
+#[test]
 fn attack_29_a_proof_under_a_head_without_a_quorum_proves_nothing() {
     for witnesses in [&[][..], &[1], &[0]] {
         let (region, _, mut one, mut two) = region();

@@ -200,3 +200,22 @@ fn a_head_to_cosign_is_of_the_log_that_it_names() {
     assert_eq!(named(own), region.directory.log_key(m.node).unwrap().name());
     assert_ne!(directory_log.name(), region.directory.log_key(m.node).unwrap().name());
 }
+
+#[test]
+fn entries_that_go_on_in_the_middle_of_a_row_are_kept_behind_those_that_are_there() {
+    let region = Region::with_logs(1, 6);
+    let mut node = Node::new(&region, 4);
+    let own = region.members[0].node;
+    let bytes = |range: std::ops::Range<u32>| range.map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>();
+    let entered = |bytes: &[Vec<u8>]| bytes.iter().map(|entry| Entered::of(entry)).collect::<Vec<_>>();
+    let (old, new) = (entered(&bytes(0..300)), bytes(300..600));
+    Arc::make_mut(&mut node.office.directory).take_entries(own, 0, &old);
+    let mut step = Step::default();
+    node.office.keep_entries(own, 300, &entered(&new), &new, &mut step);
+    let rows: Vec<&Row> = step.rows.iter().filter(|row| row.table != Table::DirectoryEntry).collect();
+    let page = |row: &Row| u32::from_be_bytes(*row.key.last_chunk().unwrap());
+    assert_eq!(rows.iter().map(|row| page(row)).collect::<Vec<_>>(), [1, 2]);
+    let all = [old, entered(&new)].concat();
+    let kept: Vec<u8> = rows.iter().flat_map(|row| row.value.clone().unwrap()).collect();
+    assert_eq!(kept, all[ROW_ENTRIES..].iter().flat_map(Entered::bytes).collect::<Vec<u8>>());
+}

@@ -206,3 +206,22 @@ fn news_of_two_are_news_of_both() {
     nobody.join(News::default());
     assert!(nobody.is_empty() && !both.is_empty());
 }
+
+#[test]
+fn a_policy_that_comes_before_the_one_it_follows_is_taken_when_that_comes() {
+    let region = Region::with_logs(21, 6);
+    let (mut node, ..) = before(&region);
+    let after = |held: &wire::Signed| {
+        let mut next = ceremony::next_policy(held, NOW, |policy| policy.label.push('+')).unwrap();
+        region.coordinators.iter().for_each(|key| clearhouse_protocol::signed::add_signature(&mut next, key));
+        next
+    };
+    let third = after(node.office.directory().newest_policy());
+    let fourth = after(&third);
+    let entries = [fourth.encode_to_vec(), third.encode_to_vec()];
+    assert_eq!(follow(&mut node, &region, &entries[..1], 0).refused.len(), 1);
+    assert_eq!(waiting(&node), 1);
+    let due = follow(&mut node, &region, &entries, 1).due;
+    assert_eq!(settle(&mut node, &region, due), 1);
+    assert!(node.office.directory().newest_policy().payload == fourth.payload && waiting(&node) == 0);
+}
