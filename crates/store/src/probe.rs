@@ -70,28 +70,29 @@ fn alone(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     fs::write(folder.join(name), bytes).is_ok()
 }
 
-/// A whole segment, read as at a start from a folder that holds nothing else: how many commits are whole in it, `None` when
-/// it is not read to its end.
+/// A whole segment, read as at a start from a folder that holds nothing else; `None` when it is not read to its end.
 ///
 /// # Panics
 /// When commits come in another order than they were made in.
 #[must_use]
-pub fn segment(folder: &Path, bytes: &[u8]) -> Option<usize> {
+pub fn segment(folder: &Path, bytes: &[u8]) -> Option<Walk> {
     if !alone(folder, &segment_name(1), bytes) {
         return None;
     }
-    let (mut last, mut whole) = (0, 0);
+    let mut last = 0;
+    let mut walk = Walk::default();
     let mut see = |seen: Seen<'_>| {
         match seen {
             Seen::Record(placed) => {
                 assert!(placed.seq > last, "commit {} after {last}", placed.seq);
                 last = placed.seq;
-                whole += 1;
+                walk.whole += 1;
             }
             // A stretch without a commit in it says that none is missing.
             Seen::Damage { first, last: until, .. } => {
                 assert!(first == last + 1 && until >= last, "damage {first} to {until} after {last}");
                 last = until;
+                walk.is_damaged = true;
             }
         }
         Ok(())
@@ -102,7 +103,16 @@ pub fn segment(folder: &Path, bytes: &[u8]) -> Option<usize> {
         let derived = derive::derive(folder, &STORE, &begun, loss);
         assert!(derived.is_err() || walked.is_ok(), "an index is made of a journal that cannot be walked");
     }
-    (walked.ok()?.end.seq == last).then_some(whole)
+    (walked.ok()?.end.seq == last).then_some(walk)
+}
+
+/// What a walk over a segment found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Walk {
+    /// Commits that were read.
+    pub whole: usize,
+    /// A stretch that was not.
+    pub is_damaged: bool,
 }
 
 /// A segment whose frames are right around these payloads.

@@ -211,3 +211,16 @@ fn a_commit_whose_bytes_are_gone_without_a_trace_is_named_by_the_one_behind_it()
     fs::remove_dir_all(stage.path(&index_name(0))).unwrap();
     assert!(matches!(DurableStore::open(stage.dir.path()), Err(OpenError::Damaged { .. })));
 }
+
+#[test]
+fn a_row_that_sled_loses_after_a_start_is_noticed_when_it_is_asked_for() {
+    let stage = Stage::new();
+    let (mut store, _) = stage.open();
+    commit(&mut store, vec![put(1, 10), put(2, 5000)]).unwrap();
+    drop(store);
+    let (mut store, findings) = stage.open();
+    assert_eq!(findings, []);
+    store.view.get_mut().index.lose(1, &[2; 32]);
+    assert_eq!(store.get(1, &[2; 32]).unwrap().unwrap(), vec![2; 5000]);
+    assert!(store.stats().index_in_memory);
+}
