@@ -304,6 +304,8 @@ mod tests {
         let a = not_opened(region.net, m.node, digest, NOW, &m.sign);
         let b = not_opened(region.net, m.node, digest, NOW + 5, &m.sign);
         assert!(a == b);
+        let said = wire::NotOpened::decode(b.payload.as_slice()).unwrap();
+        assert!(said.time <= NOW && NOW - said.time < OPENING_STEP_SECS && said.time % OPENING_STEP_SECS == 0);
         assert_eq!(check_not_opened(&a, region.net, m.node, digest, &key), Ok(()));
         for (net, node, digest) in [
             (Net([9; 32]), m.node, digest),

@@ -177,6 +177,18 @@ mod tests {
     }
 
     #[test]
+    fn a_full_tile_that_is_longer_than_full_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TileFiles::new(dir.path());
+        let id = TileId { level: Some(0), index: 0, width: TILE_WIDTH };
+        let full = leaves(TILE_WIDTH).concat();
+        for (more, is_tile) in [(0, true), (1, false), (32, false)] {
+            files.write_bytes(&id.path(), &[&full[..], &vec![0; more]].concat()).unwrap();
+            assert_eq!(files.tile(id).is_ok(), is_tile, "{more}");
+        }
+    }
+
+    #[test]
     fn tiles_are_removed_to_be_written_anew_and_none_at_all_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         let files = TileFiles::new(dir.path());

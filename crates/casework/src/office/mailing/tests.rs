@@ -3,14 +3,16 @@
 use clearhouse_protocol::ceremony::revoke;
 use clearhouse_protocol::envelope::{Letter, Outside, Reader, open, seal};
 use clearhouse_protocol::fixture::{NOW, Region};
-use clearhouse_protocol::ids::ConversationId;
+use clearhouse_protocol::ids::{CaseId, ConversationId};
 use clearhouse_protocol::limits::DAY;
 use clearhouse_protocol::rows::Table;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::super::Me;
+use super::super::cases::FactWriter;
 use super::*;
+use crate::case::fact::{Fact, Gap};
 
 /// When the thief's key ended.
 const ENDED: u64 = NOW - DAY;
@@ -290,4 +292,19 @@ fn messages_of_cases_are_told_from_what_nodes_tell_each_other() {
         assert_eq!(is_of_a_case(kind as u32), of_a_case, "{}", kind as u32);
     }
     assert!(!is_of_a_case(u32::MAX));
+}
+
+#[test]
+fn a_gap_reaches_from_the_place_that_was_expected_to_the_one_before_what_came() {
+    let mut region = Region::new(1, 2);
+    let office = office(&region);
+    for (seq, gap) in [(1, None), (2, Some((1, 1))), (5, Some((1, 4)))] {
+        let bytes = letter_at(&mut region, (seq, (seq > 1).then_some([1; 32])), NOW);
+        let Ok(Opening::Whole(opened)) = opening(&region, &office, &bytes) else { panic!("a genuine letter opens") };
+        let (mut facts, mut step) = (FactWriter::new(CaseId([7; 16]), 1), Step::default());
+        office.note_gap(&opened, &mut facts, &mut step, NOW);
+        let fact = gap.map(|(from, to)| Fact::Gap(Gap { from, to, at: NOW }));
+        let expected = fact.map(|fact| FactWriter::new(CaseId([7; 16]), 1).row(&fact).value);
+        assert!(step.rows.first().map(|row| row.value.clone()) == expected, "{seq}");
+    }
 }

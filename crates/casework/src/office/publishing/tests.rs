@@ -111,7 +111,14 @@ fn attack_15_a_log_with_two_histories_is_kept_as_evidence_and_followed_no_more()
     other[2].push(0);
     let forked = wire::DirectoryLogReply { entries: vec![], ..page(&other, NOW + HOUR) };
     let (step, refused) = node.act(&region, NOW, |office, now| office.follow(own, &forked, now));
-    assert!(matches!(refused.err(), Some(LogFault::Forked(Some(_)))));
+    let Some(LogFault::Forked(Some(proof))) = refused.err() else { panic!("two histories are no proof") };
+    // Two who follow it and meet keep the same; about another log it proves nothing.
+    let mut met = Node::new(&region, 5);
+    let elsewhere = region.members[1].node;
+    met.act(&region, NOW, |office, now| (office.keep_fork(elsewhere, &proof, now), ()));
+    assert!(!met.office.directory().is_suspended(elsewhere) && met.rows.is_empty());
+    met.act(&region, NOW, |office, now| (office.keep_fork(own, &proof, now), ()));
+    assert!(met.office.directory().is_suspended(own));
     let entered: Vec<_> = step.events.iter().map(|row| unpad(&row.opening).unwrap().event()).collect();
     assert!(entered == [wire::AuditEvent::EquivocationFound]);
     let (whose, proof) = node.office.equivocations().next().unwrap();
@@ -175,6 +182,16 @@ fn a_bundle_with_proofs_makes_its_records_count_and_a_false_proof_is_named() {
     let speaks = |node: &Node| node.office.directory().signing_key(m.org, m.node, NOW).is_ok();
     let (_, intake) = stranger.act(&region, NOW, |office, now| office.admit(&false_ones, now));
     assert_eq!(intake.refused.len(), 1);
+    // It is named by its place: records first, then prekeys, then proofs.
+    let before = bundle.records.len() + bundle.prekeys.len();
+    assert_eq!(intake.refused[0].0, before);
+    let mut last_false = bundle.clone();
+    let last = last_false.published.len() - 1;
+    assert!(last > 0 && before > 0);
+    last_false.published[last].proof[30] ^= 1;
+    let mut other = Node::new(&Region::with_logs(5, 6), 4);
+    let (_, intake) = other.act(&region, NOW, |office, now| office.admit(&last_false, now));
+    assert_eq!(intake.refused[0].0, before + last);
     let (step, intake) = stranger.act(&region, NOW, |office, now| office.admit(&bundle, now));
     assert!(intake.refused.is_empty() && speaks(&stranger) && !step.rows.is_empty());
     assert!(speaks(&again(&region, &stranger, 4)));

@@ -199,4 +199,11 @@ fn no_more_of_a_log_is_mirrored_than_may_be_and_that_is_said() {
     let leaves = [[1; 32]];
     let one = Offered { first: MIRRORED_MAX, leaves: &leaves, path: &[] };
     assert!(matches!(page(&full, one, (MIRRORED_MAX + 1, [1; 32])), Page::Nothing));
+    // What was heard takes no room of it.
+    let is_nothing = |heard: u64| {
+        let behind = Heard { size: heard, tail_first: MIRRORED_MAX + 9, ..full.clone() };
+        let one = Offered { first: MIRRORED_MAX + 9, leaves: &leaves, path: &[] };
+        matches!(page(&behind, one, (MIRRORED_MAX + 10, [1; 32])), Page::Nothing)
+    };
+    assert_eq!([9, 10].map(is_nothing), [true, false]);
 }

@@ -202,6 +202,9 @@ fn news_of_two_are_news_of_both() {
     let mut everybody = News::of_everybody();
     everybody.join(turned);
     assert_eq!(both, everybody);
+    let mut still = News::of_everybody();
+    still.join(News::default());
+    assert_eq!(still, News::of_everybody());
     let mut nobody = News::default();
     nobody.join(News::default());
     assert!(nobody.is_empty() && !both.is_empty());
