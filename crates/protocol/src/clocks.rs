@@ -60,15 +60,11 @@ impl Clocks {
     }
 
     /// How far the clock on the wall is from the middle of what others say, so that fewer than half of them cannot make it
-    /// look wrong. Of two, the one that says less counts. `None` when nobody was heard.
+    /// look wrong. Of two, the one that says less counts, and nothing where it lies between them. `None` when nobody was
+    /// heard.
     #[must_use]
     pub fn distance(&self, at: Reading) -> Option<Off> {
-        let origin = i128::from(at.wall) - i128::from(at.up);
-        let near = |ahead: i128| i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
-        let lasting = self.heard.values().filter(|(_, up)| at.up.saturating_sub(*up) <= HEARD_SECS);
-        let mut all: Vec<i64> = lasting.map(|(theirs, _)| near(origin - theirs)).collect();
-        all.sort_unstable();
-        let (low, high) = (*all.get(all.len().checked_sub(1)? / 2)?, *all.get(all.len() / 2)?);
+        let (low, high, others) = self.middle(at)?;
         let ahead = if low.signum() != high.signum() {
             0
         } else if low.unsigned_abs() < high.unsigned_abs() {
@@ -76,7 +72,24 @@ impl Clocks {
         } else {
             high
         };
-        Some(Off { ahead, others: all.len() })
+        Some(Off { ahead, others })
+    }
+
+    /// Whether somebody was heard, and the middle of what others say is within what a letter allows ([`SKEW_SECS`]): of two,
+    /// one of them. A clock between two that are both far from it has nobody's word.
+    #[must_use]
+    pub fn agree(&self, at: Reading) -> bool {
+        self.middle(at).is_some_and(|(low, high, _)| low.unsigned_abs().min(high.unsigned_abs()) <= SKEW_SECS)
+    }
+
+    /// How far the clock is ahead of the two in the middle of what others say, one of an odd number, and how many there are.
+    fn middle(&self, at: Reading) -> Option<(i64, i64, usize)> {
+        let origin = i128::from(at.wall) - i128::from(at.up);
+        let near = |ahead: i128| i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
+        let lasting = self.heard.values().filter(|(_, up)| at.up.saturating_sub(*up) <= HEARD_SECS);
+        let mut all: Vec<i64> = lasting.map(|(theirs, _)| near(origin - theirs)).collect();
+        all.sort_unstable();
+        Some((*all.get(all.len().checked_sub(1)? / 2)?, *all.get(all.len() / 2)?, all.len()))
     }
 }
 
@@ -109,6 +122,17 @@ mod tests {
         // Further off than can be written is as far off as can be, and on the right side.
         let far = |theirs: u64, wall: u64| heard(&[theirs]).distance(Reading { wall, up: UP }).map(|off| off.ahead);
         assert_eq!([far(0, u64::MAX), far(u64::MAX, 0)], [Some(i64::MAX), Some(i64::MIN)]);
+    }
+
+    #[test]
+    fn a_clock_between_two_that_are_both_wrong_has_nobodys_word() {
+        let days = 3 * DAY;
+        let agree = |said: &[u64]| heard(said).agree(AT);
+        assert!(!agree(&[]) && !agree(&[NOW - days]) && agree(&[NOW - SKEW_SECS]) && !agree(&[NOW + SKEW_SECS + 1]));
+        assert!(!agree(&[NOW - days, NOW + days]), "nor is it contradicted");
+        assert_eq!(heard(&[NOW - days, NOW + days]).off(AT), None);
+        assert!(agree(&[NOW - days, NOW + 5]) && agree(&[NOW + 5, NOW + days]));
+        assert!(agree(&[NOW - days, NOW, NOW + days]) && !agree(&[NOW - days, NOW - days, NOW + days, NOW + days]));
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Watch {
 
     /// Whether another node was heard and the middle of them agrees with the wall.
     fn agree(&self, reading: Reading) -> bool {
-        self.others.distance(reading).is_some_and(|off| off.ahead.unsigned_abs() <= SKEW_SECS)
+        self.others.agree(reading)
     }
 
     fn judge(&self, reading: Reading, agreed: bool) -> Result<(), Doubt> {
