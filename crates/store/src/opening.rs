@@ -81,7 +81,7 @@ pub(crate) fn rebuild(folder: Folder, loss: Loss) -> Result<(Opened, (u64, u64))
     let (dir, id) = (folder.dir.clone(), folder.id);
     let snapshot = newest_snapshot(&dir, &id, &mut findings)?;
     let mut derived = derive(&dir, &id, &snapshot, loss).map_err(|e| told(e, &findings))?;
-    if derived.walked.last.is_none() {
+    if derived.walked.last.is_none() && loss == Loss::Accept {
         Journal::create_segment(&dir, &id, &derived.walked.end).map_err(failed("making a segment in", &dir))?;
         derived = derive(&dir, &id, &snapshot, loss)?;
     }

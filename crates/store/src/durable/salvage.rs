@@ -112,3 +112,21 @@ fn an_archive_that_cannot_be_read_stops_a_compaction_and_with_a_loss_accepted_it
         }
     }
 }
+
+#[test]
+fn a_journal_that_is_gone_is_begun_anew_only_for_who_accepts_the_loss() {
+    let home = folder();
+    let dir = home.path().join("store");
+    let mut store = lived_in(&dir);
+    store.compact().unwrap();
+    commit(&mut store, vec![put(4, 10)], vec![]);
+    drop(store);
+    let journal = dir.join(crate::format::segment_name(4));
+    fs::remove_file(&journal).unwrap();
+    let refused = DurableStore::rebuild(&dir, Loss::Refuse).err();
+    assert!(matches!(refused, Some(OpenError::Damaged { .. })), "{refused:?}");
+    assert!(!journal.exists(), "what came after the snapshot is not forgotten unasked");
+    DurableStore::rebuild(&dir, Loss::Accept).unwrap();
+    let (store, _) = DurableStore::open(&dir).unwrap();
+    assert_eq!(store.stats().rows, 3);
+}
