@@ -54,7 +54,7 @@ impl World {
         }
         let free = |id: &MsgId| !up.errands.contains_key(id);
         let due: Vec<MsgId> = up.office.mail().due(now).into_iter().filter(free).collect();
-        let questions: Vec<MsgId> = up.office.mail().to_ask(now).into_iter().filter(free).collect();
+        let questions: Vec<MsgId> = up.office.mail().to_ask(now).filter(free).collect();
         for msg_id in due {
             up.errands.insert(msg_id, Errand::WithOwner);
             up.inbox.push_back(Ask::Leave(msg_id));

@@ -178,7 +178,7 @@ impl World {
             let mail = up.office.mail();
             up.errands.values().any(|e| e.wants_a_turn(self.time))
                 || mail.next_due().is_some_and(|due| due <= now)
-                    && (mail.due(now).iter().any(free) || mail.to_ask(now).iter().any(free))
+                    && (mail.due(now).iter().any(free) || mail.to_ask(now).any(|id| free(&id)))
         });
         let opener = up.is_some_and(|up| up.open && up.office.mail().to_open().next().is_some());
         let all = [(owner, Turn::Owner(site)), (courier, Turn::Courier(site)), (opener, Turn::Opener(site))];

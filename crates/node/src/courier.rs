@@ -179,7 +179,7 @@ impl<S: Store + 'static> Courier<S> {
         let look = self.owner.look(move |world| {
             let mail = world.office.mail();
             let due = mail.due(now).into_iter().map(|id| (id, true));
-            let all = due.chain(mail.to_ask(now).into_iter().map(|id| (id, false)));
+            let all = due.chain(mail.to_ask(now).map(|id| (id, false)));
             let free = all.filter(|(id, _)| !under_way.contains(id)).take(room);
             free.filter_map(|(msg_id, deposit)| {
                 let row = mail.outgoing(msg_id)?;

@@ -304,7 +304,8 @@ impl World {
     /// The courier asks what became of messages that were stored and not answered.
     fn ask(&mut self, n: usize) -> Result<(), String> {
         let (now, flaw) = (self.now, self.flaw);
-        for msg_id in self.nodes[n].office.mail().to_ask(now) {
+        let due: Vec<MsgId> = self.nodes[n].office.mail().to_ask(now).collect();
+        for msg_id in due {
             let Some(out) =
                 self.nodes[n].office.mail().outgoing(msg_id).filter(|o| Delivery::of(o) == Delivery::Stored)
             else {

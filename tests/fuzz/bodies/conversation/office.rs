@@ -208,7 +208,7 @@ impl Site {
 
     /// Asks what became of letters, and hears one thing or another: the other side may say anything.
     pub(super) fn ask_after(&mut self, time: u64, which: u8) {
-        for id in self.office.mail().to_ask(time) {
+        for id in self.office.mail().to_ask(time).collect::<Vec<_>>() {
             let attempt = match which % 4 {
                 0 => Attempt::Taken,
                 1 => Attempt::Stored { locked: which & 0x40 != 0 },

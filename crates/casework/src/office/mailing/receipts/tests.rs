@@ -38,7 +38,7 @@ impl Answered {
     }
 
     fn to_ask(&self, at: u64) -> bool {
-        self.coordinator.office.mail().to_ask(at) == [self.receipt]
+        self.coordinator.office.mail().to_ask(at).eq([self.receipt])
     }
 
     fn state(&self) -> Delivery {
