@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Memory sled may use for pages. It was measured to use up to two and a half times this.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// How long sled may take to come to rest when it is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How sled says that somebody holds its file. It has no kind of error for it.
