@@ -17,7 +17,7 @@ const TOLD_SECS: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A request to cosign a head of this member's log with this root.
-fn head(member: &Member, old: u64, root: u8) -> Vec<u8> {
+pub(super) fn head(member: &Member, old: u64, root: u8) -> Vec<u8> {
     let origin = audit::origin(member.made.net, member.made.org, member.made.node, 1);
     let key = SigningKey::from_seed(member.made.keys.service().log_seed.expose());
     let note = Checkpoint { origin, size: 2, root: [root; 32] }.sign(&key).unwrap();

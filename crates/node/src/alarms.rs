@@ -40,7 +40,7 @@ pub struct Watch<S> {
 
 /// What the watch remembers between two looks.
 #[derive(Default)]
-struct Kept {
+pub(crate) struct Kept {
     signed: Option<Signed>,
     deleted: Option<Instant>,
 }
@@ -123,7 +123,7 @@ impl<S: Store + 'static> Watch<S> {
     }
 
     /// Reconciles and raises; then records what was found, and deletes.
-    async fn look(&self, kept: &mut Kept) -> Result<(), ReconcileError> {
+    pub(crate) async fn look(&self, kept: &mut Kept) -> Result<(), ReconcileError> {
         let reconciled = reconcile(&self.owner, Policy::default(), self.clock.now()).await?;
         let found: Vec<Found> = reconciled.urgent.iter().filter_map(found).collect();
         let raised = self.owner.decide(move |world, now| {

@@ -9,9 +9,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use clearhouse_node::clock::{Clock as _, SystemClock};
+use clearhouse_node::rpc::status::{PeerError, Refused};
 use clearhouse_protocol::limits::DAY;
 use serde_json::Value;
 
+use super::super::histories::head;
+use super::super::notice::{directory, line};
 use super::{Office, found_at, runtime, silent};
 
 /// Two offices in contact, both stopped, their records old enough for a clock that lies behind.
@@ -250,5 +253,33 @@ fn by_a_clock_three_days_behind_nothing_is_sealed_and_what_was_written_goes_when
         assert!(has(&pair.to, "ana", &case));
         silent(&pair.from.log());
         silent(&pair.to.log());
+    });
+}
+
+#[test]
+fn a_witness_whose_clock_is_three_days_behind_cosigns_nothing_and_holds_nothing_against_who_asks_again() {
+    if !has_faketime() {
+        return;
+    }
+    runtime().block_on(async {
+        let mut region = found_at(SystemClock.now() - 10 * DAY);
+        let records = region.records.clone();
+        region.coordinator.start().await.unwrap();
+        region.coordinator.learn(&records).await.unwrap();
+        region.coordinator.employ("mira", "Mira K.", "Manager").await.unwrap();
+        region.coordinator.kill();
+        let mut witness = Office::running_in(&region.coordinator.folder);
+        let known = directory(&region);
+        start(&mut witness, "-3d", "mira").await;
+        assert!(doubted(&witness));
+        // The member's node does not run: the test asks in its name.
+        let asked = || async {
+            let client = line(&known, &region.destination, &region.coordinator).await.unwrap();
+            client.add_checkpoint(head(&region.destination, 0, 1), Default::default()).await
+        };
+        assert!(matches!(asked().await, Err(PeerError::Refused(Refused::Unavailable))));
+        start(&mut witness, "", "mira").await;
+        assert_eq!(asked().await.unwrap().status, 200, "what a clock in doubt refused counts as asked");
+        silent(&witness.log());
     });
 }

@@ -21,7 +21,7 @@ use clearhouse_wire::v1::MessageType;
 use prost::Message as _;
 
 use super::*;
-use crate::alarms::Watch;
+use crate::alarms::{self, Watch};
 use crate::clock::{Clock, chance};
 use crate::owner::World;
 
@@ -31,6 +31,19 @@ struct At(u64);
 impl Clock for At {
     fn now(&self) -> u64 {
         self.0
+    }
+}
+
+/// One that others vouch for only up to an earlier time.
+struct Unsure(u64, u64);
+
+impl Clock for Unsure {
+    fn now(&self) -> u64 {
+        self.0
+    }
+
+    fn sure(&self) -> u64 {
+        self.1
     }
 }
 
@@ -168,6 +181,16 @@ async fn a_coordinators_node_deletes_by_itself_what_ended_half_a_year_ago() {
     let (old, young) = (quiet(NOW - OPENINGS_KEPT_SECS - DAY), quiet(NOW - OPENINGS_KEPT_SECS + DAY));
     let pages: [&[Entry]; 3] = [&[old, old], &[young], &[quiet(NOW - DAY)]];
     assert_eq!(watched(&pages).await, (vec![(2, 0), (1, 1), (1, 1)], 2));
+}
+
+#[tokio::test]
+async fn it_deletes_nothing_on_the_word_of_its_own_clock_alone() {
+    let (owner, node, origin) = heard(&[&[quiet(NOW - OPENINGS_KEPT_SECS - DAY)], &[quiet(NOW - DAY)]]);
+    let watch = |clock| Watch { owner: owner.clone(), clock: Arc::new(clock) };
+    watch(Unsure(NOW, NOW - DAY - 1)).look(&mut alarms::Kept::default()).await.unwrap();
+    assert_eq!(shown(&owner, node, &origin).await, (vec![(1, 1), (1, 1)], 0));
+    watch(Unsure(NOW, NOW - DAY)).look(&mut alarms::Kept::default()).await.unwrap();
+    assert_eq!(shown(&owner, node, &origin).await, (vec![(1, 0), (1, 1)], 1));
 }
 
 #[tokio::test]
