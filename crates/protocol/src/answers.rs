@@ -173,7 +173,7 @@ fn opened(change: u8) -> Option<Vec<u8>> {
     *ct.first_mut()? ^= change;
     hpke::single_shot_open::<hpke::aead::ChaCha20Poly1305, hpke::kdf::HkdfSha256, Kem>(
         &OpModeR::Base,
-        &secret.private().ok()?,
+        secret.private().ok()?,
         &enc,
         &info,
         &ct,

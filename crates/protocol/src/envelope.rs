@@ -142,7 +142,7 @@ pub fn seal(
     rng.fill_bytes(cek.as_mut());
     let (enc, wrapped) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(
         &OpModeS::Base,
-        &to.prekey.key().map_err(|_| SealFault::Kem)?,
+        to.prekey.key().map_err(|_| SealFault::Kem)?,
         &info(letter.net, &header),
         cek.as_ref(),
         b"",

@@ -6,6 +6,8 @@
 
 mod together;
 
+use std::sync::OnceLock;
+
 use ed25519_dalek::Signer as _;
 use hpke::{Deserializable as _, Kem as _, Serializable as _};
 use rand_core::CryptoRng;
@@ -155,31 +157,39 @@ fn is_reduced(encoded: &[u8; 32]) -> bool {
     high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *low < 0xed
 }
 
-/// A prekey's secret: the 32-byte X-Wing seed. Zeroized when dropped; has no `Debug` and no `Clone`.
-pub struct PrekeySecret(Zeroizing<[u8; 32]>);
+/// A prekey's secret: the 32-byte X-Wing seed, and the key that follows from it once it was used, which is a third of an
+/// opening's work. Both are zeroized when dropped; has no `Debug` and no `Clone`.
+pub struct PrekeySecret {
+    seed: Zeroizing<[u8; 32]>,
+    key: OnceLock<<Kem as hpke::Kem>::PrivateKey>,
+}
 
 impl PrekeySecret {
     /// The prekey of a stored seed.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(Zeroizing::new(*seed))
+        Self { seed: Zeroizing::new(*seed), key: OnceLock::new() }
     }
 
     /// A new prekey.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut seed = Zeroizing::new([0u8; 32]);
         rng.fill_bytes(seed.as_mut());
-        Self(seed)
+        Self { seed, key: OnceLock::new() }
     }
 
     /// The seed, to be kept in the content compartment of the key file.
     #[must_use]
     pub fn seed(&self) -> &[u8; 32] {
-        &self.0
+        &self.seed
     }
 
-    pub(crate) fn private(&self) -> Result<<Kem as hpke::Kem>::PrivateKey, KeyFault> {
-        <Kem as hpke::Kem>::PrivateKey::from_bytes(self.0.as_ref()).map_err(|_| KeyFault::WeakPrekey)
+    pub(crate) fn private(&self) -> Result<&<Kem as hpke::Kem>::PrivateKey, KeyFault> {
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let key = <Kem as hpke::Kem>::PrivateKey::from_bytes(self.seed.as_ref()).map_err(|_| KeyFault::WeakPrekey)?;
+        Ok(self.key.get_or_init(|| key))
     }
 
     /// The public prekey.
@@ -187,14 +197,17 @@ impl PrekeySecret {
     /// # Errors
     /// [`KeyFault::WeakPrekey`] only if the KEM refuses its own seed.
     pub fn public(&self) -> Result<Prekey, KeyFault> {
-        Prekey::admit(&Kem::sk_to_pk(&self.private()?).to_bytes())
+        Prekey::admit(&Kem::sk_to_pk(self.private()?).to_bytes())
     }
 }
 
 /// A public prekey that passed admission, when it came or in the days of a store before: 1216 bytes, ML-KEM-768 key then
-/// X25519 key.
+/// X25519 key. What follows from them is kept from the first message that is sealed to it.
 #[derive(Clone)]
-pub struct Prekey(Vec<u8>);
+pub struct Prekey {
+    bytes: Vec<u8>,
+    key: OnceLock<Box<<Kem as hpke::Kem>::PublicKey>>,
+}
 
 impl Prekey {
     /// Admits a prekey.
@@ -203,7 +216,7 @@ impl Prekey {
     /// [`KeyFault::Length`] or [`KeyFault::WeakPrekey`].
     pub fn admit(bytes: &[u8]) -> Result<Self, KeyFault> {
         Self::parse(bytes)?;
-        Ok(Self(bytes.to_vec()))
+        Self::held(bytes)
     }
 
     fn parse(bytes: &[u8]) -> Result<<Kem as hpke::Kem>::PublicKey, KeyFault> {
@@ -220,33 +233,40 @@ impl Prekey {
         <Kem as hpke::Kem>::PublicKey::from_bytes(bytes).map_err(|_| KeyFault::WeakPrekey)
     }
 
-    /// A prekey that was admitted when it came. It is admitted again when something is sealed to it.
+    /// A prekey that was admitted when it came. It is admitted again when something is first sealed to it.
     ///
     /// # Errors
     /// [`KeyFault::Length`].
     pub(crate) fn held(bytes: &[u8]) -> Result<Self, KeyFault> {
-        if bytes.len() == PREKEY_LEN { Ok(Self(bytes.to_vec())) } else { Err(KeyFault::Length) }
+        if bytes.len() != PREKEY_LEN {
+            return Err(KeyFault::Length);
+        }
+        Ok(Self { bytes: bytes.to_vec(), key: OnceLock::new() })
     }
 
     /// The key to seal to.
     ///
     /// # Errors
     /// As [`Prekey::admit`]: nothing is sealed to a key that is not sound, wherever it was kept in between.
-    pub(crate) fn key(&self) -> Result<<Kem as hpke::Kem>::PublicKey, KeyFault> {
-        Self::parse(&self.0)
+    pub(crate) fn key(&self) -> Result<&<Kem as hpke::Kem>::PublicKey, KeyFault> {
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let key = Box::new(Self::parse(&self.bytes)?);
+        Ok(self.key.get_or_init(|| key))
     }
 
     /// The public bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// The prekey's id.
     #[must_use]
     pub fn id(&self) -> PrekeyId {
         let mut id = [0; 16];
-        id.copy_from_slice(&sha256(&self.0)[..16]);
+        id.copy_from_slice(&sha256(&self.bytes)[..16]);
         PrekeyId(id)
     }
 }

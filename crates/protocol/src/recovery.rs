@@ -77,7 +77,7 @@ impl RecoverySecret {
         let (enc, sealed) = sealed.split_at_checked(KEM_ENC_LEN).ok_or(Shut)?;
         let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| Shut)?;
         let (secret, info) = (self.secret.private().map_err(|_| Shut)?, pae(labels::RECOVERY, purpose));
-        hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, &secret, &enc, &info, sealed, b"")
+        hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, secret, &enc, &info, sealed, b"")
             .map(Zeroizing::new)
             .map_err(|_| Shut)
     }

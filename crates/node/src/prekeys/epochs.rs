@@ -39,6 +39,7 @@ impl Scene {
         let (week, prekey) = renew_prekeys(&mut keys, NOW, &mut rng).unwrap().swap_remove(0);
         let end = (week + 1) * WEEK;
         let mailboxes = vec![(to.mailbox, to.node, "a.example.org:7443".to_owned())];
+        let prekey = std::sync::Arc::new(prekey);
         let recipient = Recipient { org: to.org, node: to.node, mailboxes, prekey, week, reads: vec![] };
         let from = &region.members[0];
         let letter = Letter {

@@ -3,6 +3,8 @@
 //! Every answer walks the whole chain organisation, certificate, descriptor, prekey again: a record that expired
 //! or was revoked a second ago no longer counts.
 
+use std::sync::Arc;
+
 use clearhouse_wire::v1::{Coordinator, NodeCert, RootPolicy};
 use prost::Message as _;
 
@@ -63,7 +65,7 @@ pub struct Recipient {
     /// Its mailboxes in order of preference: id, keeping node, endpoint.
     pub mailboxes: Vec<(MailboxId, NodeId, String)>,
     /// This week's prekey.
-    pub prekey: Prekey,
+    pub prekey: Arc<Prekey>,
     /// The week it serves.
     pub week: u64,
     /// Message types it reads, each with the highest version.
@@ -182,7 +184,7 @@ impl Directory {
             return Err(RouteFault::NoSuite);
         }
         let week = now / WEEK;
-        let prekey = Prekey::clone(self.prekeys.get(&(node, week)).ok_or(RouteFault::NoPrekey)?);
+        let prekey = Arc::clone(self.prekeys.get(&(node, week)).ok_or(RouteFault::NoPrekey)?);
         let mailboxes = descriptor
             .mailboxes
             .iter()

@@ -175,7 +175,7 @@ fn unwrap_key(outside: &Outside, prekey: &PrekeySecret, net: Net) -> Result<Zero
     let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| Unopenable::Kem)?;
     let secret = prekey.private().map_err(|_| Unopenable::Prekey)?;
     let info = info(net, &outside.header_bytes);
-    let cek = hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, &secret, &enc, &info, wrapped, b"")
+    let cek = hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, secret, &enc, &info, wrapped, b"")
         .map(Zeroizing::new)
         .map_err(|_| Unopenable::Kem)?;
     let cek: [u8; 32] = cek.as_slice().try_into().map_err(|_| Unopenable::Kem)?;

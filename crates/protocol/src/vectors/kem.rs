@@ -71,14 +71,14 @@ fn attack_12_published_vectors_hpke() {
         assert_eq!(made.to_bytes().as_slice(), enc);
         let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&enc).unwrap();
         let private = secret.private().unwrap();
-        let mut receiver = hpke::setup_receiver::<Aead, Kdf, Kem>(&OpModeR::Base, &private, &enc, &info).unwrap();
+        let mut receiver = hpke::setup_receiver::<Aead, Kdf, Kem>(&OpModeR::Base, private, &enc, &info).unwrap();
         for (n, message) in list(case, "encryptions").iter().enumerate() {
             let (aad, pt, ct) = (bytes(message, "aad"), bytes(message, "pt"), bytes(message, "ct"));
             assert_eq!(sender.seal(&pt, &aad).unwrap(), ct);
             assert_eq!(receiver.open(&ct, &aad).unwrap(), pt);
             // The product opens one message per encapsulation, the first.
             let single = |info: &[u8], ct: &[u8], aad: &[u8]| {
-                hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, &private, &enc, info, ct, aad).ok()
+                hpke::single_shot_open::<Aead, Kdf, Kem>(&OpModeR::Base, private, &enc, info, ct, aad).ok()
             };
             assert_eq!(single(&info, &ct, &aad), (n == 0).then_some(pt));
             assert_eq!(single(b"other info", &ct, &aad), None);

@@ -108,7 +108,7 @@ fn envelope(block: &mut Block) {
     let (enc, wrapped) = parts.kem.split_at(KEM_ENC_LEN);
     let cek = hpke::single_shot_open::<hpke::aead::ChaCha20Poly1305, hpke::kdf::HkdfSha256, Kem>(
         &OpModeR::Base,
-        &secret.private().unwrap(),
+        secret.private().unwrap(),
         &<Kem as hpke::Kem>::EncappedKey::from_bytes(enc).unwrap(),
         &info,
         wrapped,
