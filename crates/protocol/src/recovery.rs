@@ -123,7 +123,7 @@ impl RecoveryKey {
     /// [`Shut`] for a key that is not sound.
     pub fn seal(&self, purpose: &[u8], plain: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>, Shut> {
         let (key, info) = (self.public.key().map_err(|_| Shut)?, pae(labels::RECOVERY, purpose));
-        let sealed = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, &key, &info, plain, b"", rng);
+        let sealed = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, key, &info, plain, b"", rng);
         let (enc, sealed) = sealed.map_err(|_| Shut)?;
         Ok([enc.to_bytes().as_slice(), &sealed].concat())
     }

@@ -68,15 +68,9 @@ fn forge(region: &mut Region, to: usize, make: impl FnOnce(&[u8; 32]) -> (Vec<u8
     let cek = [3u8; 32];
     let info = info(region.net, &header);
     let rng = &mut region.rng;
-    let (enc, ct) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(
-        &OpModeS::Base,
-        &prekey.key().unwrap(),
-        &info,
-        &cek,
-        b"",
-        rng,
-    )
-    .unwrap();
+    let (enc, ct) =
+        hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, prekey.key().unwrap(), &info, &cek, b"", rng)
+            .unwrap();
     let kem = [enc.to_bytes().as_slice(), &ct].concat();
     let outer = hash(OUTER, &[&header, &kem]);
     let (inner, sig) = make(&outer);

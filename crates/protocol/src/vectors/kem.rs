@@ -66,7 +66,7 @@ fn attack_12_published_vectors_hpke() {
 
         let mut rng = Published(bytes(case, "ikmE"));
         let (made, mut sender) =
-            hpke::setup_sender_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, &public.key().unwrap(), &info, &mut rng)
+            hpke::setup_sender_with_rng::<Aead, Kdf, Kem>(&OpModeS::Base, public.key().unwrap(), &info, &mut rng)
                 .unwrap();
         assert_eq!(made.to_bytes().as_slice(), enc);
         let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&enc).unwrap();

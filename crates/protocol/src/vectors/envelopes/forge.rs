@@ -185,7 +185,7 @@ impl World {
         let rng = &mut ChaCha20Rng::seed_from_u64(7);
         let (enc, ct) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(
             &OpModeS::Base,
-            &prekey.key().unwrap(),
+            prekey.key().unwrap(),
             &info,
             &draft.wrapped,
             b"",
