@@ -157,8 +157,8 @@ fn is_reduced(encoded: &[u8; 32]) -> bool {
     high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *low < 0xed
 }
 
-/// A prekey's secret: the 32-byte X-Wing seed, and the key that follows from it once it was used, which is a third of an
-/// opening's work. Both are zeroized when dropped; has no `Debug` and no `Clone`.
+/// A prekey's secret: the 32-byte X-Wing seed, and the key that follows from it once it was used, which is some quarter of
+/// an opening's work. Both are zeroized when dropped; has no `Debug` and no `Clone`.
 pub struct PrekeySecret {
     seed: Zeroizing<[u8; 32]>,
     key: OnceLock<<Kem as hpke::Kem>::PrivateKey>,
