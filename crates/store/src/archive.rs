@@ -21,7 +21,7 @@ use crate::format::{ARCHIVE_MAGIC, Cursor, Hash, Label, StoreId, archive_name, d
 use crate::record::{decode_leaf, encode_leaf};
 
 /// An archive below this is joined with what follows; above it, the next one is begun.
-pub(crate) const ARCHIVE_BYTES: usize = 4 << 20;
+pub(crate) const ARCHIVE_BYTES: usize = 1 << 20;
 const HEADING_LEN: usize = 8 + 16 + 8 + 8 + 32;
 const ENCODED_LEN: usize = 8 + 8 + 8 + 32;
 /// Bits of a length in a list of archives; the rest says how often the file was written anew.
@@ -98,28 +98,47 @@ impl ArchiveInfo {
     }
 }
 
-/// Writes events, which follow each other without a gap, into one or more archives. The caller syncs the folder.
-///
-/// # Errors
-/// Of the system. What was written before is unnamed by any snapshot and removed at the next start.
-pub(crate) fn write(dir: &Path, id: &StoreId, events: &[EventLeaf]) -> io::Result<Vec<ArchiveInfo>> {
-    let mut written = Vec::new();
-    let mut rest = events;
-    while !rest.is_empty() {
-        let mut bytes = vec![0; HEADING_LEN];
-        let mut taken = 0;
-        for event in rest {
-            encode_leaf(&mut bytes, event);
-            taken += 1;
-            if bytes.len() >= ARCHIVE_BYTES {
-                break;
-            }
-        }
-        let (now, later) = rest.split_at(taken);
-        rest = later;
-        written.push(write_one(dir, id, now, bytes, 0)?);
+/// Archives being written: each as soon as it is full, so that no more than one is ever in memory. The caller syncs the
+/// folder; what was written is unnamed by any snapshot until then, and removed at the next start.
+pub(crate) struct Writing<'f> {
+    dir: &'f Path,
+    id: &'f StoreId,
+    bytes: Vec<u8>,
+    /// First and last event in `bytes`.
+    span: Option<(u64, u64)>,
+    written: Vec<ArchiveInfo>,
+}
+
+impl<'f> Writing<'f> {
+    pub(crate) fn begin(dir: &'f Path, id: &'f StoreId) -> Self {
+        Self { dir, id, bytes: vec![0; HEADING_LEN], span: None, written: Vec::new() }
     }
-    Ok(written)
+
+    /// Takes the event that follows the one before.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub(crate) fn push(&mut self, event: &EventLeaf) -> io::Result<()> {
+        encode_leaf(&mut self.bytes, event);
+        self.span = Some((self.span.map_or(event.index, |(first, _)| first), event.index));
+        if self.bytes.len() >= ARCHIVE_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Some(span) = self.span.take() else { return Ok(()) };
+        self.written.push(write_one(self.dir, self.id, span, &mut self.bytes, 0)?);
+        self.bytes.truncate(HEADING_LEN);
+        Ok(())
+    }
+
+    /// Writes the last one; the list of all.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub(crate) fn finish(mut self) -> io::Result<Vec<ArchiveInfo>> {
+        self.write()?;
+        Ok(self.written)
+    }
 }
 
 /// Writes all events of an archive anew, beside it. The caller syncs the folder.
@@ -130,11 +149,11 @@ pub(crate) fn rewrite(dir: &Path, id: &StoreId, old: &ArchiveInfo, events: &[Eve
     let mut bytes = vec![0; HEADING_LEN];
     events.iter().for_each(|event| encode_leaf(&mut bytes, event));
     // A case has to be erased 65,535 times in the reach of one archive before a name comes again.
-    write_one(dir, id, events, bytes, old.anew.checked_add(1).unwrap_or(1))
+    write_one(dir, id, (old.first, old.last), &mut bytes, old.anew.checked_add(1).unwrap_or(1))
 }
 
-fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>, anew: u16) -> io::Result<ArchiveInfo> {
-    let (first, last) = (events.first().map_or(0, |event| event.index), events.last().map_or(0, |event| event.index));
+fn write_one(dir: &Path, id: &StoreId, span: (u64, u64), bytes: &mut [u8], anew: u16) -> io::Result<ArchiveInfo> {
+    let (first, last) = span;
     let mut heading = Vec::with_capacity(HEADING_LEN);
     heading.extend_from_slice(ARCHIVE_MAGIC);
     heading.extend_from_slice(id);
@@ -143,8 +162,8 @@ fn write_one(dir: &Path, id: &StoreId, events: &[EventLeaf], mut bytes: Vec<u8>,
     let check = labelled(Label::Archive, &[&heading]);
     heading.extend_from_slice(&check);
     bytes[..HEADING_LEN].copy_from_slice(&heading);
-    let info = ArchiveInfo { first, last, len: bytes.len() as u64, hash: digest(&bytes), anew };
-    write_then_rename(&dir.join(info.file()), |out| out.write_all(&bytes))?;
+    let info = ArchiveInfo { first, last, len: bytes.len() as u64, hash: digest(bytes), anew };
+    write_then_rename(&dir.join(info.file()), |out| out.write_all(bytes))?;
     Ok(info)
 }
 
@@ -169,6 +188,12 @@ mod tests {
 
     fn events(range: std::ops::Range<u64>, len: usize) -> Vec<EventLeaf> {
         range.map(|index| EventLeaf { index, commitment: [index as u8; 32], sealed: vec![1; len] }).collect()
+    }
+
+    fn write(dir: &Path, id: &StoreId, events: &[EventLeaf]) -> io::Result<Vec<ArchiveInfo>> {
+        let mut writing = Writing::begin(dir, id);
+        events.iter().try_for_each(|event| writing.push(event))?;
+        writing.finish()
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::archive::{self, ARCHIVE_BYTES, ArchiveInfo};
+use crate::archive::{self, ARCHIVE_BYTES, ArchiveInfo, Writing};
 use crate::census::Census;
 use crate::changes::{EventLeaf, Key, TABLE_MAX, TABLE_MIN};
 use crate::contract::{CommitError, PAGE_ROWS_MAX, StoreError};
@@ -99,26 +99,19 @@ fn write_archives(store: &DurableStore, loss: Loss) -> Result<Vec<ArchiveInfo>, 
     for archive in &mut archives {
         rewrite_closed(dir, store, archive, loss)?;
     }
-    let mut events: Vec<EventLeaf> = Vec::new();
+    let failing = || failed("writing event archives in", dir);
+    let mut writing = Writing::begin(dir, &store.folder.id);
     while next < end {
-        match store.some_events(next, PAGE_ROWS_MAX.max(events.len())) {
-            Ok(more) if more.first().is_some_and(|event| event.index == next) => {
-                next += more.len() as u64;
-                events.extend(more);
-            }
+        let events = match store.some_events(next, PAGE_ROWS_MAX) {
+            Ok(events) if events.first().is_some_and(|event| event.index == next) => events,
             unread if loss == Loss::Refuse => return Err(unread.err().unwrap_or_else(|| store.events_lost())),
             // What is lost keeps its number, so that the others keep theirs.
-            Ok(_) | Err(_) => {
-                events.push(EventLeaf { index: next, commitment: [0; 32], sealed: Vec::new() });
-                next += 1;
-            }
-        }
-        if events.len() >= EVENTS_AT_ONCE {
-            archives.extend(written(dir, store, &events)?);
-            events.clear();
-        }
+            Ok(_) | Err(_) => vec![EventLeaf { index: next, commitment: [0; 32], sealed: Vec::new() }],
+        };
+        next += events.len() as u64;
+        events.iter().try_for_each(|event| writing.push(event)).map_err(failing())?;
     }
-    archives.extend(written(dir, store, &events)?);
+    archives.extend(writing.finish().map_err(failing())?);
     Ok(archives)
 }
 
@@ -137,10 +130,6 @@ fn rewrite_closed(dir: &Path, store: &DurableStore, archive: &mut ArchiveInfo, l
     *archive =
         archive::rewrite(dir, &store.folder.id, archive, &events).map_err(failed("writing archives anew in", dir))?;
     Ok(())
-}
-
-fn written(dir: &Path, store: &DurableStore, events: &[EventLeaf]) -> Result<Vec<ArchiveInfo>, StoreError> {
-    archive::write(dir, &store.folder.id, events).map_err(failed("writing event archives in", dir))
 }
 
 /// Writes the snapshot and, beside it, the index that points into it. Without an index, one is derived later.
@@ -226,9 +215,6 @@ fn write_row<W: io::Write>(
     let at = writer.inline(table, key, &old.hash, &value).map_err(writing)?;
     Ok(Entry::snapshotted(old.hash, &value, at))
 }
-
-/// Events that are held in memory before they are written: some archives of the smallest.
-const EVENTS_AT_ONCE: usize = 4 * ARCHIVE_BYTES / 64;
 
 /// Fills an index in batches; the first failure gives it up.
 struct Filling<'f> {

@@ -26,7 +26,7 @@ use crate::journal::Spot;
 use crate::shelf::{Edit, IndexFailed, Indexed, Shelf};
 
 /// Entries of one batch while an index is filled.
-pub(crate) const FILL_BATCH: usize = 2000;
+pub(crate) const FILL_BATCH: usize = 500;
 /// Events that share an entry.
 const RUN: usize = 64;
 /// Bytes of one of them in it.

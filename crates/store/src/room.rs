@@ -17,7 +17,7 @@ pub const LOW_WATER_FILES: u64 = 256;
 /// Space held back in a file, for a start on a full disk.
 pub const BALLAST_BYTES: u64 = 8 << 20;
 /// A journal shorter than this is never worth a compaction.
-pub const COMPACT_MIN_BYTES: u64 = 16 << 20;
+pub const COMPACT_MIN_BYTES: u64 = 4 << 20;
 /// A journal this many times as long as what is live is worth one.
 pub const COMPACT_FACTOR: u64 = 4;
 
