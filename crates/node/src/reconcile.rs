@@ -17,6 +17,7 @@ use clearhouse_protocol::reconcile::{Finding, Join, Party, Policy, Settled, sett
 use clearhouse_protocol::rows::Table;
 use clearhouse_store::Store;
 use prost::Message as _;
+use prost::bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::owner::{NotTaken, Owner, World};
@@ -24,7 +25,7 @@ use crate::owner::{NotTaken, Owner, World};
 /// Pages read in one look at the store.
 const PAGES: usize = 16;
 /// Openings under way between the store and the examination.
-const UNDER_WAY: usize = 1024;
+const UNDER_WAY: usize = 128;
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -186,9 +187,9 @@ async fn outline<S: Store + 'static>(owner: &Owner<S>, party: Party, heard: &Hea
                     Some((_, last)) if *last + 1 == index => *last = index,
                     _ => outline.let_go.push((index, index)),
                 }
-                outline.settled.extend(Digest::try_from(kept.settled.as_slice()).ok());
+                outline.settled.extend(Digest::try_from(&kept.settled[..]).ok());
             }
-            let leaves = page.entries.iter().filter_map(|kept| Hash::try_from(kept.commitment.as_slice()).ok());
+            let leaves = page.entries.iter().filter_map(|kept| Hash::try_from(&kept.commitment[..]).ok());
             outline.commitments.extend(leaves);
         }
     }
@@ -221,7 +222,7 @@ pub(crate) async fn pages<S: Store + 'static>(
         let (mut pages, mut next) = (Vec::new(), first);
         while next < size && pages.len() < PAGES {
             let value = world.ledger.read(Table::Account, &page_key(&origin, next)).ok().flatten();
-            let page = value.and_then(|value| Page::decode(value.as_slice()).ok());
+            let page = value.and_then(|value| Page::decode(Bytes::from(value.to_vec())).ok());
             let Some(page) = page.filter(|page| !page.entries.is_empty()) else { return Err(next) };
             next += page.entries.len() as u64;
             pages.push(page);
@@ -246,7 +247,7 @@ async fn read_openings<S: Store + 'static>(
             for kept in page.entries {
                 let index = next;
                 next += 1;
-                let Ok(salt) = <[u8; 32]>::try_from(kept.salt.as_slice()) else { continue };
+                let Ok(salt) = <[u8; 32]>::try_from(&kept.salt[..]) else { continue };
                 if shown.send(Shown { index, salt, opening: kept.opening }).await.is_err() {
                     return Err(ReconcileError::Bug);
                 }

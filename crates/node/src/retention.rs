@@ -116,7 +116,7 @@ fn trim(settled: &Settled, party: Party, page: &mut Page) -> Option<u64> {
         if kept.opening().is_some_and(|opening| settled.lets_go(party, &opening)) {
             *kept = kept.let_go();
             deleted += 1;
-        } else if Digest::try_from(kept.settled.as_slice()).is_ok_and(|digest| settled.is_forgotten(&digest)) {
+        } else if Digest::try_from(&kept.settled[..]).is_ok_and(|digest| settled.is_forgotten(&digest)) {
             kept.settled.clear();
             forgotten += 1;
         }

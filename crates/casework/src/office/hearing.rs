@@ -18,6 +18,7 @@ use clearhouse_protocol::pae::sha256;
 use clearhouse_protocol::rows::{Row, Table, Under};
 use clearhouse_wire::v1::{Opening, RefusalCode, Stage};
 use prost::Message as _;
+use prost::bytes::Bytes;
 use rand_core::CryptoRng;
 
 pub use self::mirror::{BLOCK, Mirrored, Offered, block_first, block_key};
@@ -88,25 +89,26 @@ pub struct Page {
     pub seen: Vec<u64>,
 }
 
-/// One entry of another log.
+/// One entry of another log. Read out of a page that is [`Bytes`], its fields are parts of that one piece of memory: every
+/// look at all logs reads all of them.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Kept {
     /// The leaf.
-    #[prost(bytes = "vec", tag = "1")]
-    pub commitment: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub commitment: Bytes,
     /// The salt; empty when it was shown closed.
-    #[prost(bytes = "vec", tag = "2")]
-    pub salt: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub salt: Bytes,
     /// The padded opening; empty when it was shown closed.
-    #[prost(bytes = "vec", tag = "3")]
-    pub opening: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub opening: Bytes,
     /// Salt and opening were deleted here: the entry's node erased them, and nothing they spoke of is open.
     #[prost(bool, tag = "4")]
     pub is_let_go: bool,
     /// The message it was about, as long as another log still speaks of it: that it is settled has to be known. Empty
     /// otherwise.
-    #[prost(bytes = "vec", tag = "5")]
-    pub settled: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub settled: Bytes,
 }
 
 impl Kept {
@@ -119,7 +121,7 @@ impl Kept {
     /// This entry without what it says.
     #[must_use]
     pub fn let_go(&self) -> Self {
-        let settled = self.opening().map(|opening| opening.envelope_digest).unwrap_or_default();
+        let settled = self.opening().map(|opening| opening.envelope_digest.into()).unwrap_or_default();
         Self { commitment: self.commitment.clone(), is_let_go: true, settled, ..Self::default() }
     }
 }
@@ -245,9 +247,12 @@ impl Office {
 }
 
 fn kept(entry: &account::Entry) -> Kept {
-    let (salt, opening) =
-        entry.opened.as_ref().map(|(salt, opening)| (salt.to_vec(), opening.clone())).unwrap_or_default();
-    Kept { commitment: entry.commitment.to_vec(), salt, opening, ..Kept::default() }
+    let (salt, opening) = entry
+        .opened
+        .as_ref()
+        .map(|(salt, opening)| (Bytes::copy_from_slice(salt), Bytes::from(opening.clone())))
+        .unwrap_or_default();
+    Kept { commitment: Bytes::copy_from_slice(&entry.commitment), salt, opening, ..Kept::default() }
 }
 
 fn page_row(key: Vec<u8>, page: &Page, must_be_new: bool) -> Row {

@@ -30,7 +30,7 @@ impl World {
                 self.nodes[COORDINATOR].disk.value(Table::Account, &key).and_then(|value| Page::decode(value).ok());
             let page = page.filter(|page| !page.entries.is_empty());
             let page = page.ok_or_else(|| format!("log {n}: entry {} was heard and is not kept", leaves.len()))?;
-            leaves.extend(page.entries.iter().map(|kept| leaf_hash(&kept.commitment.as_slice().try_into().unwrap())));
+            leaves.extend(page.entries.iter().map(|kept| leaf_hash(&kept.commitment[..].try_into().unwrap())));
         }
         Ok(leaves)
     }

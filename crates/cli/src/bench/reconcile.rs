@@ -88,7 +88,7 @@ pub(crate) fn million() -> Outcome<String> {
             let row = audit::record(&happening, net, &origin, index, event.at, &mut rng);
             edge.push(leaf_hash(&row.commitment));
             commitments.push(row.commitment);
-            shown.push(Shown { index, salt: row.salt, opening: row.opening });
+            shown.push(Shown { index, salt: row.salt, opening: row.opening.into() });
             let next = log.get(usize::try_from(index).unwrap_or(usize::MAX) + 1).map_or(NOW, |next| next.at);
             if next >= event.at + 600 {
                 heads.push(Head { size: index + 1, root: edge.root(), seen: vec![event.at + 30; 3] });

@@ -75,7 +75,7 @@ fn take(
         let row = audit::record(happening, net, &origin, index, *at, rng);
         edge.push(leaf_hash(&row.commitment));
         commitments.push(row.commitment);
-        shown.push(Shown { index, salt: row.salt, opening: row.opening });
+        shown.push(Shown { index, salt: row.salt, opening: row.opening.into() });
     }
     let heads = [Head { size: edge.size(), root: edge.root(), seen: vec![now - MINUTE; 3] }];
     let (commitments, heads) = (commitments.as_slice(), heads.as_slice());

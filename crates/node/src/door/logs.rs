@@ -140,7 +140,7 @@ fn add_page(reply: &mut wire::OwnLogReply, first: u64, page: &Page) -> bool {
 /// An entry that says that a case was erased, for the node whose log it is in.
 fn own_erasure(index: u64, kept: &Kept) -> Option<wire::OwnErasure> {
     let is_one = kept.opening()?.event() == wire::AuditEvent::CaseErased;
-    is_one.then(|| wire::OwnErasure { index, salt: kept.salt.clone(), opening: kept.opening.clone() })
+    is_one.then(|| wire::OwnErasure { index, salt: kept.salt.to_vec(), opening: kept.opening.to_vec() })
 }
 
 #[cfg(test)]
@@ -250,7 +250,8 @@ mod tests {
         let mut padded = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
         padded.extend(bytes);
         padded.resize(OPENING_LEN, 0);
-        let kept = Kept { commitment: vec![7; 32], salt: vec![8; 32], opening: padded, ..Kept::default() };
+        let (commitment, salt) = (vec![7; 32].into(), vec![8; 32].into());
+        let kept = Kept { commitment, salt, opening: padded.into(), ..Kept::default() };
         let page = Page { entries: vec![kept; 96], ..Page::default() };
         let (mut next, mut erasures, mut answers) = (0, 0, 0);
         while next < 10 * 96 {

@@ -61,7 +61,8 @@ fn page(region: &Region, origin: &str, leaves: &mut Vec<Hash>, entries: &[Entry]
     let kept = entries.iter().zip(first..).map(|((at, happening), index)| {
         let row = audit::record(happening, region.net, origin, index, *at, &mut chance());
         leaves.push(leaf_hash(&row.commitment));
-        Kept { commitment: row.commitment.to_vec(), salt: row.salt.to_vec(), opening: row.opening, ..Kept::default() }
+        let (commitment, salt) = (row.commitment.to_vec().into(), row.salt.to_vec().into());
+        Kept { commitment, salt, opening: row.opening.into(), ..Kept::default() }
     });
     let entries = kept.collect();
     let root = merkle::root(leaves).to_vec();

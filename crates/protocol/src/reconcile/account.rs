@@ -8,6 +8,7 @@
 mod tree;
 
 use clearhouse_wire::v1::{AuditEvent, Opening};
+use prost::bytes::Bytes;
 
 use super::{Finding, Kind, Party, Policy, settle};
 use crate::audit;
@@ -86,7 +87,7 @@ pub struct Shown {
     /// The key of the commitment.
     pub salt: [u8; 32],
     /// The padded opening.
-    pub opening: Vec<u8>,
+    pub opening: Bytes,
 }
 
 /// Leaves that cannot be opened, were never shown, and are declared.

@@ -186,7 +186,7 @@ fn reconcile(region: &Region, logs: &[(&Node, &[u64])], closed: &[Digest], now: 
             settled: &[],
         };
         let shown = node.events.iter().filter(|row| !hidden.contains(&row.index));
-        let shown = shown.map(|row| Shown { index: row.index, salt: row.salt, opening: row.opening.clone() });
+        let shown = shown.map(|row| Shown { index: row.index, salt: row.salt, opening: row.opening.clone().into() });
         let examined = examine(&account, shown.collect::<Vec<_>>(), &policy, now, |o| join.take((me.org, me.node), o));
         assert!(examined.findings.is_empty(), "{:?}", examined.findings);
         join.hear(examined.standing);

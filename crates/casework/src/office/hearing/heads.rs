@@ -51,7 +51,7 @@ fn what_is_let_go_of_keeps_its_leaf_and_what_it_was_about_and_nothing_else() {
     let gone = Page { entries: page.entries.iter().map(Kept::let_go).collect(), ..page.clone() };
     let entry = &gone.entries[0];
     assert!(entry.is_let_go && entry.salt.is_empty() && entry.opening().is_none());
-    assert_eq!((&entry.commitment, entry.settled.as_slice()), (&page.entries[0].commitment, &[7; 32][..]));
+    assert_eq!((&entry.commitment, &entry.settled[..]), (&page.entries[0].commitment, &[7; 32][..]));
     let pages = [(0, gone.clone())];
     let (step, ()) = coordinator.act(&region, NOW, |office, now| (office.let_go(node, &pages, now).unwrap(), ()));
     let [row] = step.rows.as_slice() else { panic!("one page, one row") };

@@ -197,7 +197,7 @@ fn attack_30_an_opening_of_another_leaf_is_unexplained_at_once() {
     mended.push(Shown {
         index: last,
         salt: built.rows.last().unwrap().salt,
-        opening: built.rows.last().unwrap().opening.clone(),
+        opening: built.rows.last().unwrap().opening.clone().into(),
     });
     let commitments = built.commitments();
     let done = examine(&built.account(&commitments), mended, &Policy::default(), NOW, |_| {});
@@ -226,7 +226,7 @@ fn attack_30_a_leaf_whose_opening_is_of_another_place_log_or_network_is_unexplai
         built.rows = good.rows.clone();
         built.rows[4].commitment = row.commitment;
         built.shown = good.shown.clone();
-        built.shown[4] = Shown { index: 4, salt: row.salt, opening: row.opening };
+        built.shown[4] = Shown { index: 4, salt: row.salt, opening: row.opening.into() };
         built.heads = good.heads.clone();
         let commitments = built.commitments();
         for head in &mut built.heads {

@@ -301,7 +301,7 @@ impl World {
         let hidden = |plan: &usize| log.withheld.contains(plan) || log.let_go.contains(plan);
         let shown = order.iter().zip(&rows).filter(|(plan, _)| !hidden(plan)).map(|(plan, row)| {
             let from = log.swapped.get(plan).map_or(row, |other| &rows[index[other]]);
-            Shown { index: row.index, salt: from.salt, opening: from.opening.clone() }
+            Shown { index: row.index, salt: from.salt, opening: from.opening.clone().into() }
         });
         let shown = shown.collect();
         let gone = order.iter().zip(0..).filter(|(plan, _)| log.let_go.contains(plan));
