@@ -20,8 +20,9 @@ use crate::files::{failed, length, write_then_rename};
 use crate::format::{ARCHIVE_MAGIC, Cursor, Hash, Label, StoreId, archive_name, digest, labelled, len32};
 use crate::record::{decode_leaf, encode_leaf};
 
-/// An archive below this is joined with what follows; above it, the next one is begun.
-pub(crate) const ARCHIVE_BYTES: usize = 1 << 20;
+/// An archive below this is joined with what follows; above it, the next one is begun. Whoever reads an event of one has all of it
+/// in memory.
+pub(crate) const ARCHIVE_BYTES: usize = 256 << 10;
 const HEADING_LEN: usize = 8 + 16 + 8 + 8 + 32;
 const ENCODED_LEN: usize = 8 + 8 + 8 + 32;
 /// Bits of a length in a list of archives; the rest says how often the file was written anew.
