@@ -31,6 +31,7 @@ mod hostile;
 mod hosts;
 mod kill;
 mod load;
+mod memory_bounds;
 mod netcheck;
 mod notice;
 mod old_image;

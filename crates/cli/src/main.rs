@@ -15,6 +15,7 @@ mod fresh_folder;
 mod interrupt;
 mod log_folder;
 mod log_lines;
+mod memory_bounds;
 mod output;
 mod render;
 mod scratch;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use cli::{App, Cli};
+use cli::{App, Cli, Command};
 use output::Out;
 use trouble::{Code, Exit, Trouble};
 
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return told_by_clap(&error),
     };
+    if matches!(command, Command::Serve(_)) {
+        memory_bounds::set();
+    }
     let app = App { out: Out::new(global.json, global.quiet), global };
     if !command.stops_by_itself() {
         interrupt::watch();
