@@ -241,10 +241,9 @@ impl Filling<'_> {
 /// Goes over to the new snapshot and removes what it replaces.
 fn switch(store: &mut DurableStore, new: Snapshot, index: Option<Index>) -> Result<(), StoreError> {
     let dir = store.folder.dir.clone();
-    let finished = index.ok_or_else(|| IndexFailed("it could not be written".to_owned())).and_then(|mut index| {
-        index.finish_filling(new.point.seq)?;
-        Ok(index)
-    });
+    let filled = index.ok_or_else(|| IndexFailed("it could not be written".to_owned()));
+    let seq = new.point.seq;
+    let finished = filled.and_then(|index| index.finish_filling(&dir.join(index_name(seq)), seq));
     let totals = new.totals;
     store.snapshot = new;
     store.closed.clear();

@@ -112,9 +112,9 @@ impl Index {
         Ok(Self { id, shelf: Shelf::open(dir)?, present: None })
     }
 
-    /// Makes an empty index on disk, where there is none.
+    /// Makes an empty index on disk, where there is none, to be filled.
     pub(crate) fn create(dir: &Path, id: StoreId) -> Indexed<Self> {
-        Ok(Self { id, shelf: Shelf::open(dir)?, present: Some(Present::default()) })
+        Ok(Self { id, shelf: Shelf::open_to_fill(dir)?, present: Some(Present::default()) })
     }
 
     /// An empty index in memory.
@@ -197,10 +197,15 @@ impl Index {
         self.write(edits.0)
     }
 
-    /// Syncs a filled index and gives it its number.
-    pub(crate) fn finish_filling(&mut self, seq: u64) -> Indexed<()> {
+    /// Syncs a filled index, gives it its number, and opens it anew in its folder as one in service: without the pages that
+    /// filling left in memory.
+    pub(crate) fn finish_filling(mut self, dir: &Path, seq: u64) -> Indexed<Self> {
         self.shelf.flush()?;
-        self.apply(seq, Edits::default())
+        self.apply(seq, Edits::default())?;
+        if !self.shelf.close() {
+            return Err(IndexFailed("it does not come to rest".to_owned()));
+        }
+        Ok(Self { id: self.id, shelf: Shelf::open(dir)?, present: self.present })
     }
 
     fn write(&mut self, edits: Vec<Edit>) -> Indexed<()> {
@@ -498,7 +503,7 @@ mod tests {
         let mut index = Index::create(dir.path(), [1; 16]).unwrap();
         index.fill_from(&with_events(&[(10, 80)])).unwrap();
         assert_eq!(index.applied().unwrap(), None);
-        index.finish_filling(7).unwrap();
+        let index = index.finish_filling(dir.path(), 7).unwrap();
         assert_eq!((index.applied().unwrap(), index.count().unwrap().events), (Some(7), vec![(10, 80)]));
     }
 

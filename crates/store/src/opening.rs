@@ -293,10 +293,10 @@ fn on_disk(
 /// Writes an index that is in memory to disk, in place of whatever is there.
 pub(crate) fn store_index(dir: &Path, id: &StoreId, base: u64, from: &Index, seq: u64) -> Result<Index, String> {
     remove_index(dir, base).map_err(|error| error.to_string())?;
-    let filled = Index::create(&dir.join(index_name(base)), *id).and_then(|mut index| {
+    let dir = dir.join(index_name(base));
+    let filled = Index::create(&dir, *id).and_then(|mut index| {
         index.fill_from(from)?;
-        index.finish_filling(seq)?;
-        Ok(index)
+        index.finish_filling(&dir, seq)
     });
     filled.map_err(|IndexFailed(why)| why)
 }
