@@ -29,12 +29,19 @@ const INTEGRITY: i32 = 8;
 struct Twin {
     endpoint: String,
     process: Child,
+    folder: PathBuf,
 }
 
 impl Drop for Twin {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking() {
+            println!(
+                "what the copy said:\n{}",
+                std::fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default()
+            );
+        }
     }
 }
 
@@ -46,7 +53,7 @@ impl Twin {
         let log = std::fs::File::create(folder.join("serve.log")).unwrap();
         let mut serve = Command::new(env!("CARGO_BIN_EXE_clearhouse"));
         serve.args(["serve", "--node"]).arg(folder).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self { endpoint, process: serve.spawn().unwrap() }
+        Self { endpoint, process: serve.spawn().unwrap(), folder: folder.to_owned() }
     }
 }
 

@@ -19,6 +19,10 @@ use super::frames::{
     DATA, FRAME_MAX, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, beginning, frame, read_headers,
 };
 
+/// How long a member may be kept out by strangers, with what a busy machine adds; and how soon it comes again.
+const LET_IN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// Whom to attack, as whom, and from where.
 #[derive(Clone)]
 pub(super) struct Target {
@@ -55,9 +59,22 @@ impl Target {
         self.shake(tcp(from, self.at).await?).await
     }
 
+    /// As [`Self::silent`], but while strangers in numbers stand at the door a newcomer is turned away, and comes again as a
+    /// member would.
+    pub(super) async fn let_in(&self, from: [u8; 4]) -> TlsStream<TcpStream> {
+        let began = Instant::now();
+        loop {
+            match self.silent(from).await {
+                Ok(stream) => return stream,
+                Err(error) => assert!(began.elapsed() < LET_IN, "no way in: {error}"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     /// A line that has begun HTTP/2 as it should, whose answers are read.
     pub(super) async fn line(&self, from: [u8; 4]) -> Hostile {
-        let mut line = Hostile::new(self.silent(from).await.unwrap());
+        let mut line = Hostile::new(self.let_in(from).await);
         assert!(line.say(&beginning()).await, "the door ended a line that began well");
         line
     }

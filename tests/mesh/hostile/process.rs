@@ -134,13 +134,15 @@ impl Drop for Group {
 }
 
 async fn out_of_threads(site: &Site, sent: &Sent) {
+    // Held still, or it begins a thread between being counted and being bounded.
+    kill_process(pid(site), Signal::STOP).unwrap();
     let threads = site.used().threads;
-    let Some(group) = Group::new("pids").filter(|group| group.set("pids.max", threads)) else {
-        return println!("SKIPPED out of threads: no control group for pids can be made here");
+    let bounded = Group::new("pids")
+        .filter(|group| group.set("pids.max", threads) && group.set("cgroup.procs", site.region.origin.pid().unwrap()));
+    kill_process(pid(site), Signal::CONT).unwrap();
+    let Some(_group) = bounded else {
+        return println!("SKIPPED out of threads: no control group for pids that takes a process can be made here");
     };
-    if !group.set("cgroup.procs", site.region.origin.pid().unwrap()) {
-        return println!("SKIPPED out of threads: the control group takes no process");
-    }
     still_takes(site, 2, sent).await;
     site.region.origin.ask(Call::Status).await.unwrap();
     assert!(site.used().threads <= threads);

@@ -44,8 +44,7 @@ pub(super) fn unfinished_deposit() -> Vec<u8> {
 
 /// An answer waits for a window that never comes: the line is ended, and with it the slot.
 pub(super) async fn no_window(target: &Target) -> Ending {
-    let stream = target.silent(HERE).await.map_err(|e| e.to_string())?;
-    let mut line = Hostile::new(stream);
+    let mut line = Hostile::new(target.let_in(HERE).await);
     line.say(&[PREFACE, &settings(&[(HEADER_TABLE_SIZE, 0), (INITIAL_WINDOW_SIZE, 0)])].concat()).await;
     line.say(&call(1, OUTCOME, &[], &whole(&field(1, &[7; 32])))).await;
     let after = line.closed(CALL + MORE).await.ok_or("the line is still open")?;
