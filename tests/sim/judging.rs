@@ -53,7 +53,7 @@ impl World {
         let why = if said.is_some() { "its consent was withdrawn" } else { "she stays" };
         for letter in case.letters().iter().filter(|l| l.is_out()) {
             self.model.may_stop(letter.id());
-            if letter.body().is_some_and(|body| rests(body, said)) {
+            if letter.body().is_some_and(|body| rests(&body, said)) {
                 self.model.stop(letter.id(), why);
             }
         }

@@ -207,10 +207,10 @@ impl Case {
         if !matches!(self.state, State::Accepted | State::Prepared | State::InTransit) {
             return Err(Refusal::NotAccepted);
         }
-        let answer = self.notice().and_then(|n| self.answer_to(n.id)).and_then(Letter::answer);
-        let answer = answer.ok_or(Refusal::NotAccepted)?;
-        let mut named = answer.contact.iter().chain(&answer.alternate);
-        if !named.any(|contact| contact.label == profile.for_worker) {
+        let names =
+            |a: &Answer| a.contact.iter().chain(&a.alternate).any(|contact| contact.label == profile.for_worker);
+        let answer = self.notice().and_then(|n| self.answer_to(n.id));
+        if !answer.and_then(|l| l.answer(names)).ok_or(Refusal::NotAccepted)? {
             return Err(Refusal::NotTheirWorker);
         }
         self.guard_consents(body, now)
@@ -252,13 +252,13 @@ impl Case {
 
     /// What must be true of an arrival after `departure` at both ends: nobody is met twice.
     pub(super) fn guard_arrival(&self, departure: &Letter) -> Result<(), Refusal> {
-        let met = |l: &Letter| l.arrival().is_some_and(|a| a.result == ArrivalResult::ArrivedMet.code());
+        let met = |l: &Letter| l.arrival(|a| a.result == ArrivalResult::ArrivedMet.code()) == Some(true);
         if self.arrival_of(departure.id).is_some_and(met) { Err(Refusal::AnsweredAlready) } else { Ok(()) }
     }
 
     fn may_recall(&self, id: MsgId) -> Result<(), Refusal> {
         let letter = self.letter(id).filter(|l| l.out).ok_or(Refusal::NoSuchMessage)?;
-        if letter.body().is_some_and(|b| matches!(b.act(), ActKind::WithdrawConsent | ActKind::Stay)) {
+        if matches!(letter.act(), Some(ActKind::WithdrawConsent | ActKind::Stay)) {
             return Err(Refusal::NeverRecalled);
         }
         match letter.fate() {
@@ -283,10 +283,10 @@ impl Case {
             return Err(Refusal::ProfileForAnother);
         }
         match letter.kind() {
-            Some(Kind::VictimProfile) => self.guard_any_part(body, now),
+            Some(Kind::VictimProfile) => self.guard_any_part(&body, now),
             // Whom to meet and when must not vanish overnight because a date ran out; her own word still hides it.
-            Some(Kind::Departure) => self.guard_consents(body, now.min(letter.at)),
-            Some(Kind::ReturnNotice) => self.guard_consents(body, now),
+            Some(Kind::Departure) => self.guard_consents(&body, now.min(letter.at)),
+            Some(Kind::ReturnNotice) => self.guard_consents(&body, now),
             Some(Kind::Acknowledgement | Kind::Answer | Kind::Arrival | Kind::Withdrawal) | None => Ok(()),
         }
     }
@@ -294,7 +294,7 @@ impl Case {
 
 /// True for a departure that says she left.
 pub(super) fn left(letter: &Letter) -> bool {
-    letter.departure().is_some_and(|d| d.outcome == Outcome::Left.code())
+    letter.departure(|d| d.outcome == Outcome::Left.code()) == Some(true)
 }
 
 pub(super) fn has_happened(at: u64, now: u64) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{RefusalCode, Stage};
 
 use super::fact::{self, Fact};
-use super::letter::{Letter, Light};
+use super::letter::{Kept, Letter, Light};
 use super::{Case, Fired, GAPS_MAX, NotTaken, child, keep};
 use crate::body::{self, CheckedBody};
 use crate::consent::DataClass;
@@ -98,8 +98,9 @@ impl Case {
 
     fn message_out(&mut self, f: &fact::MessageOut) -> Option<()> {
         let (org, node) = (self.own_org, self.own_node);
-        let letter = letter(id(&f.msg_id)?, true, f.seq, f.at, (org, node), body::restore(f.msg_type, &f.body));
-        self.add(letter)
+        let body = body::restore(f.msg_type, &f.body);
+        let letter = letter(id(&f.msg_id)?, true, f.seq, f.at, (org, node), body.as_ref());
+        self.add(letter, body)
     }
 
     fn message_in(&mut self, f: &fact::MessageIn) -> Option<()> {
@@ -112,18 +113,18 @@ impl Case {
         if let Some(ours) = self.letters.iter_mut().find(|l| l.out && Some(l.id) == answered) {
             ours.received.get_or_insert(signed);
         }
-        let mut letter = letter(id(&f.msg_id)?, false, f.seq, f.sent_at, (org, node), body);
+        let mut letter = letter(id(&f.msg_id)?, false, f.seq, f.sent_at, (org, node), body.as_ref());
         letter.received =
             Some(Light { at: f.received_at, node: self.own_node, org: Some(self.own_org), label: String::new() });
-        self.add(letter)
+        self.add(letter, body)
     }
 
     /// Adds a message once, and what it says about consent, age and her staying.
-    fn add(&mut self, letter: Letter) -> Option<()> {
+    fn add(&mut self, letter: Letter, body: Option<CheckedBody>) -> Option<()> {
         if self.letters.iter().any(|l| l.id == letter.id) {
             return Some(());
         }
-        let readable = letter.body.as_ref().map(|body| {
+        let readable = body.as_ref().map(|body| {
             body.consents().for_each(|c| self.ledger.record(c));
             match body.what() {
                 Some(What::Withdrawal(w)) => self.ledger.withdraw(w),
@@ -139,7 +140,7 @@ impl Case {
                 | None => {}
             }
         });
-        if let Some(body) = &letter.body {
+        if let Some(body) = &body {
             self.note_witnessed(body, letter.org, letter.at);
         }
         if !letter.out {
@@ -231,7 +232,7 @@ impl Case {
     }
 }
 
-fn letter(id: MsgId, out: bool, seq: u64, at: u64, from: (OrgId, NodeId), body: Option<CheckedBody>) -> Letter {
+fn letter(id: MsgId, out: bool, seq: u64, at: u64, from: (OrgId, NodeId), body: Option<&CheckedBody>) -> Letter {
     Letter {
         id,
         out,
@@ -239,7 +240,7 @@ fn letter(id: MsgId, out: bool, seq: u64, at: u64, from: (OrgId, NodeId), body: 
         at,
         org: from.0,
         node: from.1,
-        body,
+        body: body.map(Kept::of),
         stored: None,
         locked: false,
         received: None,

@@ -7,6 +7,7 @@ use clearhouse_protocol::ids::MsgId;
 use clearhouse_wire::v1::case_body::What;
 use clearhouse_wire::v1::{Answer, Arrival, Consent, Departure, ReturnNotice};
 
+use super::act::left;
 use super::{Case, Fate, Letter, State, child};
 use crate::body::codes::{AnswerKind, ArrivalResult, Outcome, RiskLevel};
 use crate::body::{CheckedBody, Kind};
@@ -41,11 +42,11 @@ impl Case {
 
     pub(super) fn journey_state(&self) -> Option<State> {
         let departure = self.journey()?;
-        if departure.departure()?.outcome != Outcome::Left.code() {
+        if !left(departure) {
             return None;
         }
-        let arrival = self.arrival_of(departure.id).and_then(Letter::arrival);
-        Some(match arrival.and_then(|a| ArrivalResult::parse(&a.result)) {
+        let arrival = self.arrival_of(departure.id);
+        Some(match arrival.and_then(|l| l.arrival(|a| ArrivalResult::parse(&a.result))?) {
             Some(ArrivalResult::ArrivedMet) => State::Arrived,
             Some(ArrivalResult::ArrivedNotMet) => State::ArrivedUnmet,
             Some(ArrivalResult::NotArrived | ArrivalResult::Diverted | ArrivalResult::ReturnedByBorder) => {
@@ -59,7 +60,7 @@ impl Case {
 
     /// True when somebody wrote down that she stays, at either end. A refused or recalled word of hers still counts.
     pub(super) fn has_stayed(&self) -> bool {
-        let said = |l: &Letter| l.body.as_ref().is_some_and(|b| b.act() == ActKind::Stay);
+        let said = |l: &Letter| l.act() == Some(ActKind::Stay);
         self.stayed_here.is_some() || self.letters.iter().any(said)
     }
 
@@ -92,7 +93,7 @@ impl Case {
 
     /// The last word on her leaving; "she stays" apart.
     pub(super) fn journey(&self) -> Option<&Letter> {
-        self.latest(Kind::Departure, |l| l.departure().is_some_and(|d| d.outcome != Outcome::ChoseNotToTravel.code()))
+        self.latest(Kind::Departure, |l| l.departure(|d| d.outcome != Outcome::ChoseNotToTravel.code()) == Some(true))
     }
 
     pub(super) fn arrival_of(&self, departure: MsgId) -> Option<&Letter> {
@@ -112,20 +113,21 @@ impl Case {
 
     /// What about this case, or the notice about to be sent, changes who may act.
     pub(super) fn stakes(&self, sending: Option<&CheckedBody>) -> Stakes {
+        let of = |n: &ReturnNotice| Stakes {
+            child: self.child || child::is_child(n),
+            high_risk: n.risk_level == RiskLevel::High.code(),
+        };
         let fresh = sending.and_then(|b| match b.what() {
-            Some(What::ReturnNotice(n)) => Some(n),
+            Some(What::ReturnNotice(n)) => Some(of(n)),
             _ => None,
         });
-        let notice = fresh.or_else(|| self.notice().and_then(Letter::notice));
-        Stakes {
-            child: self.child || notice.is_some_and(child::is_child),
-            high_risk: notice.is_some_and(|n| n.risk_level == RiskLevel::High.code()),
-        }
+        let said = fresh.or_else(|| self.notice()?.notice(of));
+        said.unwrap_or(Stakes { child: self.child, high_risk: false })
     }
 
     /// True when at least one part of a profile still rests on a consent nobody withdrew.
     pub(super) fn is_usable(&self, letter: &Letter) -> bool {
-        let Some(body) = &letter.body else { return false };
+        let Some(body) = letter.body() else { return false };
         body.needs().into_iter().any(|(purpose, class)| {
             let named = |c: &&Consent| {
                 Purpose::parse(&c.purpose) == Some(purpose)
@@ -136,13 +138,16 @@ impl Case {
     }
 }
 
-/// Reads one payload out of a body.
+/// Reads one payload out of a body; the closure takes of it what is asked for, and the rest is overwritten.
 macro_rules! payload {
     ($($name:ident: $variant:ident -> $type:ty;)+) => {
         impl Letter {
-            $(pub(super) fn $name(&self) -> Option<&$type> {
-                match self.body.as_ref()?.what()? {
-                    What::$variant(payload) => Some(payload),
+            $(pub(super) fn $name<T>(&self, read: impl FnOnce(&$type) -> T) -> Option<T> {
+                if self.kind() != Some(Kind::$variant) {
+                    return None;
+                }
+                match self.body()?.what()? {
+                    What::$variant(payload) => Some(read(payload)),
                     _ => None,
                 }
             })+
@@ -159,6 +164,6 @@ payload! {
 
 impl Letter {
     pub(super) fn answer_kind(&self) -> Option<AnswerKind> {
-        AnswerKind::parse(&self.answer()?.answer)
+        self.answer(|a| AnswerKind::parse(&a.answer))?
     }
 }

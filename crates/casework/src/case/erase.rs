@@ -5,9 +5,10 @@
 
 use clearhouse_protocol::ids::{Digest, MsgId, StaffId};
 
+use super::act::left;
 use super::{Case, Fate, Letter};
 use crate::body::Kind;
-use crate::body::codes::{AnswerKind, Outcome, codes};
+use crate::body::codes::{AnswerKind, codes};
 use crate::consent::DataClass;
 use crate::refusal::Refusal;
 use crate::roles::{self, ActKind, Actor, Role};
@@ -96,8 +97,7 @@ impl Case {
         if self.state.is_end() {
             return None;
         }
-        let left = |l: &&Letter| l.departure().is_some_and(|d| d.outcome == Outcome::Left.code());
-        if let Some(journey) = self.journey().filter(left) {
+        if let Some(journey) = self.journey().filter(|l| left(l)) {
             return self.arrival_of(journey.id).is_none().then_some(Refusal::ErasureArrivalDue);
         }
         let notice = self.notice()?;

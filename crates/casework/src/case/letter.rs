@@ -3,8 +3,10 @@
 
 use clearhouse_protocol::ids::{MsgId, NodeId, OrgId};
 use clearhouse_wire::v1::RefusalCode;
+use zeroize::Zeroizing;
 
-use crate::body::{CheckedBody, Kind};
+use crate::body::{self, CheckedBody, Kind};
+use crate::roles::ActKind;
 
 /// A signed fact about a message: when, by which node of whom, for which person.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +47,25 @@ pub enum Fate {
     Expired,
 }
 
+/// What a message says, encoded as its fact has it: read, it takes four times the room, and an office remembers thousands.
+/// Beside it stands what every look at a case asks for. Overwritten when dropped.
+pub(super) struct Kept {
+    kind: Kind,
+    act: ActKind,
+    in_reply_to: Option<MsgId>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Kept {
+    pub(super) fn of(body: &CheckedBody) -> Self {
+        Self { kind: body.kind(), act: body.act(), in_reply_to: body.in_reply_to(), bytes: body.encode() }
+    }
+
+    fn read(&self) -> Option<CheckedBody> {
+        body::restore(self.kind.message_type() as u32, &self.bytes)
+    }
+}
+
 /// One message of a case, ours or theirs.
 pub struct Letter {
     pub(super) id: MsgId,
@@ -53,7 +74,7 @@ pub struct Letter {
     pub(super) at: u64,
     pub(super) node: NodeId,
     pub(super) org: OrgId,
-    pub(super) body: Option<CheckedBody>,
+    pub(super) body: Option<Kept>,
     pub(super) stored: Option<Light>,
     pub(super) locked: bool,
     pub(super) received: Option<Light>,
@@ -93,13 +114,24 @@ impl Letter {
     /// What it is; `None` when its record is damaged.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
-        self.body.as_ref().map(CheckedBody::kind)
+        self.body.as_ref().map(|kept| kept.kind)
     }
 
-    /// What it says; a profile without the content of its parts. `None` when its record is damaged.
+    /// What it says, read anew at each call; a profile without the content of its parts. `None` when its record is
+    /// damaged.
     #[must_use]
-    pub fn body(&self) -> Option<&CheckedBody> {
-        self.body.as_ref()
+    pub fn body(&self) -> Option<CheckedBody> {
+        self.body.as_ref().and_then(Kept::read)
+    }
+
+    /// What a person did by sending it; `None` when its record is damaged.
+    pub(super) fn act(&self) -> Option<ActKind> {
+        self.body.as_ref().map(|kept| kept.act)
+    }
+
+    /// The message it answers, if any.
+    pub(super) fn in_reply_to(&self) -> Option<MsgId> {
+        self.body.as_ref().and_then(|kept| kept.in_reply_to)
     }
 
     /// The mailbox's light.
@@ -154,12 +186,12 @@ impl Letter {
     }
 
     pub(super) fn replies_to(&self, id: MsgId) -> bool {
-        self.body.as_ref().and_then(CheckedBody::in_reply_to) == Some(id)
+        self.in_reply_to() == Some(id)
     }
 
     /// The signature under the message itself, as a light.
     pub fn signature(&self) -> Light {
-        let label = self.body.as_ref().map(|b| b.body().actor_label.clone()).unwrap_or_default();
+        let label = self.body().map(|b| b.body().actor_label.clone()).unwrap_or_default();
         Light { at: self.at, node: self.node, org: Some(self.org), label }
     }
 }

@@ -37,7 +37,7 @@ impl Case {
             // Her own word, and what the receiver says about itself: nothing of hers that needs leave to go.
             return Ok(());
         }
-        self.guard_consents(body, now)?;
+        self.guard_consents(&body, now)?;
         if self.state.is_end() {
             return Err(Refusal::CaseEnded);
         }
@@ -92,7 +92,7 @@ impl Case {
                 let Some(class) = class.filter(|c| !seen.contains(c)) else { continue };
                 seen.push(class);
                 if !self.is_erased(letter.id, class)
-                    && let Ok(consent) = self.consent_for(body, purpose, Some(class), now)
+                    && let Ok(consent) = self.consent_for(&body, purpose, Some(class), now)
                 {
                     parts.push(VisiblePart { message: letter.id, class, consent });
                 }

@@ -7,8 +7,8 @@ use clearhouse_wire::v1::case_body::What;
 
 use super::fact::{Fact, TimerFired};
 use super::{Case, Direction, Letter};
-use crate::body::Kind;
 use crate::body::codes::{AnswerKind, ArrivalResult, RiskLevel};
+use crate::body::{CheckedBody, Kind};
 use crate::consent::Status;
 use crate::deadlines::{Alert, Deadlines, Rule};
 
@@ -129,7 +129,8 @@ impl Case {
             let due = deadlines.shared(rule, letter.at);
             clocks.push(Clock { rule, due, about: Some(letter.id), answered });
         };
-        match letter.body().and_then(|b| b.what()) {
+        let body = letter.body();
+        match body.as_ref().and_then(CheckedBody::what) {
             Some(What::ReturnNotice(notice)) => {
                 let read = self.acknowledgement_of(letter.id).map(|l| l.at);
                 let answer = self.earliest(Kind::Answer, |l| l.replies_to(letter.id)).map(|l| l.at);
@@ -175,14 +176,14 @@ impl Case {
     }
 
     fn info_came(&self, question: &Letter) -> Option<u64> {
-        let notice = question.body().and_then(|b| b.in_reply_to())?;
-        let newer = |l: &Letter| l.notice().is_some_and(|n| n.supersedes == notice.as_bytes());
+        let notice = question.in_reply_to()?;
+        let newer = |l: &Letter| l.notice(|n| n.supersedes == notice.as_bytes()) == Some(true);
         let newer = self.earliest(Kind::ReturnNotice, newer).map(|l| l.at);
         newer.or_else(|| self.later_answer(question, notice))
     }
 
     fn settled(&self, conditions: &Letter) -> Option<u64> {
-        let notice = conditions.body().and_then(|b| b.in_reply_to())?;
+        let notice = conditions.in_reply_to()?;
         self.later_answer(conditions, notice)
     }
 
@@ -199,7 +200,7 @@ impl Case {
     }
 
     fn reroute_rule(&self) -> Rule {
-        let high = self.notice().and_then(Letter::notice).is_some_and(|n| n.risk_level == RiskLevel::High.code());
+        let high = self.notice().and_then(|l| l.notice(|n| n.risk_level == RiskLevel::High.code())) == Some(true);
         if high { Rule::DeclineRerouteHigh } else { Rule::DeclineReroute }
     }
 }

@@ -192,21 +192,21 @@ impl Case {
 
     /// Once met stays met, whatever was written later.
     fn met_light(&self) -> Option<Light> {
-        let met = |l: &Letter| l.arrival().is_some_and(|a| a.result == ArrivalResult::ArrivedMet.code());
+        let met = |l: &Letter| l.arrival(|a| a.result == ArrivalResult::ArrivedMet.code()) == Some(true);
         self.earliest(Kind::Arrival, met).map(Letter::signature)
     }
 
     fn is_unprepared(&self, deadlines: &Deadlines) -> bool {
         let Some(journey) = self.journey().filter(|l| left(l)) else { return false };
         let Some(profile) = self.earliest(Kind::VictimProfile, |_| true) else { return true };
-        let departed = journey.departure().map_or(0, |d| d.at);
+        let departed = journey.departure(|d| d.at).unwrap_or(0);
         departed < deadlines.shared(Rule::ProfileLead, profile.at).at
     }
 
     fn is_short_notice(&self, deadlines: &Deadlines) -> bool {
         let rule = if self.child { Rule::NoticeLeadChild } else { Rule::NoticeLead };
         let Some(letter) = self.earliest(Kind::ReturnNotice, |_| true) else { return false };
-        let first_day = letter.notice().map_or(0, |n| u64::from(n.window_from_day));
+        let first_day = letter.notice(|n| u64::from(n.window_from_day)).unwrap_or(0);
         first_day < deadlines.shared(rule, letter.at).at / DAY
     }
 
@@ -300,8 +300,7 @@ impl Case {
     #[must_use]
     pub fn expected_day(&self) -> Option<u64> {
         let under_way = matches!(self.state, State::InTransit | State::NoShow);
-        let journey = self.journey().filter(|_| under_way)?.departure()?;
-        Some(journey.planned_arrival / DAY)
+        self.journey().filter(|_| under_way)?.departure(|d| d.planned_arrival / DAY)
     }
 
     /// True at the end that receives.

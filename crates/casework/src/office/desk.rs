@@ -252,7 +252,7 @@ impl Office {
     ) -> Vec<MsgId> {
         let waiting = case.letters().iter().filter(|l| l.is_out() && self.mail.is_waiting(l.id()));
         let mut recalled: Vec<MsgId> =
-            waiting.filter(|l| l.body().is_some_and(&which)).map(crate::case::Letter::id).collect();
+            waiting.filter(|l| l.body().is_some_and(|body| which(&body))).map(crate::case::Letter::id).collect();
         for msg_id in &recalled {
             self.recall_one(*msg_id, None, facts, step, now);
         }

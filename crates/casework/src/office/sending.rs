@@ -181,10 +181,10 @@ impl Office {
         step.rows = self.mail.reseal(msg_id, &sealed, to.prekey.id(), now.time);
         self.record(&mut step, &self.about_outgoing(AuditEvent::NotOpened, msg_id), now);
         let happening = Happening {
-            answers: self.settles(case, body),
+            answers: self.settles(case, &body),
             replaces: self.digest_of_ours(msg_id),
-            due_day: due_day(body),
-            ..Happening::of(event_of(body))
+            due_day: due_day(&body),
+            ..Happening::of(event_of(&body))
                 .with(peer.0, peer.1)
                 .about(sealed.digest, out.msg_type)
                 .by(body.actor_role().code())

@@ -284,8 +284,7 @@ impl<S: Store + 'static> Handle<S> {
         let sent = self.send(actor, case, move |_, case, _| {
             let accepted = show::acceptance(case);
             let for_worker = if form.for_worker.is_empty() {
-                let contact = accepted.and_then(|a| a.contact.as_ref()).ok_or(refused(Refusal::NotAccepted))?;
-                contact.label.clone()
+                accepted.and_then(|a| a.contact).ok_or(refused(Refusal::NotAccepted))?.label
             } else {
                 form.for_worker
             };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use clearhouse_casework::body::CheckedBody;
 use clearhouse_casework::case::timers::TimerState;
 use clearhouse_casework::case::{Case, Direction, Fate, Letter, Light};
 use clearhouse_casework::consent::DataClass;
@@ -55,9 +56,10 @@ pub(super) fn newest_unread(case: &Case) -> Option<MsgId> {
     case.letters().iter().rev().find(|l| !l.is_out() && l.read().is_none()).map(Letter::id)
 }
 
-pub(super) fn acceptance(case: &Case) -> Option<&wire::Answer> {
+/// The newest answer that accepts the case, with the contact it names.
+pub(super) fn acceptance(case: &Case) -> Option<wire::Answer> {
     let answers = case.letters().iter().rev().filter_map(|l| match l.body()?.what()? {
-        What::Answer(answer) => Some(answer),
+        What::Answer(answer) => Some(answer.clone()),
         What::ReturnNotice(_)
         | What::Acknowledgement(_)
         | What::VictimProfile(_)
@@ -65,7 +67,7 @@ pub(super) fn acceptance(case: &Case) -> Option<&wire::Answer> {
         | What::Arrival(_)
         | What::Withdrawal(_) => None,
     });
-    answers.into_iter().find(|a| a.answer == "Accepted" || a.answer == "AcceptedWithConditions")
+    answers.into_iter().find(|a: &wire::Answer| a.answer == "Accepted" || a.answer == "AcceptedWithConditions")
 }
 
 fn light<S: Store>(world: &World<S>, light: Option<&Light>) -> Value {
@@ -265,10 +267,11 @@ fn letter<S: Store>(world: &World<S>, l: &Letter) -> Value {
     };
     let stored = l.is_out() && matches!(l.fate(), Fate::Stored { .. });
     let kept = world.office.mail().outgoing(l.id()).filter(|_| stored).and_then(|out| at_keeper(world, out));
+    let body = l.body();
     json!({
         "message": l.id().to_string(), "kind": kind_word(l), "out": l.is_out(), "seq": l.seq(),
         "signed": show_time(l.sent_at()),
-        "by": l.body().map(|b| b.body().actor_label.clone()), "role": l.body().map(|b| b.body().actor_role.clone()),
+        "by": body.as_ref().map(|b| b.body().actor_label.clone()), "role": body.as_ref().map(|b| b.body().actor_role.clone()),
         "fate": if let Some(at) = kept { at } else if l.is_out() { fate_words(l.fate()).to_owned() } else if l.read().is_some() { "opened here".to_owned() } else { "not opened here yet".to_owned() },
         "refusal": refusal,
         "proved": proved(world, l),
@@ -298,7 +301,8 @@ pub(super) fn inbox<S: Store>(world: &World<S>, training: bool, now: u64) -> Val
 /// What a message says, for the person who just opened it.
 pub(super) fn message<S: Store>(world: &World<S>, case: &Case, id: MsgId, training: bool, now: u64) -> Value {
     let Some(letter) = case.letter(id) else { return Value::Null };
-    let says = letter.body().and_then(|b| b.what()).map_or(Value::Null, |what| match what {
+    let body = letter.body();
+    let says = body.as_ref().and_then(CheckedBody::what).map_or(Value::Null, |what| match what {
         What::ReturnNotice(n) => notice(n),
         What::Acknowledgement(a) => json!({
             "contact": contact(a.contact.as_ref()), "alternate": contact(a.alternate.as_ref()),
@@ -321,7 +325,7 @@ pub(super) fn message<S: Store>(world: &World<S>, case: &Case, id: MsgId, traini
     json!({
         "schema": "ch.message/1", "case": case_code(case.conversation(), training), "message": id.to_string(),
         "kind": kind_word(letter), "from": org_label(world, case.peer_org()),
-        "by": letter.body().map(|b| b.body().actor_label.clone()), "signed": show_time(letter.sent_at()), "says": says,
+        "by": body.as_ref().map(|b| b.body().actor_label.clone()), "signed": show_time(letter.sent_at()), "says": says,
     })
 }
 
